@@ -1,0 +1,134 @@
+"""``python -m genmodels data | prepare | train | verify | render | bench``: the commands behind the Makefile.
+
+A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
+Ctrl-C ends with 130 after the checkpoint is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import runpy
+import sys
+import time
+from pathlib import Path
+
+from genmodels.config import PROFILES
+from genmodels.errors import UserError
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def command_data(arguments: argparse.Namespace) -> int:
+    from genmodels import mnist, wikipedia
+    from genmodels.datafolder import data_folder
+
+    sources = {"mnist": mnist, "wikipedia": wikipedia}
+    for name in [arguments.name] if arguments.name else sources:
+        sources[name].fetch(data_folder(arguments.to) / name, arguments.source)
+    return 0
+
+
+def command_prepare(arguments: argparse.Namespace) -> int:
+    from genmodels.config import TextConfig
+    from genmodels.text.prepare import prepared
+
+    text = prepared(TextConfig(corpus=arguments.corpus), arguments.data)
+    for split, tokens in text.tokens.items():
+        print(f"{arguments.corpus} {split}: {len(text.offsets[split]) - 1} documents, {len(tokens)} tokens")
+    return 0
+
+
+def command_train(arguments: argparse.Namespace) -> int:
+    from genmodels import stages
+
+    for name in arguments.stage or list(stages.STAGES):
+        started = time.monotonic()
+        path = stages.get(name).run(arguments.profile, arguments.data, arguments.restart)
+        print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)")
+    return 0
+
+
+def command_verify(arguments: argparse.Namespace) -> int:
+    from genmodels import stages
+
+    failed = 0
+    for name in arguments.stage or list(stages.STAGES):
+        for check in stages.get(name).verify(arguments.profile):
+            failed += not check.passed
+            print(f"{'ok  ' if check.passed else 'FAIL'} {name}/{arguments.profile} {check.name}: {check.detail}")
+    if failed:
+        raise UserError(f"{failed} checks failed: the shipped results do not hold")
+    return 0
+
+
+def command_render(arguments: argparse.Namespace) -> int:
+    from genmodels.render import render
+
+    for path in render(PROJECT, formats=arguments.to, output_dir=Path(arguments.output)):
+        print(path)
+    return 0
+
+
+def command_bench(arguments: argparse.Namespace) -> int:
+    folder = PROJECT / "benchmarks"
+    names = sorted(path.stem for path in folder.glob("*.py"))
+    for name in arguments.name or names:
+        if name not in names:
+            raise UserError(f"there is no benchmark {name!r}; the benchmarks are {', '.join(names)}")
+        runpy.run_path(str(folder / f"{name}.py"), run_name="__main__")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0])
+    commands = top.add_subparsers(dest="command", required=True)
+
+    data = commands.add_parser("data", help="fetch or copy the raw data, checked, into the data folder")
+    data.add_argument("name", nargs="?", choices=("mnist", "wikipedia"), help="default: both")
+    data.add_argument("--from", dest="source", type=Path, help="take the files from here instead of the network")
+    data.add_argument("--to", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    data.set_defaults(run=command_data)
+
+    prepare = commands.add_parser("prepare", help="clean, normalise and tokenise the text")
+    prepare.add_argument("corpus", nargs="?", default="fluent", choices=("fluent", "classic"))
+    prepare.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    prepare.set_defaults(run=command_prepare)
+
+    train = commands.add_parser("train", help="train stages and publish their results in cache/")
+    train.add_argument("stage", nargs="*", help="pixelcnn, rnn, transformer (default: all)")
+    train.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
+    train.set_defaults(run=command_train)
+
+    verify = commands.add_parser("verify", help="try to contradict the shipped results")
+    verify.add_argument("stage", nargs="*", help="default: all")
+    verify.set_defaults(run=command_verify)
+    for command in (train, verify):
+        command.add_argument("--profile", choices=PROFILES, default="full")
+
+    render = commands.add_parser("render", help="render report.qmd without Quarto")
+    render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
+    render.add_argument("--output", default=PROJECT / "_output", help="output folder (default: _output)")
+    render.set_defaults(run=command_render)
+
+    bench = commands.add_parser("bench", help="run benchmarks: ratios measured side by side")
+    bench.add_argument("name", nargs="*", help="default: all")
+    bench.set_defaults(run=command_bench)
+    return top
+
+
+def main(arguments: list[str] | None = None) -> int:
+    options = parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt as stop:
+        print(f"{stop or 'stopped'}; the same command goes on from the checkpoint", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,119 @@
+"""Every experiment's settings, one frozen dataclass each; profiles ``full`` and ``smoke``.
+
+The fields' ``meta`` texts (Persian, for the report's hyper-parameter tables) carry the unit or the reason;
+the tables are generated from them, so the document cannot drift from what was run. There is no second
+configuration system: the command line chooses a stage and a profile, nothing else.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+PROFILES = ("full", "smoke")
+
+
+def setting(default: Any, label: str, unit: str = "") -> Any:
+    """A dataclass field with the Persian label (and unit or reason) that the report's tables print."""
+    return field(default=default, metadata={"label": label, "unit": unit})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of the one training loop (``training.py``)."""
+
+    seed: int = setting(1, "دانهٔ تصادفی")
+    batch_size: int = setting(32, "اندازهٔ دسته", "نمونه در هر گام، روی همهٔ فرایندها")
+    steps: int = setting(1000, "شمار گام‌ها", "گام بهینه‌ساز")
+    learning_rate: float = setting(1e-3, "بیشینهٔ نرخ یادگیری")
+    warmup_steps: int = setting(50, "گام‌های گرم‌کردن", "افزایش خطی نرخ یادگیری")
+    final_learning_rate: float = setting(0.0, "نرخ یادگیری پایانی", "پایان کسینوس")
+    beta1: float = setting(0.9, "ضریب β۱ در AdamW")
+    beta2: float = setting(0.99, "ضریب β۲ در AdamW")
+    weight_decay: float = setting(0.0, "میرایی وزن", "تنها برای ماتریس‌ها")
+    gradient_clip: float = setting(1.0, "برش گرادیان", "نُرم کل")
+    ema_decay: float = setting(0.0, "میانگین نمایی وزن‌ها", "صفر یعنی خاموش")
+    bf16: bool = setting(True, "محاسبهٔ bf16", "تنها در گذر پیش‌رو و پس‌رو؛ وزن‌ها fp32")
+    evaluations: int = setting(10, "شمار ارزیابی‌ها", "هم‌فاصله در طول آموزش")
+
+
+@dataclass(frozen=True)
+class PixelCNNModelConfig:
+    """The assignment's stack: ``kernels[i]`` is the side of layer i; the first layer has mask A, the rest B."""
+
+    channels: int = setting(64, "شمار کانال‌ها")
+    kernels: tuple[int, ...] = setting((7, 7, 7, 7, 7, 7, 1, 1), "اندازهٔ هسته‌ها")
+
+
+@dataclass(frozen=True)
+class PixelCNNConfig:
+    """PixelCNN on binarised MNIST."""
+
+    model: PixelCNNModelConfig = PixelCNNModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
+    validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
+    curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در مجموعهٔ آزمون")
+    test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Preparation of one corpus: ``fluent`` (normalised only) or ``classic`` (stop words out, lemmatised)."""
+
+    corpus: str = setting("fluent", "پیکره")
+    vocabulary: int = setting(8000, "اندازهٔ واژگان BPE")
+    seed: int = setting(1, "دانهٔ تصادفی")
+
+
+@dataclass(frozen=True)
+class RecurrentModelConfig:
+    """LSTM language model with tied embeddings."""
+
+    embedding: int = setting(384, "بُعد بردار واژه")
+    hidden: int = setting(640, "بُعد حالت پنهان", "لایه‌های میانی؛ لایهٔ آخر به بُعد بردار واژه")
+    layers: int = setting(2, "شمار لایه‌ها")
+    dropout: float = setting(0.25, "حذف تصادفی", "ماسک ثابت در طول دنباله")
+
+
+@dataclass(frozen=True)
+class TransformerModelConfig:
+    """Decoder-only Transformer: pre-norm, RoPE, RMSNorm, SwiGLU, tied embeddings, grouped-query attention."""
+
+    width: int = setting(256, "بُعد مدل")
+    layers: int = setting(4, "شمار بلوک‌ها")
+    heads: int = setting(8, "شمار سرها")
+    kv_heads: int = setting(8, "شمار سرهای کلید و مقدار")
+    hidden: int = setting(512, "بُعد لایهٔ SwiGLU")
+    dropout: float = setting(0.1, "حذف تصادفی")
+    context: int = setting(256, "بیشترین طول بافت", "توکن")
+
+
+@dataclass(frozen=True)
+class LanguageModelConfig:
+    """A language model on prepared tokens; ``model`` says which network."""
+
+    model: RecurrentModelConfig | TransformerModelConfig
+    text: TextConfig = TextConfig()
+    training: TrainingConfig = TrainingConfig()
+    window: int = setting(128, "طول پنجره", "توکن پیش‌بینی‌شده در هر نمونه")
+    curve_documents: int = setting(30, "سندهای هر نقطهٔ منحنی", "از مجموعهٔ اعتبارسنجی")
+    evaluation_documents: int = setting(0, "سندهای ارزیابی پایانی", "صفر یعنی همهٔ سندهای آزمون و اعتبارسنجی")
+
+
+def to_plain(config: Any) -> Any:
+    """A config as JSON-able values (tuples become lists), for manifests and comparison."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def differences(asked: Any, stored: Any, prefix: str = "") -> list[str]:
+    """Every leaf that differs, as ``name: asked X, stored Y``; empty when the two agree."""
+    if isinstance(asked, dict) and isinstance(stored, dict):
+        rows: list[str] = []
+        for key in sorted(asked.keys() | stored.keys()):
+            name = f"{prefix}.{key}" if prefix else key
+            rows += differences(asked.get(key, "(absent)"), stored.get(key, "(absent)"), name)
+        return rows
+    return [] if asked == stored else [f"{prefix}: asked {asked!r}, stored {stored!r}"]

@@ -1,0 +1,101 @@
+"""Files that are either whole or absent: atomic writes, digests, canonical JSON.
+
+Every write goes to a temporary file beside its target, is flushed to the disk, and is then
+renamed over the target. A crash, a full disk or Ctrl-C leaves the old file or none, never half a file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from genmodels.errors import UserError
+
+_BLOCK = 1 << 20
+
+
+@contextmanager
+def atomic_writer(path: Path | str, mode: str = "wb", **options: Any) -> Iterator[IO[Any]]:
+    """Open a temporary file that replaces ``path`` when the block ends without an exception.
+
+    Raises ``UserError`` where the folder cannot be made or written, or the disk is full.
+    """
+    path = Path(path)
+    if "b" not in mode:
+        options.setdefault("encoding", "utf-8")
+        options.setdefault("newline", "\n")
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        with os.fdopen(descriptor, mode, **options) as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)  # mkstemp makes it private; give it the usual mode
+        os.replace(temporary, path)
+        temporary = None
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"cannot write {path}: {reason}; free some space or choose a folder you can write to") from error
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_bytes(path: Path | str, data: bytes) -> None:
+    """Write ``data`` to ``path`` atomically."""
+    with atomic_writer(path) as stream:
+        stream.write(data)
+
+
+def write_text(path: Path | str, text: str) -> None:
+    """Write ``text`` to ``path`` atomically, as UTF-8 with ``\\n`` line ends."""
+    with atomic_writer(path, "w") as stream:
+        stream.write(text)
+
+
+def write_json(path: Path | str, value: Any) -> None:
+    """Write ``value`` as readable JSON (sorted keys, Persian letters as they are), atomically."""
+    write_text(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n")
+
+
+def read_json(path: Path | str) -> Any:
+    """Read a JSON file; ``UserError`` names the file where it is absent or broken."""
+    path = Path(path)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}") from error
+
+
+def file_digest(path: Path | str, algorithm: str = "sha256") -> str:
+    """Hex digest of a file's bytes, read block by block (any size in constant memory)."""
+    digest = hashlib.new(algorithm, usedforsecurity=False)
+    try:
+        with open(path, "rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    return digest.hexdigest()
+
+
+def data_digest(*parts: bytes | memoryview | str) -> str:
+    """sha256 over several parts, each preceded by its length so that borders cannot shift."""
+    digest = hashlib.sha256()
+    for part in parts:
+        raw = part.encode() if isinstance(part, str) else memoryview(part).cast("B")
+        digest.update(len(raw).to_bytes(8, "little"))
+        digest.update(raw)
+    return digest.hexdigest()

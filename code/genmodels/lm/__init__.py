@@ -1,0 +1,1 @@
+"""Language models: recurrent network, Transformer, perplexity and generation."""

@@ -1,0 +1,97 @@
+"""PixelCNN as the assignment asks: eight masked convolutions, 64 channels, ReLU between them, Sigmoid last.
+
+Follows van den Oord et al. 2016 (arXiv 1601.06759, sec. 3.4 and table 1) in its simplest binary form: one mask A layer,
+then mask B layers, one logit a pixel. Each output is the probability that its pixel is 1, given the earlier ones:
+
+    -log p(x) = - sum_i [ x_i log s(z_i) + (1 - x_i) log(1 - s(z_i)) ],      s(z) = 1 / (1 + exp(-z)).
+
+The network returns the logits z; ``probabilities`` applies the Sigmoid. The loss is computed from z, since in fp32 the
+Sigmoid of 17 is already exactly 1 and its gradient 0. Not here: training, sampling (``sampling.py``), gates, residuals.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genmodels.config import PixelCNNModelConfig
+from genmodels.errors import UserError
+from genmodels.pixelcnn.masked_conv import MaskedConv2d
+
+
+class PixelCNN(nn.Module):
+    """A stack of ``len(config.kernels)`` masked convolutions on binary images of ``image_size`` (rows, columns)."""
+
+    def __init__(self, config: PixelCNNModelConfig = PixelCNNModelConfig(), image_size: tuple[int, int] = (28, 28)):
+        super().__init__()
+        if not config.kernels or config.channels < 1:
+            raise UserError(f"PixelCNN needs at least one kernel and one channel, got {config}")
+        self.config, self.image_size = config, tuple(image_size)
+        widths = [1] + [config.channels] * (len(config.kernels) - 1) + [1]
+        self.convolutions = nn.ModuleList(
+            MaskedConv2d("A" if index == 0 else "B", widths[index], widths[index + 1], kernel)
+            for index, kernel in enumerate(config.kernels)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, 1, H, W), always fp32 or wider, of float images (B, 1, H, W) of zeros and ones."""
+        self.check_shape(x)
+        for conv in self.convolutions[:-1]:
+            x = F.relu(conv(x))  # (B, C, H, W)
+        # The last layer is one dot product a pixel: cheap enough to leave out of bf16, whose 8 bits would round the logits.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.convolutions[-1](x.to(self.convolutions[-1].weight.dtype))  # (B, 1, H, W)
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """p(x_i = 1 | earlier pixels), (B, 1, H, W): the assignment's Sigmoid after the last layer."""
+        return torch.sigmoid(self(x))
+
+    def layer_table(self) -> list[dict[str, Any]]:
+        """One dict a layer, read off the modules: place, mask, kernel, channels, activation, parameters, reach.
+
+        ``parameters`` counts live weights and biases. ``rows_up`` and ``columns_aside`` say how far the stack up to
+        this layer reaches from its pixel (a bound: the blind spot lies inside it).
+        """
+        rows, reach = [], 0
+        for index, conv in enumerate(self.convolutions, start=1):
+            reach += conv.kernel // 2
+            rows.append({
+                "layer": index, "mask": conv.mask_type, "kernel": f"{conv.kernel}×{conv.kernel}",
+                "in_channels": conv.in_channels, "out_channels": conv.out_channels,
+                "activation": "Sigmoid" if index == len(self.convolutions) else "ReLU",
+                "parameters": conv.live_parameters, "rows_up": reach, "columns_aside": reach,
+            })
+        return rows
+
+    def live_parameters(self) -> int:
+        """Weights that can differ from zero, and biases, over the whole stack."""
+        return sum(conv.live_parameters for conv in self.convolutions)
+
+    def check_shape(self, x: Tensor) -> None:
+        """Refuse, without reading a pixel, images of another type or size than the model's."""
+        height, width = self.image_size
+        if not x.is_floating_point():
+            raise UserError(f"images are {x.dtype}, the model wants float zeros and ones; binarise them first")
+        if x.ndim != 4 or tuple(x.shape[1:]) != (1, height, width):
+            raise UserError(f"images have shape {tuple(x.shape)}, the model wants (B, 1, {height}, {width})")
+
+    def check_images(self, x: Tensor) -> None:
+        """``check_shape``, and every pixel must be 0 or 1 (reads the pixels: once a data set, not once a step)."""
+        self.check_shape(x)
+        if x.numel() and not bool(((x == 0) | (x == 1)).all()):
+            low, high = x.min().item(), x.max().item()
+            raise UserError(f"images hold values in [{low:g}, {high:g}] that are not 0 or 1; binarise them first")
+
+
+def loss_nats(model_or_logits: PixelCNN | Tensor, images: Tensor) -> Tensor:
+    """Negative log-likelihood of each binary image in nats, (B,): binary cross-entropy summed over its pixels, in fp32."""
+    logits = model_or_logits if isinstance(model_or_logits, Tensor) else model_or_logits(images)
+    if logits.shape != images.shape:
+        raise UserError(f"logits {tuple(logits.shape)} and images {tuple(images.shape)} differ in shape; give one logit a pixel")
+    precise = torch.promote_types(logits.dtype, torch.float32)
+    with torch.autocast(logits.device.type, enabled=False):
+        each = F.binary_cross_entropy_with_logits(logits.to(precise), images.to(precise), reduction="none")
+        return each.flatten(1).sum(1)  # (B,)

@@ -1,0 +1,35 @@
+"""The stages by name. ``get(name)`` gives a stage (``run``, ``verify``), ``load(name)`` a shipped result.
+
+A stage's module is imported when it is first asked for: the images need no tokenizer, the text no torchvision.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+
+from genmodels.errors import UserError
+from genmodels.stages.base import Check, Result, Stage
+
+STAGES = {
+    "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
+    "rnn": "genmodels.stages.language:RecurrentStage",
+    "transformer": "genmodels.stages.language:TransformerStage",
+}
+
+
+@cache
+def get(name: str) -> Stage:
+    """The stage called ``name``; ``UserError`` lists the names there are."""
+    if name not in STAGES:
+        raise UserError(f"there is no stage {name!r}; the stages are {', '.join(STAGES)}")
+    module, kind = STAGES[name].split(":")
+    return getattr(import_module(module), kind)()
+
+
+def load(name: str, profile: str = "full") -> Result:
+    """A shipped result, checked against its manifest and against today's config."""
+    return get(name).load(profile)
+
+
+__all__ = ["STAGES", "Check", "Result", "Stage", "get", "load"]

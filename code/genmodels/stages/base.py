@@ -1,0 +1,196 @@
+"""What all stages share: run (train, measure, publish), load, and verify (try to contradict).
+
+A stage's *fingerprint* is the losses of the first optimiser steps of its own kind of model at a tiny size on
+tiny fixed inputs, through the same training loop. It is kept in the manifest and made again by ``verify``:
+a refactoring leaves it alone, a change of what training does moves it, and then the stage must be trained again.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from genmodels import store, training
+from genmodels.config import TrainingConfig, to_plain
+from genmodels.errors import StaleResult
+from genmodels.training import Objective, Record
+
+FINGERPRINT_STEPS = 8
+FINGERPRINT_TOLERANCE = 1e-3  # relative; kernels of different processors differ by less
+METRIC_TOLERANCE = 1e-4  # relative; the same weights on the same slice
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a stage trains on. ``data`` (name, digest, …) goes into the manifest; ``arrays`` become slice.npz."""
+
+    dataset: Dataset[Any]
+    data: dict[str, Any]
+    arrays: dict[str, np.ndarray]
+    files: dict[str, bytes]
+    context: Any  # whatever the stage's own evaluations need
+
+
+@dataclass(frozen=True)
+class Check:
+    """One attempt at contradiction: what was compared, what was found, whether it holds."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+class Result:
+    """A shipped result opened for the report: settings, measures, curve, slice and the trained model."""
+
+    def __init__(self, stage: Stage, stored: store.StoredResult, config: Any) -> None:
+        self.stage, self.stored, self.config = stage, stored, config
+        self.manifest, self.metrics = stored.manifest, stored.metrics
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        return self.stored.history
+
+    @cached_property
+    def slice(self) -> dict[str, np.ndarray]:
+        return self.stored.slice
+
+    def model(self) -> nn.Module:
+        """The trained network, in evaluation mode (read once, then kept)."""
+        return self._model
+
+    @cached_property
+    def _model(self) -> nn.Module:
+        model = self.stage.build(self.config)
+        model.load_state_dict(self.stored.weights())
+        return model.eval()
+
+
+class Stage(ABC):
+    """One experiment: a subclass says what is particular, this class how a result is made and checked."""
+
+    name: str
+
+    @abstractmethod
+    def config(self, profile: str) -> Any:
+        """The frozen settings of a profile."""
+
+    @abstractmethod
+    def build(self, config: Any) -> nn.Module:
+        """The untrained model (its initial weights follow the global seed)."""
+
+    @abstractmethod
+    def material(self, config: Any, folder: Path | None) -> Material:
+        """Training set, data identity and evaluation slice, from the data folder."""
+
+    @abstractmethod
+    def objective(self) -> Objective:
+        """The training loss."""
+
+    @abstractmethod
+    def curve_point(self, config: Any, material: Material, model: nn.Module) -> dict[str, float]:
+        """Losses on the curve's slices, for one row of the history."""
+
+    @abstractmethod
+    def final_metrics(self, config: Any, material: Material, model: nn.Module) -> dict[str, Any]:
+        """The full measures, made once after training."""
+
+    @abstractmethod
+    def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
+        """The headline metrics on the shipped slice alone: what ``verify`` makes again."""
+
+    @abstractmethod
+    def tiny(self, config: Any) -> tuple[Any, Dataset[Any]]:
+        """The same kind of experiment at a tiny size with fixed synthetic inputs, for the fingerprint."""
+
+    def initialize(self, model: nn.Module, material: Material) -> None:
+        """Data-dependent initialisation, if the stage has one."""
+
+    def seeded_model(self, config: Any) -> nn.Module:
+        torch.manual_seed(training.seed_for(config.training.seed, "weights"))
+        return self.build(config)
+
+    def fingerprint(self, config: Any) -> list[float]:
+        """Losses of the first steps at a tiny size, in fp32, one evaluation of behaviour."""
+        small, dataset = self.tiny(config)
+        brief = replace(small.training, steps=FINGERPRINT_STEPS, warmup_steps=1, batch_size=4, bf16=False, evaluations=0)
+        small = replace(small, training=brief)
+        return training.train(self.seeded_model(small), dataset, self.objective(), small.training).losses
+
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        """Train (or resume), measure, publish. Returns the result's folder."""
+        config = self.config(profile)
+        material = self.material(config, folder)
+        model = self.seeded_model(config)
+        self.initialize(model, material)
+        checkpoint = store.checkpoint_path(self.name, profile)
+        if restart:
+            checkpoint.unlink(missing_ok=True)
+        record = training.train(
+            model, material.dataset, self.objective(), config.training,
+            evaluate=lambda m: self.curve_point(config, material, m),
+            checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), label=f"{self.name} {profile}",
+        )
+        if training.Ranks().rank:  # the other processes of a torchrun leave the writing to rank 0
+            return store.result_folder(self.name, profile)
+        model = model.cpu()
+        measured = time.monotonic()
+        with torch.no_grad():
+            metrics = self.final_metrics(config, material, model) | {"slice": self.slice_metrics(config, material.arrays, model)}
+        metrics["parameters"] = sum(p.numel() for p in model.parameters())
+        path = store.publish(
+            self.name, profile, metrics=metrics, history=pd.DataFrame(record.history), weights=model.state_dict(),
+            arrays=material.arrays, files=material.files, manifest=self._manifest(config, material, record, measured),
+        )
+        checkpoint.unlink(missing_ok=True)
+        return path
+
+    def _manifest(self, config: Any, material: Material, record: Record, measured: float) -> dict[str, Any]:
+        return {
+            "config": to_plain(config),
+            "data": material.data,
+            "seconds": round(record.seconds, 1),
+            "cpu_seconds": round(record.cpu_seconds, 1),
+            "evaluation_seconds": round(time.monotonic() - measured, 1),
+            "fingerprint": self.fingerprint(config),
+        } | store.provenance()
+
+    def load(self, profile: str) -> Result:
+        config = self.config(profile)
+        return Result(self, store.load(self.name, profile, to_plain(config)), config)
+
+    def verify(self, profile: str) -> list[Check]:
+        """Payload and config, then behaviour, then the headline metrics from the shipped weights."""
+        try:
+            result = self.load(profile)
+        except StaleResult as error:
+            return [Check("manifest", False, str(error))]
+        checks = [Check("manifest", True, f"{len(result.manifest['payload'])} files match their sha256; settings are today's")]
+        now, then = self.fingerprint(result.config), result.manifest["fingerprint"]
+        worst = max((abs(a - b) / abs(b) for a, b in zip(now, then, strict=True)), default=float("inf"))
+        checks.append(Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}"))
+        with torch.no_grad():
+            again = self.slice_metrics(result.config, result.slice, result.model())
+        if again.keys() != result.metrics["slice"].keys():
+            checks.append(Check("slice", False, f"measures {sorted(again)} were stored as {sorted(result.metrics['slice'])}"))
+        for key, value in again.items():
+            stored = result.metrics["slice"].get(key, float("nan"))
+            checks.append(Check(key, abs(value - stored) <= METRIC_TOLERANCE * abs(stored), f"{value:.6g}, stored {stored:.6g}"))
+        return checks
+
+
+def training_profile(full: TrainingConfig, profile: str, steps: int) -> TrainingConfig:
+    """The ``smoke`` profile is the ``full`` one with few steps and evaluations: seconds instead of minutes."""
+    if profile == "full":
+        return full
+    return replace(full, steps=steps, warmup_steps=min(full.warmup_steps, steps // 5), evaluations=4)

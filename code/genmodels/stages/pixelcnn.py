@@ -1,0 +1,132 @@
+"""Stage ``pixelcnn``: the assignment's network on binarised MNIST, exactly as suggested.
+
+Trained with dynamic binarisation (a fresh Bernoulli draw each time an image is shown; Salakhutdinov & Murray 2008),
+validated on the last training images binarised once, tested on the static set of Larochelle & Murray (2011) where
+the user has it, else on a seeded binarisation of the test images; the metrics say which.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from genmodels import mnist
+from genmodels.config import PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
+from genmodels.files import data_digest
+from genmodels.pixelcnn.evaluation import nll_nats
+from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.stages.base import Material, Stage, training_profile
+from genmodels.training import Batch, Objective, generator_for
+
+PIXELS = 28 * 28
+SLICE_TEST_IMAGES = 500
+SLICE_TRAIN_IMAGES = 500
+
+FULL = PixelCNNConfig(
+    training=TrainingConfig(
+        batch_size=32, steps=5400, learning_rate=2e-3, warmup_steps=100, ema_decay=0.998, evaluations=14,
+    ),
+)
+
+
+class ImageSet(Dataset[Batch]):
+    """Grey images (N, 28, 28) uint8, given a batch at a time; the objective binarises them."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        return (self.images[index],)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return (self.images[indices],)
+
+
+def every(images: Tensor, count: int) -> Tensor:
+    """``count`` images evenly spaced through the set (the static test set is sorted by class)."""
+    return images[torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()]
+
+
+class PixelCNNStage(Stage):
+    name = "pixelcnn"
+
+    def config(self, profile: str) -> PixelCNNConfig:
+        smoke = profile == "smoke"
+        return replace(
+            FULL,
+            training=training_profile(FULL.training, profile, steps=64),
+            curve_images=100 if smoke else FULL.curve_images,
+            test_images=500 if smoke else FULL.test_images,
+        )
+
+    def build(self, config: PixelCNNConfig) -> PixelCNN:
+        return PixelCNN(config.model)
+
+    def objective(self) -> Objective:
+        return Objective(
+            total=lambda model, batch: loss_nats(model(batch[0]), batch[0]).sum(),
+            count=lambda batch: len(batch[0]),
+            prepare=lambda batch, generator: (mnist.binarize(batch[0], generator).view(-1, 1, 28, 28),),
+        )
+
+    def material(self, config: PixelCNNConfig, folder: Path | None) -> Material:
+        images = mnist.load(folder)
+        split = len(images.train_images) - config.validation_images
+        static = mnist.static_test_set(folder)
+        if static is None:
+            test, test_set = mnist.seeded_static(images.test_images, config.training.seed).view(-1, 1, 28, 28), "seeded"
+        else:
+            test, test_set = static.view(-1, 1, 28, 28).float(), "static"
+        held_out = mnist.binarize(images.train_images[split:], generator_for(config.training.seed, "validation"))
+        test = every(test, config.test_images)
+        packed = mnist.pack_images(test)
+        arrays = {
+            "test_images": mnist.pack_images(every(test, SLICE_TEST_IMAGES)),
+            "train_grey": every(images.train_images[:split], SLICE_TRAIN_IMAGES).numpy(),
+        }
+        data = {
+            "name": "MNIST", "digest": data_digest(images.digest, packed.tobytes()),
+            "test_set": test_set, "train_images": split, "test_images": len(test),
+        }
+        context = {"validation": held_out.view(-1, 1, 28, 28), "test": test, "test_set": test_set}
+        return Material(ImageSet(images.train_images[:split]), data, arrays, {}, context)
+
+    def curve_point(self, config: PixelCNNConfig, material: Material, model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.training.bf16):
+            return {
+                f"{split}_loss": torch.cat([
+                    loss_nats(model, images.to(device))
+                    for images in every(material.context[split], config.curve_images).split(50)
+                ]).mean().item()
+                for split in ("validation", "test")
+            }
+
+    def final_metrics(self, config: PixelCNNConfig, material: Material, model: PixelCNN) -> dict[str, Any]:
+        nll = nll_nats(model, material.context["test"])
+        validation = nll_nats(model, every(material.context["validation"], config.test_images))
+        return {
+            "test_set": material.context["test_set"],
+            "test_images": len(nll),
+            "test_nll_nats": nll.mean().item(),
+            "test_nll_standard_error": (nll.std() / len(nll) ** 0.5).item(),
+            "test_bits_per_pixel": nll.mean().item() / PIXELS / float(np.log(2)),
+            "validation_nll_nats": validation.mean().item(),
+            "live_parameters": model.live_parameters(),
+        }
+
+    def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
+        return {"test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"])).mean().item()}
+
+    def tiny(self, config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]:
+        images = torch.randint(0, 256, (16, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return replace(config, model=PixelCNNModelConfig(channels=4, kernels=config.model.kernels)), ImageSet(images)

@@ -1,0 +1,199 @@
+"""Shipped results that cannot lie: a folder per stage and profile, with a manifest that can be contradicted.
+
+``cache/<stage>/<profile>/`` holds ``manifest.json`` and its payload: ``metrics.json``, ``history.csv``,
+``weights.safetensors``, ``slice.npz`` (the evaluation slice), further files. The manifest keeps the whole config,
+the digest of the data, sha256 of every payload file, commit, versions, device, times, and a behaviour fingerprint.
+Loading refuses a payload whose bytes changed and a config or data digest that is not the one asked for,
+naming the field. A folder is replaced as a whole, by renaming.
+
+What a stage computes is not known here; ``stages`` knows.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from safetensors.torch import load as load_safetensors
+from safetensors.torch import save as save_safetensors
+
+from genmodels.config import differences
+from genmodels.errors import StaleResult, UserError
+from genmodels.files import data_digest, file_digest, read_json, write_bytes, write_json
+
+FORMAT = 1
+PROJECT = Path(__file__).resolve().parents[2]
+LIBRARIES = ("torch", "numpy", "hazm", "tokenizers", "safetensors")
+
+
+def cache_folder() -> Path:
+    """``GENMODELS_CACHE`` if set, else the project's ``cache/``."""
+    return Path(os.environ.get("GENMODELS_CACHE") or PROJECT / "cache")
+
+
+def result_folder(stage: str, profile: str) -> Path:
+    return cache_folder() / stage / profile
+
+
+def checkpoint_path(stage: str, profile: str) -> Path:
+    """Where a run in progress keeps its checkpoint; never shipped."""
+    return cache_folder() / "checkpoints" / f"{stage}-{profile}.pt"
+
+
+@dataclass(frozen=True)
+class StoredResult:
+    """A stage's folder, its payload already checked against the manifest."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        return read_json(self.folder / "metrics.json")
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        return pd.read_csv(self.folder / "history.csv")
+
+    @cached_property
+    def slice(self) -> dict[str, np.ndarray]:
+        """The arrays of the evaluation slice (no pickles)."""
+        with np.load(self.folder / "slice.npz", allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return load_safetensors((self.folder / "weights.safetensors").read_bytes())
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _processor() -> str:
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as lines:
+            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
+    except OSError:
+        name = None
+    return name or platform.processor() or platform.machine()
+
+
+def provenance() -> dict[str, Any]:
+    """Commit (with ``+changes`` where the code differs from it), versions, device and time of a run."""
+    commit = _git("rev-parse", "HEAD")
+    if commit and _git("status", "--porcelain", "--", "code"):
+        commit += "+changes"
+    return {
+        "commit": commit or "unknown",
+        "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
+        "device": {
+            "kind": "cuda" if torch.cuda.is_available() else "cpu",
+            "name": _processor(),
+            "threads": torch.get_num_threads(),
+            "processes": int(os.environ.get("WORLD_SIZE", "1")),
+            "system": sys.platform,
+        },
+        "finished_utc": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+
+
+def run_identity(config: dict[str, Any], data: dict[str, Any]) -> str:
+    """Digest of what a run is: a checkpoint continues only the run it came from."""
+    return data_digest(repr(sorted(config.items())), data["digest"])
+
+
+def array_bytes(**arrays: np.ndarray) -> bytes:
+    """Arrays as the bytes of a compressed npz."""
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def publish(
+    stage: str, profile: str, *, manifest: dict[str, Any], metrics: dict[str, Any],
+    history: pd.DataFrame | None = None, weights: dict[str, torch.Tensor] | None = None,
+    arrays: dict[str, np.ndarray] | None = None, files: dict[str, bytes] | None = None,
+) -> Path:
+    """Write a result as a whole: built beside its place, then renamed over it. Returns the folder."""
+    target = result_folder(stage, profile)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        fresh = Path(tempfile.mkdtemp(prefix=f".{profile}.", dir=target.parent))
+    except OSError as error:
+        raise UserError(f"cannot write {target.parent}: {error.strerror}; free some space or set GENMODELS_CACHE") from error
+    try:
+        payload = dict(files or {})
+        if history is not None:
+            payload["history.csv"] = history.to_csv(index=False, lineterminator="\n").encode()
+        if weights is not None:
+            payload["weights.safetensors"] = save_safetensors({k: v.detach().cpu().contiguous() for k, v in weights.items()})
+        if arrays is not None:
+            payload["slice.npz"] = array_bytes(**arrays)
+        for name, content in payload.items():
+            write_bytes(fresh / name, content)
+        write_json(fresh / "metrics.json", metrics)
+        digests = {path.name: file_digest(path) for path in sorted(fresh.iterdir())}
+        head = {"format": FORMAT, "stage": stage, "profile": profile, "payload": digests}
+        write_json(fresh / "manifest.json", head | manifest)
+        fresh.chmod(0o755)
+        old = fresh.with_name(fresh.name + ".old")
+        if target.exists():
+            os.replace(target, old)
+        os.replace(fresh, target)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return target
+
+
+def remake(stage: str, profile: str) -> str:
+    """The command that makes a result again, for messages."""
+    return f"make it again with: python -m genmodels train {stage} --profile {profile}"
+
+
+def load(stage: str, profile: str, config: dict[str, Any] | None = None, digest: str | None = None) -> StoredResult:
+    """Open a shipped result, refusing what was altered or does not belong to what is asked.
+
+    ``config`` (plain values) and ``digest`` (of the data) are compared with the manifest where given.
+    Raises ``StaleResult`` naming the file or field, and the command that remakes the result.
+    """
+    folder, again = result_folder(stage, profile), remake(stage, profile)
+    if not (folder / "manifest.json").is_file():
+        raise StaleResult(f"there is no result of stage {stage!r}, profile {profile!r} in {folder}; {again}")
+    manifest = read_json(folder / "manifest.json")
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise StaleResult(f"{folder / 'manifest.json'} has another format than {FORMAT}; {again}")
+    if (manifest.get("stage"), manifest.get("profile")) != (stage, profile):
+        raise StaleResult(f"{folder} holds stage {manifest.get('stage')!r}, profile {manifest.get('profile')!r}; {again}")
+    present = {path.name for path in folder.iterdir()} - {"manifest.json"}
+    if stray := present ^ set(manifest["payload"]):
+        raise StaleResult(f"{folder}: {', '.join(sorted(stray))} missing or not in the manifest; {again}")
+    for name, wanted in manifest["payload"].items():
+        if (found := file_digest(folder / name)) != wanted:
+            raise StaleResult(f"{folder / name} was altered (sha256 {found[:12]}…, manifest {wanted[:12]}…); {again}")
+    rows = differences(config, manifest["config"]) if config is not None else []
+    if digest is not None and digest != manifest["data"]["digest"]:
+        rows.append(f"data digest: asked {digest[:12]}…, stored {manifest['data']['digest'][:12]}…")
+    if rows:
+        raise StaleResult(f"result {stage}/{profile} was made with other settings: {'; '.join(rows)}; {again}")
+    return StoredResult(folder, manifest)

@@ -1,0 +1,1 @@
+"""Persian text: cleaning, normalisation, byte-pair encoding, token arrays and n-gram data sets."""

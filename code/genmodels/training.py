@@ -1,0 +1,332 @@
+"""The one training loop: every model, one process or many, stopped and resumed to the same bits.
+
+What makes the resume exact is that no random state is carried: the order of the examples is a function of
+(seed, epoch), every draw inside a step a function of (seed, step), and the learning rate of the step alone.
+A checkpoint therefore holds only weights, optimiser state, the averaged weights and the record so far.
+
+- Optimiser: AdamW with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101), linear warm-up, then a
+  cosine (arXiv 1608.03983); gradients are clipped by their total norm.
+- Averaging: exponential moving average of the weights with a warmed-up decay; it is what is evaluated and kept.
+- Scale-out: under ``torchrun`` the same call becomes data-parallel (DDP; gloo on CPUs, nccl on GPUs). Every rank
+  draws the whole global batch and keeps its share, so that the losses equal those of a single process.
+  (Dropout masks are drawn per rank: with dropout the equality is statistical.)
+
+This module knows no model by name; a stage gives it a data set, an ``Objective`` and an evaluation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import math
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from genmodels.config import TrainingConfig
+from genmodels.errors import UserError
+from genmodels.files import atomic_writer
+from genmodels.progress import progress_bar
+
+Batch = tuple[Tensor, ...]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is minimised: ``total(model, batch) / count(batch)``.
+
+    ``total`` is the summed loss of a (share of a) batch, differentiable; ``count`` how many units the whole
+    batch spreads over (images, tokens); ``prepare`` draws what is random in a batch, such as a binarisation.
+    """
+
+    total: Callable[[nn.Module, Batch], Tensor]
+    count: Callable[[Batch], int]
+    prepare: Callable[[Batch, torch.Generator], Batch] = lambda batch, _generator: batch
+
+
+@dataclass
+class Record:
+    """What a run leaves behind. ``losses[i]`` is the mean loss of step i; ``history`` a row per evaluation."""
+
+    losses: list[float] = field(default_factory=list)
+    history: list[dict[str, float]] = field(default_factory=list)
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    step: int = 0
+
+
+def seed_for(seed: int, purpose: str, *counters: int) -> int:
+    """A 63-bit seed for one purpose at one moment (independent streams by sha256, no state to carry)."""
+    text = ":".join([str(seed), purpose, *map(str, counters)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
+
+
+def generator_for(seed: int, purpose: str, *counters: int) -> torch.Generator:
+    """A CPU generator seeded by ``seed_for``."""
+    return torch.Generator().manual_seed(seed_for(seed, purpose, *counters))
+
+
+def learning_rate_at(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up to ``learning_rate``, then half a cosine down to ``final_learning_rate``."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    swing = config.learning_rate - config.final_learning_rate
+    return config.final_learning_rate + swing * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+class BatchOrder(Sampler[list[int]]):
+    """Index lists of the steps ``start … stop``: a fresh permutation each epoch, its ragged end left out."""
+
+    def __init__(self, size: int, batch_size: int, seed: int, start: int, stop: int) -> None:
+        if size < batch_size:
+            raise UserError(f"the training set has {size} examples, fewer than one batch of {batch_size}; lower batch_size")
+        self.size, self.batch_size, self.seed, self.start, self.stop = size, batch_size, seed, start, stop
+        self.per_epoch = size // batch_size
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[list[int]]:
+        current, order = -1, torch.empty(0)
+        for step in range(self.start, self.stop):
+            epoch, place = divmod(step, self.per_epoch)
+            if epoch != current:
+                current, order = epoch, torch.randperm(self.size, generator=generator_for(self.seed, "order", epoch))
+            yield order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+
+
+class Ranks:
+    """This process's place among the processes of one run (rank 0 of 1 without ``torchrun``)."""
+
+    def __init__(self) -> None:
+        self.size = int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = int(os.environ.get("RANK", "0"))
+        self.local = int(os.environ.get("LOCAL_RANK", "0"))
+        self.cuda = torch.cuda.is_available()
+        self.device = torch.device("cuda", self.local) if self.cuda else torch.device("cpu")
+        if self.size > 1 and not dist.is_initialized():
+            dist.init_process_group("nccl" if self.cuda else "gloo")
+
+    def share(self, batch: Batch) -> Batch:
+        """This rank's rows of the global batch."""
+        rows = batch[0].shape[0] // self.size
+        return tuple(part[self.rank * rows : (self.rank + 1) * rows] for part in batch)
+
+    def sum(self, value: Tensor) -> Tensor:
+        if self.size > 1:
+            dist.all_reduce(value)
+        return value
+
+
+class WeightAverage:
+    """Exponential moving average of a model's parameters; decay 0 means "the weights themselves"."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.model = decay, model
+        self.weights = [p.detach().clone() for p in model.parameters()] if decay else []
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        if self.decay:  # early on a long memory would keep the random start: let it lengthen with the run
+            rate = 1 - min(self.decay, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self.weights, [p.detach() for p in self.model.parameters()], rate)
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside the block the model holds the averaged weights."""
+        if not self.decay:
+            yield
+            return
+        parameters = list(self.model.parameters())
+        kept = [p.detach().clone() for p in parameters]
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, self.weights)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(parameters, kept)
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW; weight decay on matrices only (biases and gains are left free)."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    groups = [
+        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
+
+
+def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
+    """Write a checkpoint atomically: the old one stays until the new one is on the disk."""
+    with atomic_writer(path) as stream:
+        torch.save(state, stream)
+
+
+def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
+    """Read a checkpoint of the run ``identity``; ``UserError`` where it is damaged or another run's."""
+    remedy = "resume with the settings it was made with, or start over with --restart"
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = state["identity"]
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise UserError(f"checkpoint {path} is damaged ({type(error).__name__}); start over with --restart") from error
+    if found != identity:
+        raise UserError(f"checkpoint {path} belongs to run {found[:12]}, not to {identity[:12]}; {remedy}")
+    return state
+
+
+class _StopRequest:
+    """Ctrl-C and SIGTERM ask for a stop at the end of the current step; a second Ctrl-C does not wait."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._old: dict[int, Any] = {}
+
+    def __enter__(self) -> _StopRequest:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._old[number] = signal.signal(number, self._ask)
+        return self
+
+    def _ask(self, number: int, frame: Any) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)
+
+
+def train(
+    model: nn.Module,
+    dataset: Dataset[Any],
+    objective: Objective,
+    config: TrainingConfig,
+    *,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None = None,
+    checkpoint: Path | None = None,
+    checkpoint_seconds: float = 60.0,
+    identity: str = "",
+    label: str = "",
+) -> Record:
+    """Train ``model`` in place for ``config.steps`` steps; on return it holds the averaged weights.
+
+    ``dataset`` gives a whole batch at once through ``__getitems__(indices) -> tuple of tensors``.
+    ``evaluate`` runs ``config.evaluations`` times, evenly spaced, on the averaged weights; its values join the
+    history row. An existing ``checkpoint`` of the same ``identity`` is continued; Ctrl-C writes one and raises
+    ``KeyboardInterrupt``. Raises ``UserError`` for a loss that is not finite or a batch that ranks cannot share.
+    """
+    ranks = Ranks()
+    if config.batch_size % ranks.size:
+        raise UserError(f"batch_size {config.batch_size} cannot be shared by {ranks.size} processes; choose a multiple")
+    model.to(ranks.device).train()
+    average = WeightAverage(model, config.ema_decay)
+    optimizer = make_optimizer(model, config)
+    record = Record()
+    if checkpoint is not None and checkpoint.exists():
+        _restore(load_checkpoint(checkpoint, identity), model, optimizer, average, record)
+    wrapped = DistributedDataParallel(model) if ranks.size > 1 else model
+
+    order = BatchOrder(len(dataset), config.batch_size, config.seed, record.step, config.steps)  # type: ignore[arg-type]
+    batches = DataLoader(dataset, batch_sampler=order, collate_fn=lambda batch: batch)
+    moments = {round(config.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
+    pending: list[Tensor] = []  # losses still on the device: fetched only when they are needed
+    since = len(record.history) and int(record.history[-1]["step"])
+    saved = started = time.monotonic()
+    base_seconds, base_cpu, cpu_started = record.seconds, record.cpu_seconds, time.process_time()
+
+    def settle() -> None:
+        record.losses += torch.stack(pending).tolist() if pending else []
+        pending.clear()
+        if not all(map(math.isfinite, record.losses[since:])):
+            raise UserError(f"the loss is not finite before step {record.step}; lower learning_rate or switch bf16 off")
+        record.seconds = base_seconds + time.monotonic() - started
+        record.cpu_seconds = base_cpu + time.process_time() - cpu_started
+
+    def save() -> None:
+        settle()
+        if checkpoint is not None and ranks.rank == 0:
+            save_checkpoint(checkpoint, _snapshot(identity, model, optimizer, average, record))
+
+    bar = progress_bar(total=config.steps, initial=record.step, desc=label, unit="step", disable=None if ranks.rank == 0 else True)
+    with _StopRequest() as stop, bar:
+        for batch in batches:
+            step = record.step
+            batch = objective.prepare(batch, generator_for(config.seed, "draws", step))
+            torch.manual_seed(seed_for(config.seed, "dropout", step, ranks.rank))
+            share = tuple(part.to(ranks.device, non_blocking=True) for part in ranks.share(batch))
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(step, config)
+            with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.bf16):
+                loss = objective.total(wrapped, share) / objective.count(batch)
+            (loss * ranks.size).backward()  # DDP divides the summed gradients by the number of ranks
+            nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            average.update(step)
+            signals = ranks.sum(torch.stack([loss.detach().float(), torch.tensor(float(stop.asked), device=loss.device)]))
+            pending.append(signals[0])
+            record.step += 1
+            bar.update()
+            if record.step in moments:
+                settle()
+                row = {"step": record.step, "epoch": record.step / order.per_epoch, "seconds": record.seconds}
+                row["learning_rate"] = learning_rate_at(step, config)
+                row["train_loss"] = sum(record.losses[since:]) / (record.step - since)
+                since = record.step
+                if evaluate is not None and ranks.rank == 0:
+                    with average.applied(), torch.no_grad():
+                        model.eval()
+                        row |= evaluate(model)
+                        model.train()
+                record.history.append(row)
+                bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k.endswith("loss")})
+            if record.step < config.steps and (signals[1] > 0 if ranks.size > 1 else stop.asked):
+                save()
+                raise KeyboardInterrupt(f"stopped after step {record.step} of {config.steps}")
+            if time.monotonic() - saved > checkpoint_seconds:
+                save()
+                saved = time.monotonic()
+    settle()
+    if average.decay:
+        with torch.no_grad():
+            torch._foreach_copy_(list(model.parameters()), average.weights)
+    model.eval()
+    return record
+
+
+def _snapshot(
+    identity: str, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, record: Record
+) -> dict[str, Any]:
+    return {
+        "identity": identity,
+        "model": model.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "average": average.weights,
+        "record": dict(vars(record)),
+    }
+
+
+def _restore(
+    state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, record: Record
+) -> None:
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    for kept, loaded in zip(average.weights, state["average"], strict=True):
+        kept.copy_(loaded)
+    vars(record).update(state["record"])
