@@ -65,17 +65,16 @@ class TextConfig:
 
     corpus: str = setting("fluent", "پیکره")
     vocabulary: int = setting(8000, "اندازهٔ واژگان BPE")
-    seed: int = setting(1, "دانهٔ تصادفی")
 
 
 @dataclass(frozen=True)
 class RecurrentModelConfig:
     """LSTM language model with tied embeddings."""
 
-    embedding: int = setting(384, "بُعد بردار واژه")
-    hidden: int = setting(640, "بُعد حالت پنهان", "لایه‌های میانی؛ لایهٔ آخر به بُعد بردار واژه")
+    embedding: int = setting(256, "بُعد بردار واژه")
+    hidden: int = setting(512, "بُعد حالت پنهان", "لایه‌های میانی؛ لایهٔ آخر به بُعد بردار واژه")
     layers: int = setting(2, "شمار لایه‌ها")
-    dropout: float = setting(0.25, "حذف تصادفی", "ماسک ثابت در طول دنباله")
+    dropout: float = setting(0.1, "حذف تصادفی", "ماسک ثابت در طول دنباله")
 
 
 @dataclass(frozen=True)

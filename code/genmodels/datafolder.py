@@ -14,8 +14,8 @@ VARIABLE = "GENMODELS_DATA"
 
 def project_root() -> Path:
     """The folder that holds ``report.qmd``; the working folder where the package was installed by copy."""
-    root = Path(__file__).resolve().parents[2]
-    return root if (root / "pyproject.toml").is_file() else Path.cwd()
+    code = Path(__file__).resolve().parents[1]
+    return code.parent if code.name == "code" else Path.cwd()
 
 
 def data_folder(option: str | os.PathLike[str] | None = None) -> Path:

@@ -1,8 +1,9 @@
 """What a PixelCNN is worth and what it sees: likelihood, bits per pixel, receptive field, calibration.
 
-All of it is exact: the model's likelihood is a product of its outputs, so no bound and no sampling is involved. The unit
-is nats per image, -log p(x) summed over all pixels, as in the literature on binarised MNIST; bits per pixel divides it by
-H W ln 2. Not here: binarisation (``genmodels.mnist``), which changes this number more than most models do.
+All of it is exact: the model's likelihood is a product of its outputs, so no bound and no sampling is involved. The
+unit is nats per image, -log p(x) summed over all pixels, as in the literature on binarised MNIST; bits per pixel
+divides it by H W ln 2. Not here: binarisation (``genmodels.mnist``), which changes this number more than most models
+do.
 """
 
 from __future__ import annotations
@@ -36,12 +37,15 @@ def bits_per_pixel(nats: float, pixels: int = 784) -> float:
     return nats / (pixels * math.log(2.0))
 
 
-def receptive_field(model: PixelCNN, row: int | None = None, column: int | None = None, draws: int = 16, seed: int = 0) -> Tensor:
+def receptive_field(
+    model: PixelCNN, row: int | None = None, column: int | None = None, draws: int = 8, seed: int = 0
+) -> Tensor:
     """|d logit(row, column) / d pixel|, averaged over random images: (H, W), exactly zero where the model is blind.
 
-    Computed by gradients through the model as it is (trained or not), so that it shows the masks, the padding, the blind
-    spot and what training made of them. Without ``row`` and ``column``: the pixel in the middle of the image. Several
-    draws are needed because a ReLU that happens to be closed hides a path; fp64 keeps far, tiny gradients from underflow.
+    Computed by gradients through the model as it is (trained or not), so that it shows the masks, the padding, the
+    blind spot and what training made of them. Without ``row`` and ``column``: the pixel in the middle of the image.
+    Several draws are needed because a ReLU that happens to be closed hides a path; fp64 keeps far, tiny gradients
+    from underflow.
     """
     height, width = model.image_size
     row, column = height // 2 if row is None else row, width // 2 if column is None else column

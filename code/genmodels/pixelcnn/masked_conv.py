@@ -16,7 +16,8 @@ layer) keeps the centre: the feature there was made by a type A layer, and knows
 
 * ``NaiveMaskedConv2d`` multiplies the full kernel by the mask: the reference, as most texts write it.
 * ``MaskedConv2d`` never computes the rows below the centre, which are zero anyway: a (k//2 + 1, k) kernel with
-  k//2 rows of padding above the image and none below. 28 taps instead of 49 at k = 7, and only its last row needs a mask.
+  k//2 rows of padding above the image and none below. 28 taps instead of 49 at k = 7, and only its last row needs a
+  mask.
 
 The bias is never masked (it depends on no pixel), and zero padding leaks nothing (it is no pixel). Dead taps are zero
 at birth and their gradient is zero, so AdamW, weight decay and EMA keep them zero. Not here: channel masks for colour

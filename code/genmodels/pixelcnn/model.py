@@ -41,7 +41,7 @@ class PixelCNN(nn.Module):
         self.check_shape(x)
         for conv in self.convolutions[:-1]:
             x = F.relu(conv(x))  # (B, C, H, W)
-        # The last layer is one dot product a pixel: cheap enough to leave out of bf16, whose 8 bits would round the logits.
+        # The last layer is one dot product a pixel: cheap enough to keep out of bf16, which would round the logits.
         with torch.autocast(x.device.type, enabled=False):
             return self.convolutions[-1](x.to(self.convolutions[-1].weight.dtype))  # (B, 1, H, W)
 
@@ -87,10 +87,11 @@ class PixelCNN(nn.Module):
 
 
 def loss_nats(model_or_logits: PixelCNN | Tensor, images: Tensor) -> Tensor:
-    """Negative log-likelihood of each binary image in nats, (B,): binary cross-entropy summed over its pixels, in fp32."""
+    """Negative log-likelihood of each binary image in nats, (B,): cross-entropy summed over its pixels, in fp32."""
     logits = model_or_logits if isinstance(model_or_logits, Tensor) else model_or_logits(images)
     if logits.shape != images.shape:
-        raise UserError(f"logits {tuple(logits.shape)} and images {tuple(images.shape)} differ in shape; give one logit a pixel")
+        shapes = f"logits {tuple(logits.shape)} and images {tuple(images.shape)}"
+        raise UserError(f"{shapes} differ in shape; give one logit a pixel")
     precise = torch.promote_types(logits.dtype, torch.float32)
     with torch.autocast(logits.device.type, enabled=False):
         each = F.binary_cross_entropy_with_logits(logits.to(precise), images.to(precise), reduction="none")

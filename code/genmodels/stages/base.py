@@ -53,7 +53,7 @@ class Check:
 class Result:
     """A shipped result opened for the report: settings, measures, curve, slice and the trained model."""
 
-    def __init__(self, stage: Stage, stored: store.StoredResult, config: Any) -> None:
+    def __init__(self, stage: ModelStage, stored: store.StoredResult, config: Any) -> None:
         self.stage, self.stored, self.config = stage, stored, config
         self.manifest, self.metrics = stored.manifest, stored.metrics
 
@@ -77,13 +77,38 @@ class Result:
 
 
 class Stage(ABC):
-    """One experiment: a subclass says what is particular, this class how a result is made and checked."""
+    """What can be run, loaded and verified under a name."""
 
     name: str
 
     @abstractmethod
     def config(self, profile: str) -> Any:
         """The frozen settings of a profile."""
+
+    @abstractmethod
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        """Make the result from the data in ``folder`` and publish it. Returns the result's folder."""
+
+    @abstractmethod
+    def load(self, profile: str) -> Any:
+        """Open the shipped result; ``StaleResult`` where it does not belong to today's config or was altered."""
+
+    def verify(self, profile: str) -> list[Check]:
+        """Payload and config first; what else can be contradicted only if those hold."""
+        try:
+            result = self.load(profile)
+        except StaleResult as error:
+            return [Check("manifest", False, str(error))]
+        intact = Check("manifest", True, f"{len(result.manifest['payload'])} files match their sha256; settings are today's")
+        return [intact, *self.contradict(result)]
+
+    @abstractmethod
+    def contradict(self, result: Any) -> list[Check]:
+        """Make again what can be made again without the data, and compare."""
+
+
+class ModelStage(Stage):
+    """One trained model: a subclass says what is particular, this class how a result is made and checked."""
 
     @abstractmethod
     def build(self, config: Any) -> nn.Module:
@@ -169,24 +194,25 @@ class Stage(ABC):
         config = self.config(profile)
         return Result(self, store.load(self.name, profile, to_plain(config)), config)
 
-    def verify(self, profile: str) -> list[Check]:
-        """Payload and config, then behaviour, then the headline metrics from the shipped weights."""
-        try:
-            result = self.load(profile)
-        except StaleResult as error:
-            return [Check("manifest", False, str(error))]
-        checks = [Check("manifest", True, f"{len(result.manifest['payload'])} files match their sha256; settings are today's")]
+    def contradict(self, result: Result) -> list[Check]:
+        """The behaviour of today's training, then the headline metrics from the shipped weights and slice."""
         now, then = self.fingerprint(result.config), result.manifest["fingerprint"]
         worst = max((abs(a - b) / abs(b) for a, b in zip(now, then, strict=True)), default=float("inf"))
-        checks.append(Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}"))
+        checks = [Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")]
         with torch.no_grad():
             again = self.slice_metrics(result.config, result.slice, result.model())
-        if again.keys() != result.metrics["slice"].keys():
-            checks.append(Check("slice", False, f"measures {sorted(again)} were stored as {sorted(result.metrics['slice'])}"))
-        for key, value in again.items():
-            stored = result.metrics["slice"].get(key, float("nan"))
-            checks.append(Check(key, abs(value - stored) <= METRIC_TOLERANCE * abs(stored), f"{value:.6g}, stored {stored:.6g}"))
-        return checks
+        return checks + compare_metrics(again, result.metrics["slice"])
+
+
+def compare_metrics(again: dict[str, float], stored: dict[str, float]) -> list[Check]:
+    """One check a metric, and one that the same metrics were stored."""
+    checks = []
+    if again.keys() != stored.keys():
+        checks.append(Check("slice", False, f"measures {sorted(again)} were stored as {sorted(stored)}"))
+    for key, value in again.items():
+        wanted = stored.get(key, float("nan"))
+        checks.append(Check(key, abs(value - wanted) <= METRIC_TOLERANCE * abs(wanted), f"{value:.6g}, stored {wanted:.6g}"))
+    return checks
 
 
 def training_profile(full: TrainingConfig, profile: str, steps: int) -> TrainingConfig:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -21,24 +20,23 @@ from genmodels.config import LanguageModelConfig, RecurrentModelConfig, Training
 from genmodels.lm.perplexity import evaluate
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.transformer import TransformerLM
-from genmodels.stages.base import Material, Stage, training_profile
+from genmodels.stages.base import Material, ModelStage, training_profile
 from genmodels.text.ngram import NgramDataset
 from genmodels.text.prepare import prepared
 from genmodels.training import Batch, Objective
 
 TRAINING = TrainingConfig(
-    batch_size=16, steps=4000, learning_rate=2e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,
+    batch_size=16, steps=2600, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,
 )
 
 
 def cross_entropy_total(model: nn.Module, batch: Batch) -> Tensor:
     """Summed next-token cross-entropy in nats over the positions that have a target."""
     context, target = batch  # (B, T), (B, T)
-    logits = model(context)[0]  # (B, T, V)
-    return F.cross_entropy(logits.float().flatten(0, 1), target.flatten(), ignore_index=-100, reduction="sum")
+    return model(context, targets=target)[0]
 
 
-class LanguageStage(Stage):
+class LanguageStage(ModelStage):
     """What the two networks share; a subclass gives the full config and the network."""
 
     @property
@@ -125,7 +123,7 @@ class RecurrentStage(LanguageStage):
 
 class TransformerStage(LanguageStage):
     name = "transformer"
-    full = LanguageModelConfig(model=TransformerModelConfig(), training=replace(TRAINING, learning_rate=1.5e-3))
+    full = LanguageModelConfig(model=TransformerModelConfig(), training=replace(TRAINING, learning_rate=3e-3))
 
     def build(self, config: LanguageModelConfig) -> TransformerLM:
         return TransformerLM(config.model, config.text.vocabulary)

@@ -21,7 +21,7 @@ from genmodels.config import PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.files import data_digest
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
-from genmodels.stages.base import Material, Stage, training_profile
+from genmodels.stages.base import Material, ModelStage, training_profile
 from genmodels.training import Batch, Objective, generator_for
 
 PIXELS = 28 * 28
@@ -56,7 +56,7 @@ def every(images: Tensor, count: int) -> Tensor:
     return images[torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()]
 
 
-class PixelCNNStage(Stage):
+class PixelCNNStage(ModelStage):
     name = "pixelcnn"
 
     def config(self, profile: str) -> PixelCNNConfig:
@@ -82,10 +82,9 @@ class PixelCNNStage(Stage):
         images = mnist.load(folder)
         split = len(images.train_images) - config.validation_images
         static = mnist.static_test_set(folder)
-        if static is None:
-            test, test_set = mnist.seeded_static(images.test_images, config.training.seed).view(-1, 1, 28, 28), "seeded"
-        else:
-            test, test_set = static.view(-1, 1, 28, 28).float(), "static"
+        test_set = "seeded" if static is None else "static"
+        bits = mnist.seeded_static(images.test_images, config.training.seed) if static is None else static
+        test = bits.view(-1, 1, 28, 28).float()
         held_out = mnist.binarize(images.train_images[split:], generator_for(config.training.seed, "validation"))
         test = every(test, config.test_images)
         packed = mnist.pack_images(test)

@@ -1,0 +1,236 @@
+"""Every plot of the report: one function each, from numbers to a matplotlib ``Figure``.
+
+Labels are Persian (so that no chunk of the report needs to hold any); lines differ by style and marker as well as by a
+colour-blind safe colour (Okabe and Ito), so that they can be told apart in black and white. Functions here read no file
+and train nothing; fonts, shaping and digits are the business of ``genmodels.plotting``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch, Rectangle
+
+from genmodels.persian import fa
+from genmodels.pixelcnn.masked_conv import causal_mask
+from genmodels.plotting import PALETTE, persian_text, persian_ticks, use_style
+
+BLUE, ORANGE, GREEN, PURPLE, SKY, _, BLACK = PALETTE
+LINES = [  # colour, line style, marker
+    (BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"),
+    (PURPLE, ":", "D"), (BLACK, (0, (5, 1)), "v"), (SKY, "-", "x"),
+]
+SPLITS = {"train_loss": "آموزش", "validation_loss": "اعتبارسنجی", "test_loss": "آزمون"}
+GREY = "#7F7F7F"
+PAPER = "#E6E6E6"  # what lies between and outside images
+
+
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+    """A styled figure that no pyplot state keeps alive: the caller owns it (sizes in inches)."""
+    use_style()
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
+    plt.close(figure)
+    return figure, axes
+
+
+def as_images(images: Any) -> np.ndarray:
+    """(N, H, W) float array of tensors or arrays shaped (N, 1, H, W), (N, H, W), (H, W) or (N, 784)."""
+    array = np.asarray(images, dtype=float)
+    if array.ndim == 2 and array.shape[1] == 784:
+        return array.reshape(-1, 28, 28)
+    return array.reshape(-1, *array.shape[-2:])
+
+
+def tile(images: Any, columns: int, gap: int = 2) -> np.ndarray:
+    """One large (H', W') array of the images, row by row, NaN between them and in unused places."""
+    array = as_images(images)
+    count, height, width = array.shape
+    rows = -(-count // columns)
+    canvas = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), np.nan)
+    for index in range(count):
+        top, left = index // columns * (height + gap), index % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = array[index]
+    return canvas
+
+
+def show_ink(ax: Axes, array: np.ndarray) -> None:
+    """Draw values 0..1 as ink on white, NaN as the paper between; no ticks."""
+    colours = plt.get_cmap("gray_r").copy()
+    colours.set_bad(PAPER)
+    ax.imshow(np.ma.masked_invalid(array), cmap=colours, vmin=0, vmax=1, interpolation="nearest")
+    ax.set_axis_off()
+
+
+def image_grid(images: Any, columns: int = 10) -> Figure:
+    """Images side by side, ``columns`` to a row, in the given order."""
+    canvas = tile(images, columns)
+    figure, ax = new_figure(5.6, 5.6 * canvas.shape[0] / canvas.shape[1])
+    show_ink(ax, canvas)
+    return figure
+
+
+def image_rows(rows: Mapping[str, Any], columns: int = 10) -> Figure:
+    """Labelled rows of images, the first ``columns`` of each: ``{label: images}``."""
+    figure, axes = new_figure(6.2, 0.62 * len(rows), len(rows), 1, squeeze=False)
+    for ax, (label, images) in zip(axes[:, 0], rows.items()):
+        show_ink(ax, tile(as_images(images)[:columns], columns))
+        ax.text(1.02, 0.5, persian_text(label), transform=ax.transAxes, ha="left", va="center", fontsize=9)
+    return figure
+
+
+def binarizations(grey: Any, threshold: Any, draws: Sequence[Any], columns: int = 10) -> Figure:
+    """Grey images, their threshold bits, and several random draws of them, under each other. ``grey`` is 0..255."""
+    rows = {"خاکستری": as_images(grey) / 255, "آستانه‌ای": threshold}
+    rows |= {f"نمونه‌گیری {fa(index)}": draw for index, draw in enumerate(draws, start=1)}
+    return image_rows(rows, columns)
+
+
+def masks(kernel: int = 7) -> Figure:
+    """Masks A and B of a ``kernel`` x ``kernel`` convolution: the taps in use carry a 1, the centre an outline."""
+    figure, axes = new_figure(5.6, 3.2, 1, 2)
+    for ax, name in zip(axes, "BA"):  # right to left: A is read first
+        mask = causal_mask(name, kernel).numpy()
+        colours = ListedColormap(["white", "#9CC9E8"])
+        ax.pcolormesh(mask, cmap=colours, vmin=0, vmax=1, edgecolors=GREY, linewidth=0.6)
+        for (row, column), value in np.ndenumerate(mask):
+            ink = BLACK if value else GREY
+            ax.text(column + 0.5, row + 0.5, fa(int(value)), ha="center", va="center", fontsize=9, color=ink)
+        ax.add_patch(Rectangle((kernel // 2, kernel // 2), 1, 1, fill=False, edgecolor=ORANGE, linewidth=2.4))
+        ax.set(aspect="equal", xlim=(-0.06, kernel + 0.06), ylim=(kernel + 0.06, -0.06))  # room for the outer lines
+        ax.set_axis_off()
+        ax.set_title(persian_text(f"ماسک {name}"))
+    return figure
+
+
+def receptive_field(field: Any, row: int | None = None, column: int | None = None) -> Figure:
+    """Where one output looks: |d logit / d pixel| in colour, the unseen earlier pixels hatched, later ones grey.
+
+    ``field`` (H, W) is exactly zero where there is no influence; (row, column) is the output's pixel, else the centre.
+    """
+    field = np.asarray(field, dtype=float)
+    height, width = field.shape
+    row, column = height // 2 if row is None else row, width // 2 if column is None else column
+    order = np.arange(height * width).reshape(height, width)
+    earlier, here = order < order[row, column], order == order[row, column]
+    seen = field > 0
+    figure, ax = new_figure(5.8, 4.4)
+    ax.pcolormesh(np.where(earlier | here, np.nan, 1.0), cmap=ListedColormap([PAPER]))
+    top = field.max()
+    norm = LogNorm(max(field[seen].min(), top * 1e-6), top)
+    colour = ax.pcolormesh(np.where(seen, field, np.nan), cmap="Blues", norm=norm)
+    for r, c in zip(*np.nonzero(earlier & ~seen)):
+        ax.add_patch(Rectangle((c, r), 1, 1, facecolor="white", edgecolor=ORANGE, hatch="////", linewidth=0))
+    ax.plot(column + 0.5, row + 0.5, marker="x", color=BLACK, markersize=9, markeredgewidth=2.2, linestyle="none")
+    ax.set(aspect="equal", xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set_visible(True)
+    bar = figure.colorbar(colour, ax=ax, shrink=0.85)
+    bar.set_label(persian_text("بزرگی گرادیان (مقیاس لگاریتمی)"))
+    persian_ticks(bar.ax)
+    handles = [
+        plt.Line2D([], [], marker="x", color=BLACK, markeredgewidth=2.2, linestyle="none"),
+        Patch(facecolor="#6BAED6"), Patch(facecolor="white", edgecolor=ORANGE, hatch="////"), Patch(facecolor=PAPER),
+    ]
+    names = ["پیکسل خروجی", "پیش از آن و دیده‌شده", "پیش از آن و نادیده", "پس از آن (آینده)"]
+    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": 2, "frameon": False, "fontsize": 9}
+    ax.legend(handles, [persian_text(name) for name in names], **place)
+    return figure
+
+
+def loss_curves(history: pd.DataFrame, unit_label: str) -> Figure:
+    """Train, validation and test loss (those present) against the epoch, or the step where no epoch is recorded.
+
+    ``unit_label`` is the Persian name of the unit, such as "نات بر تصویر".
+    """
+    present = {column: label for column, label in SPLITS.items() if column in history and history[column].notna().any()}
+    figure, ax = new_figure(6.0, 3.4)
+    for (column, label), (colour, style, marker) in zip(present.items(), LINES):
+        _line(ax, history, column, label, colour, style, marker)
+    return _finish_curves(figure, ax, history, unit_label)
+
+
+def compare_curves(histories: Mapping[str, pd.DataFrame], unit_label: str, column: str = "validation_loss") -> Figure:
+    """The same loss of several runs: ``{Persian name: history}``."""
+    figure, ax = new_figure(6.0, 3.4)
+    for (label, history), (colour, style, marker) in zip(histories.items(), LINES):
+        _line(ax, history, column, label, colour, style, marker)
+    return _finish_curves(figure, ax, next(iter(histories.values())), unit_label)
+
+
+def completions(truth: Any, mask: Any, drawn: Any) -> Figure:
+    """One row an image: the truth, what was kept of it, and its completions.
+
+    ``truth`` (N, 28, 28), ``mask`` (28, 28) True where kept, ``drawn`` (N, K, 28, 28). Read from right to left.
+    """
+    truth = as_images(truth)
+    keep = np.asarray(mask, dtype=bool).reshape(truth.shape[1:])
+    drawn = np.asarray(drawn, dtype=float).reshape(len(truth), -1, *truth.shape[1:])
+    columns = drawn.shape[1] + 2
+    kept = np.where(keep, truth, 0.25 * (~keep))  # the hidden part as a grey veil
+    rows = np.concatenate([drawn[:, ::-1], kept[:, None], truth[:, None]], axis=1)  # right to left
+    canvas = tile(rows.reshape(-1, *truth.shape[1:]), columns)
+    figure, ax = new_figure(5.2, 5.2 * canvas.shape[0] / canvas.shape[1] + 0.25)
+    show_ink(ax, canvas)
+    step, middle = truth.shape[2] + 2, truth.shape[2] / 2
+    labels = [((columns - 1) * step + middle, "اصل"), ((columns - 2) * step + middle, "داده‌شده")]
+    labels.append(((drawn.shape[1] * step - 2) / 2, "کامل‌شده با مدل"))
+    for x, label in labels:
+        ax.text(x, -3, persian_text(label), ha="center", va="bottom", fontsize=9)
+    return figure
+
+
+def calibration(table: pd.DataFrame) -> Figure:
+    """Predicted probability against observed frequency, with the number of pixels in each bin below."""
+    figure, (ax, below) = new_figure(4.6, 4.4, 2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, label=persian_text("مدل بی‌خطا"))
+    ax.plot(table.predicted, table.observed, color=BLUE, marker="o", linestyle="--", label=persian_text("مدل ما"))
+    ax.set_ylabel(persian_text("فراوانی پیکسل روشن"))
+    ax.legend(frameon=False)
+    below.bar(table.predicted, table.pixels, width=0.06, color=SKY, edgecolor=BLACK, linewidth=0.6)
+    below.set_yscale("log")
+    below.set_ylabel(persian_text("شمار پیکسل"))
+    below.set_xlabel(persian_text("احتمال پیش‌بینی‌شده"))
+    persian_ticks(ax)
+    persian_ticks(below)
+    return figure
+
+
+def perplexity_bars(perplexities: Mapping[str, float]) -> Figure:
+    """One bar a model, the value written beside it: ``{Persian name: perplexity}``, in the given order."""
+    names, values = list(perplexities), list(perplexities.values())
+    figure, ax = new_figure(5.6, 0.5 + 0.42 * len(names))
+    hatches = ["", "//", "..", "xx", "\\\\", "--"]
+    for place, (value, (colour, _, _)) in enumerate(zip(values, LINES * len(values))):
+        hatch = hatches[place % len(hatches)]
+        ax.barh(place, value, color=colour, alpha=0.75, hatch=hatch, edgecolor="white", height=0.62)
+        ax.text(value + 0.012 * max(values), place, fa(value, 1), va="center", ha="left", fontsize=10)
+    ax.set_yticks(range(len(names)), [persian_text(name) for name in names])
+    ax.set(ylim=(len(names) - 0.5, -0.5), xlim=(0, 1.14 * max(values)))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(False, axis="y")
+    ax.set_xlabel(persian_text("سرگشتگی (کمتر بهتر است)"))
+    persian_ticks(ax)
+    return figure
+
+
+def _line(ax: Axes, history: pd.DataFrame, column: str, label: str, colour: str, style: Any, marker: str) -> None:
+    rows = history[history[column].notna()]
+    x = rows["epoch"] if "epoch" in rows else rows["step"]
+    look = {"color": colour, "linestyle": style, "marker": marker, "markersize": 4, "linewidth": 1.6}
+    ax.plot(x, rows[column], label=persian_text(label), **look)
+
+
+def _finish_curves(figure: Figure, ax: Axes, history: pd.DataFrame, unit_label: str) -> Figure:
+    ax.set_xlabel(persian_text("دوره (epoch)" if "epoch" in history else "گام"))
+    ax.set_ylabel(persian_text(f"زیان ({unit_label})"))
+    ax.legend(frameon=False)
+    persian_ticks(ax)
+    return figure
+

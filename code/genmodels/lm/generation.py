@@ -1,0 +1,210 @@
+"""Continuing a text: one way of decoding for every language model here, token by token.
+
+At each step the logits z of the next token pass, in this order, through
+
+    repetition penalty r   z_v -> z_v / r if z_v > 0 else z_v r, for tokens already in the sequence (arXiv 1909.05858)
+    temperature tau        z_v -> z_v / tau; tau < 1 sharpens, tau > 1 flattens
+    top-k                  only the k likeliest tokens stay (Fan et al. 2018, arXiv 1805.04833)
+    top-p                  only the smallest set of likeliest tokens whose probability reaches p (arXiv 1904.09751)
+    min-p                  only tokens with at least min_p times the probability of the likeliest (arXiv 2407.01082)
+
+and one token is drawn from softmax(z) by the given generator; ``greedy=True`` takes the likeliest instead. Every row draws
+one uniform number a step, by inversion of the cumulative distribution, so that a sample depends on the generator's seed only.
+
+A Transformer sees at most ``context`` tokens. When the sequence outgrows that, its older half is forgotten (the window then
+holds the last context/2 tokens and grows again), with the cache and without it alike; so both give the same tokens.
+Not here: beam search, and the measures of the generated text (``text_measures.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genmodels.errors import UserError
+from genmodels.lm.base import LanguageModel
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a token is chosen from the logits; ``check`` refuses settings without meaning."""
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+    repetition_penalty: float = 1.0
+    greedy: bool = False
+
+    def check(self) -> None:
+        """Raise ``UserError`` naming the first setting that is out of range."""
+        if not 0 < self.temperature < float("inf"):
+            raise UserError(f"temperature {self.temperature} is not above 0; for the likeliest token each time use greedy=True")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"top_k {self.top_k} leaves no token; give at least 1, or None for no limit")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top_p {self.top_p} is not a probability above 0; give 0 < top_p <= 1, or None")
+        if self.min_p is not None and not 0 <= self.min_p <= 1:
+            raise UserError(f"min_p {self.min_p} is outside 0 … 1; give 0 <= min_p <= 1, or None")
+        if not 0 < self.repetition_penalty < float("inf"):
+            raise UserError(f"repetition_penalty {self.repetition_penalty} is not above 0; 1 means no penalty")
+
+    def probabilities(self, logits: Tensor, seen: Tensor | None = None) -> Tensor:
+        """(B, V) logits -> (B, V) probabilities of the next token; ``seen`` (B, V): is this token in the sequence already?"""
+        z = logits.float()
+        if self.repetition_penalty != 1 and seen is not None:
+            z = torch.where(seen, torch.where(z > 0, z / self.repetition_penalty, z * self.repetition_penalty), z)
+        if self.greedy:
+            return torch.zeros_like(z).scatter_(1, z.argmax(1, keepdim=True), 1.0)
+        z = z / self.temperature
+        if self.top_k is not None and self.top_k < z.shape[1]:
+            kept = torch.topk(z, self.top_k, dim=1).indices  # exactly k, also where logits tie
+            z = torch.full_like(z, -torch.inf).scatter_(1, kept, z.gather(1, kept))
+        p = torch.softmax(z, dim=1)
+        if self.top_p is not None and self.top_p < 1:
+            falling, order = torch.sort(p, dim=1, descending=True, stable=True)
+            before = falling.cumsum(1) - falling  # the probability of everything likelier
+            falling = torch.where(before < self.top_p, falling, 0.0)
+            p = torch.zeros_like(p).scatter_(1, order, falling)
+        if self.min_p is not None:
+            p = torch.where(p >= self.min_p * p.amax(1, keepdim=True), p, 0.0)
+        return p / p.sum(1, keepdim=True)
+
+
+def generate(
+    model: LanguageModel,
+    prompt_ids: Sequence[int] | Sequence[Sequence[int]] | np.ndarray | Tensor,
+    max_new_tokens: int,
+    generator: torch.Generator,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+    stop: int | Sequence[int] | None = None,
+    use_cache: bool = True,
+    greedy: bool = False,
+) -> list[list[int]]:
+    """The new tokens of each prompt, one list a prompt, without the prompt; a ``stop`` token ends its list and is left out.
+
+    ``prompt_ids``: one prompt (a list of ids) or several. Prompts of equal length run as one batch; others one by one, in
+    order. ``use_cache=False`` reads the whole sequence anew at each step (slower, same tokens: for tests and timing).
+    Raises ``UserError`` for an empty prompt, an unknown token id, or a setting out of range.
+    """
+    sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, greedy)
+    prompts = _as_prompts(prompt_ids)
+    if len({len(prompt) for prompt in prompts}) > 1:
+        groups = [[prompt] for prompt in prompts]
+        _check(model, prompts, max_new_tokens, sampling)  # before the first group runs
+    else:
+        groups = [prompts]
+    stops = _as_stops(stop)
+    results: list[list[int]] = []
+    for group in groups:
+        rows: list[list[int]] = [[] for _ in group]
+        open_rows = [True] * len(group)
+        for tokens in _steps(model, group, max_new_tokens, generator, sampling, use_cache):
+            for row, token in enumerate(tokens):
+                open_rows[row] = open_rows[row] and token not in stops
+                if open_rows[row]:
+                    rows[row].append(token)
+            if not any(open_rows):
+                break
+        results += rows
+    return results
+
+
+def stream(
+    model: LanguageModel,
+    prompt_ids: Sequence[int],
+    max_new_tokens: int,
+    generator: torch.Generator,
+    stop: int | Sequence[int] | None = None,
+    use_cache: bool = True,
+    **sampling: float | int | bool | None,
+) -> Iterator[int]:
+    """The tokens of ``generate`` for one prompt, each as soon as it is drawn; same arguments, same tokens."""
+    prompts = _as_prompts(prompt_ids)
+    if len(prompts) != 1:
+        raise UserError(f"stream continues one prompt, got {len(prompts)}; use generate for several")
+    stops, settings = _as_stops(stop), Sampling(**sampling)  # type: ignore[arg-type]
+    _check(model, prompts, max_new_tokens, settings)  # now, not when the first token is asked for
+    steps = _steps(model, prompts, max_new_tokens, generator, settings, use_cache)
+
+    def until_stop() -> Iterator[int]:
+        for (token,) in steps:
+            if token in stops:
+                return
+            yield token
+
+    return until_stop()
+
+
+def _steps(
+    model: LanguageModel, prompts: list[list[int]], count: int, generator: torch.Generator, sampling: Sampling, use_cache: bool
+) -> Iterator[list[int]]:
+    """Per step the next token of every row."""
+    _check(model, prompts, count, sampling)
+    device = model.output_bias.device
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            tokens = torch.tensor(prompts, device=device)  # (B, T), all that has been read or written
+            seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(1, tokens, True)
+            start, fresh, state = 0, 0, None  # the window's first token; the first token that the state has not read
+            for _ in range(count):
+                moved = _window_start(tokens.shape[1], start, model.context)
+                if moved != start or state is None or not use_cache:
+                    start = fresh = moved
+                    room = tokens.shape[1] - start + count
+                    state = model.initial_state(len(prompts), room) if use_cache else None
+                features, state = model.features(tokens[:, fresh:], state)
+                fresh = tokens.shape[1]
+                p = sampling.probabilities(model.logits(features[:, -1]), seen)  # (B, V)
+                drawn = _draw(p, generator)  # (B, 1)
+                tokens = torch.cat([tokens, drawn], dim=1)
+                seen.scatter_(1, drawn, True)
+                yield drawn[:, 0].tolist()
+    finally:
+        model.train(training)
+
+
+def _window_start(length: int, start: int, context: int | None) -> int:
+    """Where the visible window of a sequence of ``length`` tokens begins, given where it began a step before."""
+    if context is None or length - start <= context:
+        return start
+    return length - max(1, context // 2)
+
+
+def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, V) probabilities -> (B, 1) tokens by inversion: the first token at which the cumulative sum exceeds u."""
+    u = torch.rand(p.shape[0], 1, generator=generator, dtype=torch.float64, device=generator.device).to(p.device)
+    cumulative = p.double().cumsum(1)
+    drawn = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)  # (B, 1)
+    last = p.shape[1] - 1 - (p.flip(1) > 0).int().argmax(1, keepdim=True)  # rounding must not lead past the last possible token
+    return torch.minimum(drawn, last)
+
+
+def _check(model: LanguageModel, prompts: list[list[int]], count: int, sampling: Sampling) -> None:
+    sampling.check()
+    if count < 0:
+        raise UserError(f"max_new_tokens {count} is negative; give 0 or more")
+    for prompt in prompts:
+        if not prompt:
+            raise UserError("the prompt is empty; give at least one token, such as <bos>")
+        model.check_tokens(torch.tensor(prompt))
+
+
+def _as_prompts(prompt_ids: Sequence[int] | Sequence[Sequence[int]] | np.ndarray | Tensor) -> list[list[int]]:
+    plain = prompt_ids.tolist() if isinstance(prompt_ids, (np.ndarray, Tensor)) else list(prompt_ids)
+    nested = bool(plain) and not isinstance(plain[0], (int, np.integer))
+    return [[int(token) for token in row] for row in (plain if nested else [plain])]
+
+
+def _as_stops(stop: int | Sequence[int] | None) -> frozenset[int]:
+    return frozenset() if stop is None else frozenset([stop] if isinstance(stop, int) else stop)

@@ -1,0 +1,136 @@
+"""Numbers and tables as a Persian reader expects them: digits ۰–۹, ٫ for the decimal point, ٬ between thousands.
+
+Unicode's bidirectional algorithm (UAX #9) moves a leading minus, and the operators between numbers, to the wrong side
+inside right-to-left text. Every result that holds one is therefore wrapped in U+2066 … U+2069 (left-to-right isolate).
+All functions return ``str`` (Quarto's inline expressions want text); none of them parses or rounds twice.
+What it does not do: shape letters for matplotlib (``genmodels.plotting`` does) or choose what to report.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+
+PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
+LRI, PDI = "\u2066", "\u2069"  # isolate a left-to-right run; its end
+MINUS, DECIMAL, THOUSANDS, PERCENT = "\u2212", "٫", "٬", "٪"
+_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+
+# What must survive in running text: `code`, $math$, link targets, HTML tags, and words with a Latin letter (conv1).
+_KEEP = r"(?P<tick>`+).*?(?P=tick)|\$[^$]+\$|\]\([^)]*\)|<[^>]+>|(?=[0-9.\-]*[A-Za-z_])[A-Za-z0-9_][A-Za-z0-9_.\-/+:]*"
+_NUMBER = r"[0-9][0-9,]*(?:\.[0-9]+)?"
+_SIGNED = rf"(?<![\w.)\]])[-{MINUS}+±]{_NUMBER}"
+_OPERATOR = rf"(?:[-{MINUS}–×±·^]| [-{MINUS}–×±·^] )"
+_TOKEN = re.compile(rf"(?P<keep>{_KEEP})|(?P<number>(?:{_SIGNED}|{_NUMBER})(?:{_OPERATOR}{_NUMBER})*)")
+_THOUSANDS_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+
+
+def isolate(text: str) -> str:
+    """``text`` as one left-to-right unit that its right-to-left surroundings cannot reorder."""
+    return f"{LRI}{text}{PDI}"
+
+
+def fa(value: Any, digits: int | None = None, grouping: bool = True) -> str:
+    """A number with Persian digits; text is passed through with the numbers in it converted.
+
+    ``digits``: places after the decimal point; ``None`` keeps an integer as it is and gives a float up to six significant
+    digits. ``grouping``: ٬ between thousands (switch it off for years and identifiers). Numpy scalars and one-element
+    tensors are taken too. Not-a-number reads «نامعین», infinity ∞.
+    """
+    if isinstance(value, str):
+        return _text(value)
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, bool):
+        return "بله" if value else "نه"
+    if not math.isfinite(value):
+        return "نامعین" if math.isnan(value) else "∞" if value > 0 else isolate(MINUS + "∞")
+    if digits is not None:
+        plain = f"{value:.{digits}f}"
+    elif isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
+        plain = str(int(value))
+    else:
+        plain = f"{value:.6g}"
+        if "e" in plain:
+            return fa_sci(value)
+    return _digits(plain, grouping)
+
+
+def fa_int(value: Any, grouping: bool = True) -> str:
+    """A whole number, ۱۲٬۳۴۵. Raises ``ValueError`` for a value with a fraction: rounding is the caller's decision."""
+    value = value.item() if hasattr(value, "item") else value
+    if value != int(value):
+        raise ValueError(f"fa_int wants a whole number, not {value!r}; use fa(value, digits)")
+    return _digits(str(int(value)), grouping)
+
+
+def fa_sci(value: Any, digits: int = 2) -> str:
+    """Scientific notation, ۱٫۲۳×۱۰⁴, isolated; ``digits`` places after the point of the mantissa. Zero stays ۰."""
+    value = float(value.item() if hasattr(value, "item") else value)
+    if value == 0 or not math.isfinite(value):
+        return fa(value)
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return isolate(_digits(mantissa, False).strip(LRI + PDI) + "×۱۰" + str(int(exponent)).translate(_SUPERSCRIPT))
+
+
+def fa_percent(fraction: Any, digits: int = 1) -> str:
+    """A fraction as a percentage: 0.987 → ۹۸٫۷٪."""
+    number = fa(100 * (fraction.item() if hasattr(fraction, "item") else fraction), digits)
+    return number[:-1] + PERCENT + PDI if number.endswith(PDI) else number + PERCENT
+
+
+def table(rows: Iterable[Mapping[str, Any]] | Any) -> Markdown:
+    """A Markdown table of ``rows`` (dicts, or a DataFrame) with Persian digits, for a chunk that has a ``tbl-cap``.
+
+    Columns are the union of the keys, in order of appearance. Integers and floats go through ``fa``; text keeps its
+    `code`, its $math$ and every word with a Latin letter. ``None`` and a missing key read «—». Widths of the dashes follow
+    the content, so that Pandoc shares the line fairly when a table is too wide for one. Raises ``ValueError`` without rows.
+    """
+    from IPython.display import Markdown
+
+    records = rows.to_dict("records") if hasattr(rows, "to_dict") else [dict(row) for row in rows]
+    if not records:
+        raise ValueError("table() wants at least one row")
+    columns = list(dict.fromkeys(key for record in records for key in record))
+    body = [[_cell(name) for name in columns]] + [[_cell(r.get(name)) for name in columns] for r in records]
+    widths = [min(40, max(3, *(len(re.sub(r"[`*\\]", "", cell)) for cell in column))) for column in zip(*body)]
+    lines = ["| " + " | ".join(row) + " |" for row in body]
+    return Markdown("\n".join([lines[0], "|" + "|".join("-" * width for width in widths) + "|", *lines[1:]]))
+
+
+def _cell(value: Any) -> str:
+    """One cell: a single line, its pipes escaped."""
+    if value is None:
+        return "—"
+    return " ".join(fa(value).split()).replace("|", r"\|")
+
+
+def _text(text: str) -> str:
+    """``text`` with its free-standing numbers converted; what ``_KEEP`` names is left alone."""
+
+    def convert(match: re.Match[str]) -> str:
+        if match["keep"]:
+            return match["keep"]
+        number = match["number"]
+        persian = _persian(_THOUSANDS_COMMA.sub(THOUSANDS, number)).replace("-", MINUS if number[0] == "-" else "-")
+        return isolate(persian) if re.search(rf"[-{MINUS}–+×±·^]", number) else persian
+
+    return _TOKEN.sub(convert, text)
+
+
+def _persian(plain: str) -> str:
+    return plain.translate(PERSIAN_DIGITS).replace(".", DECIMAL)
+
+
+def _digits(plain: str, grouping: bool) -> str:
+    """A formatted number such as ``-1234.50`` in Persian; minus zero loses its sign."""
+    negative = plain.startswith("-") and any(c in "123456789" for c in plain)
+    whole, _, fraction = plain.lstrip("-").partition(".")
+    if grouping:
+        whole = f"{int(whole):,}".replace(",", THOUSANDS)
+    persian = _persian(f"{whole}.{fraction}" if fraction else whole)
+    return isolate(MINUS + persian) if negative else persian

@@ -1,0 +1,112 @@
+"""Stage ``text``: what preparation did to the corpus, the tokenizers, and a few held-out texts.
+
+The token arrays themselves stay in the data folder; shipped are the statistics of both corpora (for the report's tables),
+both tokenizers, and the beginnings of some test documents, on which ``verify`` makes its headline metric (tokens per word)
+again. The fingerprint is what today's cleaning and today's BPE make of a fixed passage: compared exactly.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genmodels import store
+from genmodels.config import TextConfig, to_plain
+from genmodels.files import data_digest
+from genmodels.stages.base import Check, Stage, compare_metrics
+from genmodels.text import bpe
+from genmodels.text.cleaning import clean_paragraph
+from genmodels.text.prepare import CORPORA, prepared
+from genmodels.text.tokenizer import Tokenizer
+
+HELD_OUT_DOCUMENTS = 40
+HELD_OUT_CHARACTERS = 600
+PASSAGE = (
+    "علي (Ali) كتاب‌ها را در سال 1398 خوانده‌است.[۱] او   می‌گفت: «زبان فارسی شیرین است!!!» و كتاب خانه‌ی او، "
+    "در نشانی https://example.org بود؛ {{الگو}} کتاب و کتابخانه و کتابدار و کتابداری از یک ریشه‌اند."
+)
+
+
+@dataclass(frozen=True)
+class TextResult:
+    """The shipped statistics (``metrics[corpus]``), tokenizers and held-out texts."""
+
+    stored: store.StoredResult
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self.stored.manifest
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.stored.metrics
+
+    def tokenizer(self, corpus: str = "fluent") -> Tokenizer:
+        return Tokenizer.load(self.stored.folder / f"{corpus}-tokenizer.json")
+
+    @cached_property
+    def held_out(self) -> list[str]:
+        """Beginnings of the first test documents, prepared as in the fluent corpus."""
+        return json.loads((self.stored.folder / "held-out.json").read_text("utf-8"))
+
+
+def fingerprint() -> list[int]:
+    """Token ids that today's cleaning and our own BPE give the fixed passage, trained on itself."""
+    cleaned = clean_paragraph(PASSAGE)
+    return bpe.train([cleaned], 300).encode(cleaned)
+
+
+def slice_metrics(tokenizer: Tokenizer, texts: list[str]) -> dict[str, float]:
+    """Tokens per word on the held-out texts, and the share of texts that decode to themselves (must be one)."""
+    encoded = [tokenizer.encode(text) for text in texts]
+    same = np.mean([tokenizer.decode(ids) == text for ids, text in zip(encoded, texts, strict=True)])
+    words = sum(len(text.split()) for text in texts)
+    return {"tokens_per_word": sum(map(len, encoded)) / words, "round_trip_share": float(same)}
+
+
+class TextStage(Stage):
+    name = "text"
+
+    def config(self, profile: str) -> dict[str, TextConfig]:
+        """The settings of both corpora; the ``smoke`` profile is the same (preparation takes a minute)."""
+        return {corpus: TextConfig(corpus=corpus) for corpus in CORPORA}
+
+    def plain_config(self, profile: str) -> dict[str, Any]:
+        return {corpus: to_plain(config) for corpus, config in self.config(profile).items()}
+
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        started, cpu = time.monotonic(), time.process_time()
+        texts = {corpus: prepared(config, folder) for corpus, config in self.config(profile).items()}
+        fluent = texts["fluent"]
+        held_out = [text[:HELD_OUT_CHARACTERS] for text in fluent.held_out_texts("test", HELD_OUT_DOCUMENTS)]
+        files = {f"{corpus}-tokenizer.json": text.tokenizer.to_bytes() for corpus, text in texts.items()}
+        metrics: dict[str, Any] = {corpus: text.statistics for corpus, text in texts.items()}
+        metrics["slice"] = slice_metrics(fluent.tokenizer, held_out)
+        source = fluent.statistics["corpus"]
+        manifest = {
+            "config": self.plain_config(profile),
+            "data": {
+                "name": source["name"], "corpus_sha256": source["sha256"],
+                "digest": data_digest(*(texts[corpus].digest for corpus in CORPORA)),
+            },
+            "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+            "fingerprint": fingerprint(),
+        }
+        files["held-out.json"] = json.dumps(held_out, ensure_ascii=False, indent=1).encode()
+        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, files=files)
+
+    def load(self, profile: str) -> TextResult:
+        return TextResult(store.load(self.name, profile, self.plain_config(profile)))
+
+    def contradict(self, result: TextResult) -> list[Check]:
+        same = fingerprint() == result.manifest["fingerprint"]
+        detail = "the fixed passage gives the same tokens" if same else "the fixed passage gives other tokens: prepare again"
+        again = slice_metrics(result.tokenizer(), result.held_out)
+        return [Check("behaviour", same, detail), *compare_metrics(again, result.metrics["slice"])]

@@ -1,0 +1,116 @@
+"""The report's generated tables: settings, parameters, provenance, checks. Numbers in, Markdown out.
+
+No table of the document is written by hand: each is read off a config, a module, a manifest or a check.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from IPython.display import Markdown
+from torch import nn
+
+from genmodels.persian import fa, fa_int, table
+
+STAGE_NAMES = {"pixelcnn": "PixelCNN", "rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر"}
+
+
+def show(value: Any) -> str:
+    """A setting as the tables print it: Persian digits, yes/no, lists joined; names stay as they are."""
+    if isinstance(value, bool):
+        return "بله" if value else "نه"
+    if isinstance(value, (tuple, list)):
+        return "، ".join(map(show, value))
+    if isinstance(value, int):
+        return fa_int(value)
+    if isinstance(value, float):
+        return fa(value)
+    return f"`{value}`"
+
+
+def _settings(config: Any) -> Iterable[dict[str, str]]:
+    for item in dataclasses.fields(config):
+        value = getattr(config, item.name)
+        if dataclasses.is_dataclass(value):
+            yield from _settings(value)
+        else:
+            label = item.metadata["label"]
+            yield {"تنظیم": label, "نام در کد": f"`{item.name}`", "مقدار": show(value), "یکا یا دلیل": item.metadata["unit"] or "—"}
+
+
+def hyperparameters(config: Any) -> Markdown:
+    """Every field of a (nested) config: Persian label, name in the code, value, unit or reason."""
+    return table(list(_settings(config)))
+
+
+def parameters(model: nn.Module) -> Markdown:
+    """Every learned tensor: name, shape, count, share; the last row is the sum. Tied tensors appear once."""
+    total = sum(p.numel() for p in model.parameters())
+    rows = [
+        {
+            "پارامتر": f"`{name}`",
+            "شکل": " × ".join(fa_int(side, grouping=False) for side in p.shape),
+            "شمار": fa_int(p.numel()),
+            "سهم (٪)": fa(100 * p.numel() / total, 1),
+        }
+        for name, p in model.named_parameters()
+    ]
+    return table([*rows, {"پارامتر": "**مجموع**", "شکل": "", "شمار": f"**{fa_int(total)}**", "سهم (٪)": fa(100.0, 1)}])
+
+
+def summary(pixelcnn: Any, rnn: Any, transformer: Any) -> Markdown:
+    """The main results, one row a model."""
+    rows = [{
+        "مدل": "PixelCNN", "داده": "MNIST دودویی", "پارامترها": fa_int(pixelcnn.metrics["live_parameters"]),
+        "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)", "آزمون": fa(pixelcnn.metrics["test_nll_nats"], 2),
+    }]
+    for name, result in (("rnn", rnn), ("transformer", transformer)):
+        rows.append({
+            "مدل": STAGE_NAMES[name], "داده": "ویکی‌پدیای فارسی", "پارامترها": fa_int(result.metrics["parameters"]),
+            "سنجه": "سرگشتگی (perplexity) بر توکن", "آزمون": fa(result.metrics["test_perplexity"], 1),
+        })
+    return table(rows)
+
+
+def provenance(results: dict[str, Any]) -> Markdown:
+    """Where each shipped result comes from, read off its manifest."""
+    rows = []
+    for name, result in results.items():
+        manifest = result.manifest
+        device = manifest["device"]
+        rows.append({
+            "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
+            "داده": f"{manifest['data']['name']}، `{manifest['data']['digest'][:10]}`",
+            "کامیت": f"`{manifest['commit'][:10]}`",
+            "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته",
+            "دقیقهٔ پردازنده": fa(manifest["cpu_seconds"] / 60, 1),
+            "دانه": fa_int(result.config.training.seed),
+            "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
+        })
+    return table(rows)
+
+
+CHECK_NAMES = {
+    "manifest": "درستی فایل‌ها و تنظیم‌ها",
+    "behaviour": "اثر انگشت رفتار",
+    "test_nll_nats": "زیان روی برش آزمون (نات بر تصویر)",
+    "test_perplexity": "سرگشتگی روی متن آزمون",
+    "test_bits_per_character": "بیت بر نویسه روی متن آزمون",
+}
+
+
+def checks(found: dict[str, list[Any]]) -> Markdown:
+    """The attempts of ``verify`` at contradicting each result."""
+    rows = [
+        {
+            "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
+            "بررسی": CHECK_NAMES.get(check.name, f"`{check.name}`"),
+            "نتیجه": "✓ برقرار" if check.passed else "✗ **ناسازگار**",
+            "جزئیات": f"`{check.detail}`",
+        }
+        for name, list_of_checks in found.items()
+        for check in list_of_checks
+    ]
+    return table(rows)

@@ -1,0 +1,128 @@
+"""Section 2.1's generated tables and its live BPE example: numbers of stage ``text`` in, Markdown out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.display import Markdown
+
+from genmodels.persian import fa, fa_int, fa_percent, table
+from genmodels.text.bpe import BPE, train
+from genmodels.text.rules import ZWNJ
+
+SPLIT_NAMES = {"train": "آموزش", "validation": "اعتبارسنجی", "test": "آزمون"}
+STEP_NAMES = {"raw": "خام", "cleaned": "پاک‌سازی‌شده", "normalized": "نرمال‌شده با hazm"}
+STAGE_NAMES = {"words": "واژه‌ها و نشانه‌ها", "content": "بی ایست‌واژه و نشانه", "lemmas": "و سپس لم‌شده"}
+TOY_TEXT = "کتاب کتاب کتاب کتابی کتابی کتب بتاب"
+LRM = "\u200e"
+
+
+def code(text: str) -> str:
+    """Raw text as code, so that every character stays as it is; an empty text is a dash."""
+    return f"`{text.strip()}`" if text.strip() else "—"
+
+
+def cleaning(statistics: dict[str, Any]) -> Markdown:
+    """The rules in order: name, reason, one real example, and what each did to this corpus."""
+    return table(
+        {
+            "قاعده": row["label"],
+            "چرا": row["reason"],
+            "پیش": code(row["example"][0]) if row["example"] else None,
+            "پس": (code(row["example"][1]) if row["example"][1] else "حذف") if row["example"] else None,
+            "بند": row["paragraphs"],
+            "نویسه": row["removed"] + row["changed"],
+        }
+        for row in statistics["rules"]
+    )
+
+
+def splits(fluent: dict[str, Any]) -> Markdown:
+    """Size of the three parts after preparation."""
+    return table(
+        {
+            "بخش": SPLIT_NAMES[split],
+            "سند": row["documents"], "بند": row["paragraphs"], "نویسه": row["characters"],
+            "واژه": row["words"], "توکن": row["tokens"], "توکن بر واژه": fa(row["tokens_per_word"], 2),
+        }
+        for split, row in ((split, fluent["splits"][split]) for split in SPLIT_NAMES)
+    )
+
+
+def normalization(rows: list[dict[str, Any]]) -> Markdown:
+    """Words, types and characters of the training text after each step."""
+    return table(
+        {
+            "متن آموزش": STEP_NAMES[row["step"]], "واژه": row["words"], "گونهٔ واژه": row["types"],
+            "گونهٔ یک‌بار دیده": row["once"], "نویسهٔ متمایز": row["characters"],
+        }
+        for row in rows
+    )
+
+
+def stop_words(words: dict[str, Any]) -> Markdown:
+    """The commonest stop words, with their number in the training text."""
+    return table({"ایست‌واژه": word, "بار": count} for word, count in words["stop_words"]["most_common"][:6])
+
+
+def lemmatization(words: dict[str, Any]) -> Markdown:
+    """Tokens, types and unseen share after each step of the classic preparation."""
+    return table(
+        {
+            "متن": STAGE_NAMES[stage], "توکن آموزش": words[stage]["tokens"], "گونهٔ آموزش": words[stage]["types"],
+            "گونهٔ یک‌بار دیده": fa_percent(words[stage]["once_share"]),
+            "واژهٔ نادیده در آزمون": fa_percent(words[stage]["unseen_test_share"]),
+        }
+        for stage in STAGE_NAMES
+    )
+
+
+def lemmas(examples: list[list[Any]]) -> Markdown:
+    """Words and their lemmas, right ones and wrong ones."""
+    return table({"واژه": word, "لم": lemma, "درست": "بله" if right else "نه"} for word, lemma, right in examples)
+
+
+def symbol(text: str) -> str:
+    """One BPE symbol as code, left to right: space ``_``, half-space ``-``, lone bytes in hexadecimal."""
+    return f"`{LRM}{text}`"
+
+
+def toy_bpe(merges: int = 5) -> tuple[BPE, Markdown]:
+    """Our BPE trained on seven short words, and its first merges that join letters (not bytes)."""
+    bpe = train([TOY_TEXT], 256 + 5 + merges)
+    rows = []
+    for index, (pair, count) in enumerate(zip(bpe.merges, bpe.counts), 1):
+        left, right = map(bpe.text, pair)
+        joined = bpe.text(255 + index)
+        rows.append({"گام": index, "جفت": f"{symbol(left)} + {symbol(right)}", "بار": count, "نماد نو": symbol(joined)})
+    return bpe, table(rows)
+
+
+def trace(rows: list[dict[str, Any]]) -> Markdown:
+    """One word, merge by merge."""
+    return table(
+        {
+            "گام": row["step"], "رتبهٔ ادغام": row["rank"],
+            "نمادها": " ".join(map(symbol, row["symbols"])),
+        }
+        for row in rows
+    )
+
+
+def vocabularies(study: dict[str, Any], width: int = 256) -> Markdown:
+    """Vocabulary size against length; the last column is the size of an embedding matrix of ``width`` columns."""
+    return table(
+        {
+            "واژگان": row["vocabulary"], "توکن بر واژه": fa(row["tokens_per_word"], 2),
+            "نویسه بر توکن": fa(row["characters_per_token"], 2), "پارامتر جاسازی": row["vocabulary"] * width,
+        }
+        for row in study["vocabularies"]
+    )
+
+
+def shown_words(rows: list[list[Any]]) -> Markdown:
+    """How some words are cut."""
+    return table(
+        {"واژه": word.replace(ZWNJ, ZWNJ), "توکن‌ها": " ".join(map(symbol, symbols)), "شمار": fa_int(len(symbols))}
+        for word, symbols in rows
+    )

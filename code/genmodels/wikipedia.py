@@ -1,0 +1,182 @@
+"""Persian Wikipedia: where the raw text comes from, and how it becomes documents with a split.
+
+Three files are understood, looked for in this order in the data folder and in its ``fawiki`` and ``wikipedia``:
+
+1. ``Persian-WikiText-1.txt``: the assignment's file (Kaggle, ``miladfa7/persian-wikipedia-dataset``). UTF-8, paragraphs
+   separated by an empty line, every half-space (ZWNJ) already replaced by a plain space, no article boundaries.
+2. ``fawiki_docs.jsonl.gz``: one article a line, ``{"split", "title", "paragraphs"}``, with half-spaces and boundaries.
+3. ``persian-wikipedia-sample.txt``: a sample in the format of (1).
+
+Files without boundaries are cut into pseudo-documents of ``PARAGRAPHS_PER_DOCUMENT`` consecutive paragraphs, and the
+sequence is cut once, in file order, 96 : 2 : 2 into train, validation and test. Contiguous parts, not random ones: with
+random paragraphs the same article would stand on both sides. At most two articles can (one at each cut).
+
+Nothing is cleaned here; see ``text/cleaning.py``. Fetching is in ``wikipedia_fetch.py``.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from genmodels.errors import DataError
+from genmodels.files import file_digest
+
+SPLITS = ("train", "validation", "test")
+PARAGRAPHS_PER_DOCUMENT = 20
+HELD_OUT_SHARE = 0.02  # of the documents, for validation and again for test
+KAGGLE_DATASET = "miladfa7/persian-wikipedia-dataset"
+KAGGLE_FILE = "Persian-WikiText-1.txt"
+LICENCE = "CC0-1.0 as Kaggle prints it; the text itself is by Wikipedia's contributors, CC BY-SA"
+FILE_NAMES = (KAGGLE_FILE, "fawiki_docs.jsonl.gz", "persian-wikipedia-sample.txt")
+SUBFOLDERS = ("", "fawiki", "wikipedia")
+KNOWN_DIGESTS = {  # sha256 by file name; a file that is not listed is accepted, and its digest is told
+    "persian-wikipedia-sample.txt": "e9a4f4dbed6abf42f9dbe41e39ef4018fa901816ee11d7a1dacfb2c26697a403",
+}
+WAYS_OUT = (
+    f"put {KAGGLE_FILE} into the data folder (kaggle datasets download -d {KAGGLE_DATASET} -f {KAGGLE_FILE}), "
+    "or give its place with --from PATH, or set GENMODELS_DATA to the folder that holds it"
+)
+
+
+@dataclass(frozen=True)
+class Document:
+    """One article (or pseudo-document): raw paragraphs, in order."""
+
+    split: str
+    title: str | None
+    paragraphs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """All documents of one raw file. ``digest`` is the sha256 of the file's bytes, ``bytes`` their number."""
+
+    name: str
+    digest: str
+    bytes: int
+    documents: list[Document] = field(repr=False)
+
+    @property
+    def paragraphs(self) -> int:
+        return sum(len(document.paragraphs) for document in self.documents)
+
+    @property
+    def characters(self) -> int:
+        return sum(len(paragraph) for document in self.documents for paragraph in document.paragraphs)
+
+
+def locate(folder: Path | str | None = None) -> Path:
+    """The first known file in ``folder`` (a file's own path is taken as it is); ``DataError`` names the ways out."""
+    if folder is None:
+        from genmodels.datafolder import data_folder
+
+        folder = data_folder()
+    folder = Path(folder)
+    if folder.is_file():
+        if folder.suffix == ".zip":
+            raise DataError(f"{folder} is a zip archive; unpack it first: unzip {folder}")
+        return folder
+    for name in FILE_NAMES:
+        for sub in SUBFOLDERS:
+            if (path := folder / sub / name).is_file():
+                return path
+    raise DataError(f"no Persian Wikipedia text in {folder} (wanted {', '.join(FILE_NAMES)}); {WAYS_OUT}")
+
+
+def load(folder: Path | str | None = None) -> Corpus:
+    """Read the corpus of ``folder`` (default: the data folder) into documents.
+
+    Raises ``DataError`` (one line) for a missing file, text that is not UTF-8 (with the byte offset), a truncated
+    gzip, a broken JSON line (with its number), an empty text, a known file with another checksum.
+    """
+    path = locate(folder)
+    digest = file_digest(path)
+    wanted = KNOWN_DIGESTS.get(path.name)
+    if wanted is not None and digest != wanted:
+        raise DataError(f"{path} is not the file of that name: sha256 {digest}, wanted {wanted}; fetch it again")
+    documents = list(_json_documents(path)) if path.name.endswith(".gz") else _pseudo_documents(_paragraphs(path), path)
+    if missing := [split for split in SPLITS if not any(document.split == split for document in documents)]:
+        raise DataError(f"{path} has no {' and no '.join(missing)} text; a corpus needs all of {', '.join(SPLITS)}")
+    return Corpus(path.name, digest, path.stat().st_size, documents)
+
+
+def fetch(destination: Path | str, source: Path | str | None = None) -> list[str]:
+    """Put a checked text file into ``destination``, from ``source`` or Kaggle; see ``wikipedia_fetch.fetch``."""
+    from genmodels import wikipedia_fetch  # only this command needs the network
+
+    return wikipedia_fetch.fetch(Path(destination), None if source is None else Path(source))
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Lines without their ends; every way in which the bytes can be bad becomes one ``DataError``."""
+    offset = 0
+    try:
+        with (gzip.open if path.name.endswith(".gz") else open)(path, "rb") as stream:
+            for raw in stream:
+                try:
+                    text = raw.decode("utf-8-sig" if offset == 0 else "utf-8")
+                except UnicodeDecodeError as error:
+                    raise DataError(
+                        f"{path} is not UTF-8 at byte {offset + error.start}; save it as UTF-8 or fetch it again"
+                    ) from None
+                offset += len(raw)
+                yield text.rstrip("\r\n")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path} is a damaged or truncated gzip file ({error}); fetch it again") from None
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def _paragraphs(path: Path) -> Iterator[str]:
+    """Blocks of lines between empty lines; the lines of a block are joined by a space."""
+    block: list[str] = []
+    for line in _lines(path):
+        if line.strip():
+            block.append(line.strip())
+        elif block:
+            yield " ".join(block)
+            block = []
+    if block:
+        yield " ".join(block)
+
+
+def _pseudo_documents(paragraphs: Iterator[str], path: Path) -> list[Document]:
+    """Consecutive paragraphs in groups, the groups cut 96 : 2 : 2 in file order (at least one group a part)."""
+    every = list(paragraphs)
+    if not every:
+        raise DataError(f"{path} holds no text; fetch it again")
+    size = max(1, min(PARAGRAPHS_PER_DOCUMENT, len(every) // 100))
+    groups = [tuple(every[start : start + size]) for start in range(0, len(every), size)]
+    held_out = max(1, round(HELD_OUT_SHARE * len(groups)))
+    borders = (len(groups) - 2 * held_out, len(groups) - held_out)
+    return [
+        Document(SPLITS[(index >= borders[0]) + (index >= borders[1])], None, group)
+        for index, group in enumerate(groups)
+    ]
+
+
+def _json_documents(path: Path) -> Iterator[Document]:
+    """Documents of a ``.jsonl.gz`` file, each with its own split."""
+    found = False
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            split, paragraphs = record["split"], tuple(record["paragraphs"])
+            if split not in SPLITS or not all(isinstance(paragraph, str) for paragraph in paragraphs):
+                raise ValueError(f"split {split!r}")
+            yield Document(split, record.get("title"), paragraphs)
+            found = True
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{path}, line {number}: not a document {{split, title, paragraphs}} "
+                f"({type(error).__name__}: {error}); fetch it again"
+            ) from None
+    if not found:
+        raise DataError(f"{path} holds no text; fetch it again")

@@ -1,0 +1,72 @@
+"""Figures: every function draws, accepts the shapes it says, and shows the numbers it was given."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.figure import Figure
+
+from genmodels import figures
+
+HISTORY = pd.DataFrame({"step": [10, 20, 30], "epoch": [0.5, 1.0, 1.5], "train_loss": [90.0, 85.0, 84.0],
+                        "validation_loss": [91.0, 86.0, 85.0], "test_loss": [None, 87.0, 86.0]})
+BINS = pd.DataFrame({"predicted": [0.1, 0.9], "observed": [0.2, 0.8], "pixels": [100, 9]})
+HALF = np.arange(28)[:, None].repeat(28, 1) < 14
+PICTURES = torch.rand(12, 1, 28, 28, generator=torch.Generator().manual_seed(0)).round()
+
+
+def draw(figure: Figure) -> bytes:
+    """The figure as SVG; a warning (such as a glyph without font) is an error under this test's filter."""
+    stream = io.BytesIO()
+    figure.savefig(stream, format="svg")
+    return stream.getvalue()
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: figures.image_grid(PICTURES, 5), lambda: figures.masks(7), lambda: figures.masks(3),
+        lambda: figures.binarizations(PICTURES[:, 0] * 255, PICTURES, [PICTURES, PICTURES]),
+        lambda: figures.receptive_field(np.tril(np.ones((28, 28)), -20)),
+        lambda: figures.loss_curves(HISTORY, "نات بر تصویر"),
+        lambda: figures.compare_curves({"LSTM": HISTORY, "ترنسفورمر": HISTORY}, "نات بر توکن"),
+        lambda: figures.completions(PICTURES[:2], HALF, PICTURES[:6].view(2, 3, 28, 28)),
+        lambda: figures.calibration(BINS),
+        lambda: figures.perplexity_bars({"شبکهٔ بازگشتی": 300.5, "ترنسفورمر": 200.25}),
+    ],
+)
+def test_every_figure_draws_with_all_its_glyphs(make: object) -> None:
+    assert draw(make()).startswith(b"<?xml")
+
+
+def test_images_keep_their_order_and_place() -> None:
+    canvas = figures.tile(PICTURES, columns=5)
+    assert canvas.shape == (3 * 30 - 2, 5 * 30 - 2)
+    assert np.array_equal(canvas[30:58, 60:88], PICTURES[7, 0].numpy())  # second row, third column
+    assert np.isnan(canvas[60:, 60:]).all() and np.isnan(canvas[28:30]).all()
+
+
+@pytest.mark.parametrize("shape", [(12, 28, 28), (12, 784), (12, 1, 28, 28)])
+def test_shapes_of_images(shape: tuple[int, ...]) -> None:
+    assert np.array_equal(figures.as_images(PICTURES.reshape(shape)), PICTURES[:, 0].numpy())
+
+
+def test_curves_show_the_columns_that_are_there() -> None:
+    (ax,) = figures.loss_curves(HISTORY, "نات").axes
+    assert [len(line.get_xdata()) for line in ax.lines] == [3, 3, 2]
+    assert len({line.get_linestyle() for line in ax.lines}) == len({line.get_marker() for line in ax.lines}) == 3
+    (ax,) = figures.loss_curves(HISTORY.drop(columns=["epoch", "test_loss"]), "نات").axes
+    assert [list(line.get_xdata()) for line in ax.lines] == [[10, 20, 30]] * 2
+
+
+def test_figures_leave_nothing_open() -> None:
+    import matplotlib.pyplot as plt
+
+    before = plt.get_fignums()
+    figures.masks(5)
+    assert plt.get_fignums() == before

@@ -1,0 +1,114 @@
+"""Stages: what is published can be contradicted; the fingerprint feels behaviour and ignores refactoring."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from genmodels import files, mnist, stages, store, training
+from genmodels.config import PixelCNNModelConfig
+from genmodels.stages import base
+from genmodels.stages.pixelcnn import PixelCNNStage
+
+
+class SmallPixelCNN(PixelCNNStage):
+    """The real stage, at a size that trains in a second."""
+
+    def config(self, profile: str):  # noqa: ANN201
+        config = super().config("smoke")
+        brief = replace(config.training, steps=6, warmup_steps=1, batch_size=8, evaluations=2, bf16=False)
+        return replace(
+            config, training=brief, model=PixelCNNModelConfig(channels=4, kernels=(7, 3, 1)),
+            validation_images=20, curve_images=10, test_images=20,
+        )
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallPixelCNN:
+    generator = torch.Generator().manual_seed(3)
+    draw = lambda count: torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=generator)  # noqa: E731
+    labels = torch.zeros(60, dtype=torch.uint8)
+    toy = mnist.MNIST(draw(60), labels, draw(30), labels[:30], digest="f" * 64)
+    monkeypatch.setattr(mnist, "load", lambda folder=None: toy)
+    monkeypatch.setattr(mnist, "static_test_set", lambda folder=None: None)
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
+    return SmallPixelCNN()
+
+
+def outcome(stage: base.Stage) -> dict[str, bool]:
+    return {check.name: check.passed for check in stage.verify("full")}
+
+
+def reseal(folder: Path) -> None:
+    """What a forger would do: make the manifest's digests fit the altered payload."""
+    manifest = files.read_json(folder / "manifest.json")
+    manifest["payload"] = {name: files.file_digest(folder / name) for name in manifest["payload"]}
+    files.write_json(folder / "manifest.json", manifest)
+
+
+def test_an_honest_result_verifies(stage: SmallPixelCNN) -> None:
+    folder = stage.run("full")
+    assert outcome(stage) == {"manifest": True, "behaviour": True, "test_nll_nats": True}
+    result = stage.load("full")
+    assert result.metrics["test_set"] == "seeded" and len(result.history) == 2
+    assert not store.checkpoint_path("pixelcnn", "full").exists()
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    assert {"config", "data", "payload", "commit", "versions", "device", "seconds", "finished_utc", "fingerprint"} <= manifest.keys()
+    assert manifest["config"]["training"]["seed"] == 1 and len(manifest["data"]["digest"]) == 64
+
+
+def test_swapped_weights_with_a_forged_manifest_are_contradicted(stage: SmallPixelCNN) -> None:
+    from safetensors.torch import save_file
+
+    folder = stage.run("full")
+    weights = {k: v + 0.1 for k, v in stage.load("full").stored.weights().items()}
+    save_file(weights, folder / "weights.safetensors")
+    assert outcome(stage) == {"manifest": False}
+    reseal(folder)
+    assert outcome(stage) == {"manifest": True, "behaviour": True, "test_nll_nats": False}
+
+
+def test_an_embellished_metric_is_contradicted(stage: SmallPixelCNN) -> None:
+    folder = stage.run("full")
+    metrics = files.read_json(folder / "metrics.json")
+    metrics["slice"]["test_nll_nats"] *= 0.99
+    files.write_json(folder / "metrics.json", metrics)
+    reseal(folder)
+    assert outcome(stage)["test_nll_nats"] is False
+
+
+@pytest.mark.parametrize("change", ["optimizer", "schedule", "loss", "initialisation", "order"])
+def test_changed_training_behaviour_is_noticed(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    stage.run("full")
+    if change == "optimizer":
+        monkeypatch.setattr(training, "make_optimizer", lambda model, config: torch.optim.SGD(model.parameters(), lr=0.1))
+    elif change == "schedule":
+        monkeypatch.setattr(training, "learning_rate_at", lambda step, config: config.learning_rate / 3)
+    elif change == "loss":
+        honest = stage.objective()
+        monkeypatch.setattr(stage, "objective", lambda: replace(honest, total=lambda m, b: 1.01 * honest.total(m, b)))
+    elif change == "initialisation":
+        monkeypatch.setattr(stage, "seeded_model", lambda config: stage.build(config))
+    else:
+        monkeypatch.setattr(training.BatchOrder, "__iter__", lambda self: ([i % 16 for i in range(s, s + 4)] for s in range(8)))
+    assert outcome(stage)["behaviour"] is False
+
+
+def test_another_config_names_the_field(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.run("full")
+    config = stage.config("full")
+    monkeypatch.setattr(stage, "config", lambda profile: replace(config, training=replace(config.training, learning_rate=0.5)))
+    (check,) = stage.verify("full")
+    assert not check.passed and "training.learning_rate: asked 0.5, stored 0.002" in check.detail
+
+
+@pytest.mark.parametrize("name", list(stages.STAGES))
+def test_shipped_results_belong_to_todays_settings_and_behaviour(name: str) -> None:
+    stage = stages.get(name)
+    result = stage.load("full")
+    assert "+changes" not in result.manifest["commit"] and result.manifest["commit"] != "unknown"
+    assert stage.fingerprint(result.config) == pytest.approx(result.manifest["fingerprint"], rel=base.FINGERPRINT_TOLERANCE)

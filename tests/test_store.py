@@ -1,0 +1,131 @@
+"""The store: results are whole or absent, and anything that does not belong is refused by name."""
+
+from __future__ import annotations
+
+import errno
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from genmodels import files, store
+from genmodels.errors import StaleResult, UserError
+
+CONFIG = {"training": {"learning_rate": 0.001, "steps": 5}, "model": {"kernels": [7, 1]}}
+MANIFEST = {"config": CONFIG, "data": {"name": "toy", "digest": "d" * 64}, "fingerprint": [1.0]}
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def publish(value: float = 1.0) -> Path:
+    return store.publish(
+        "toy", "full", manifest=MANIFEST, metrics={"loss": value}, history=pd.DataFrame([{"step": 1, "train_loss": value}]),
+        weights={"w": torch.full((3,), value)}, arrays={"ids": np.arange(4)}, files={"note.txt": "سلام".encode()},
+    )
+
+
+def test_round_trip(cache: Path) -> None:
+    assert publish(2.0) == cache / "toy" / "full"
+    result = store.load("toy", "full", CONFIG, "d" * 64)
+    assert result.metrics == {"loss": 2.0} and result.history["train_loss"].tolist() == [2.0]
+    assert result.weights()["w"].tolist() == [2.0] * 3 and result.slice["ids"].tolist() == [0, 1, 2, 3]
+    assert sorted(p.name for p in (cache / "toy").iterdir()) == ["full"]  # nothing temporary stays
+
+
+@pytest.mark.parametrize("name", ["metrics.json", "history.csv", "weights.safetensors", "slice.npz", "note.txt"])
+def test_one_changed_byte_is_refused(name: str) -> None:
+    path = publish() / name
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    path.write_bytes(raw)
+    with pytest.raises(StaleResult, match=f"{name} was altered.*genmodels train toy"):
+        store.load("toy", "full")
+
+
+def test_missing_and_stray_files_are_refused() -> None:
+    folder = publish()
+    (folder / "extra.bin").write_bytes(b"x")
+    with pytest.raises(StaleResult, match="extra.bin"):
+        store.load("toy", "full")
+    (folder / "extra.bin").unlink()
+    (folder / "slice.npz").unlink()
+    with pytest.raises(StaleResult, match="slice.npz"):
+        store.load("toy", "full")
+
+
+def test_no_result_says_how_to_make_it() -> None:
+    with pytest.raises(StaleResult, match="python -m genmodels train toy --profile full"):
+        store.load("toy", "full")
+
+
+def test_the_differing_field_is_named() -> None:
+    publish()
+    asked = {"training": {"learning_rate": 0.002, "steps": 5}, "model": {"kernels": [7, 1]}}
+    with pytest.raises(StaleResult, match=r"training.learning_rate: asked 0.002, stored 0.001"):
+        store.load("toy", "full", asked)
+    with pytest.raises(StaleResult, match=r"data digest: asked eeee"):
+        store.load("toy", "full", CONFIG, "e" * 64)
+    with pytest.raises(StaleResult, match=r"momentum: asked 0.9, stored '\(absent\)'"):
+        store.load("toy", "full", CONFIG | {"momentum": 0.9})
+
+
+def test_broken_or_foreign_manifest_is_refused() -> None:
+    folder = publish()
+    manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"stage": "other"}))
+    with pytest.raises(StaleResult, match="holds stage 'other'"):
+        store.load("toy", "full")
+    (folder / "manifest.json").write_text("{")
+    with pytest.raises(UserError, match="cannot be read as JSON"):
+        store.load("toy", "full")
+
+
+def test_a_full_disk_keeps_the_old_result(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    publish(1.0)
+
+    def no_space(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", no_space)
+    with pytest.raises(UserError, match="No space left on device"):
+        publish(2.0)
+    assert store.load("toy", "full").metrics == {"loss": 1.0}
+    assert sorted(p.name for p in (cache / "toy").iterdir()) == ["full"]
+
+
+def test_unwritable_cache_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "file"))
+    with pytest.raises(UserError, match="cannot write"):
+        publish()
+
+
+def test_provenance_names_commit_versions_and_device() -> None:
+    found = store.provenance()
+    assert set(found) == {"commit", "versions", "device", "finished_utc"}
+    assert found["versions"]["torch"] == torch.__version__ and found["device"]["threads"] == torch.get_num_threads()
+    assert str(store.PROJECT) not in json.dumps(found)
+
+
+def test_atomic_writer_leaves_old_or_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "نام با فاصله" / "f.txt"
+    with pytest.raises(RuntimeError), files.atomic_writer(target, "w") as stream:
+        stream.write("half")
+        raise RuntimeError
+    assert list(target.parent.iterdir()) == []
+    files.write_text(target, "old")
+    with pytest.raises(RuntimeError), files.atomic_writer(target, "w") as stream:
+        stream.write("half")
+        raise RuntimeError
+    assert target.read_text() == "old" and len(list(target.parent.iterdir())) == 1
+
+
+def test_data_digest_keeps_borders() -> None:
+    assert files.data_digest("ab", "c") != files.data_digest("a", "bc") != files.data_digest("abc")

@@ -1,0 +1,209 @@
+"""The training loop: exact resume, stateless order, data-parallel equality, clear errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.utils.data import Dataset
+
+from genmodels import training
+from genmodels.config import TrainingConfig
+from genmodels.errors import UserError
+from genmodels.training import BatchOrder, Objective, generator_for, learning_rate_at
+
+CONFIG = TrainingConfig(
+    batch_size=8, steps=12, learning_rate=0.05, warmup_steps=2, ema_decay=0.9, bf16=False, evaluations=3, weight_decay=0.1
+)
+
+
+class Points(Dataset):
+    """Noisy line fitting: inputs (N, 3), targets (N, 1)."""
+
+    def __init__(self, size: int = 36) -> None:
+        self.x = torch.randn(size, 3, generator=torch.Generator().manual_seed(0))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, ...]:
+        return (self.x[indices],)
+
+
+def make_model(dropout: float = 0.2) -> nn.Module:
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Linear(3, 5), nn.Tanh(), nn.Dropout(dropout), nn.Linear(5, 1))
+
+
+OBJECTIVE = Objective(
+    total=lambda model, batch: (model(batch[0]) - batch[1]).pow(2).sum(),
+    count=lambda batch: len(batch[0]),
+    prepare=lambda batch, generator: (batch[0], batch[0].sum(1, keepdim=True) + 0.1 * torch.randn(len(batch[0]), 1, generator=generator)),
+)
+
+
+def weights(model: nn.Module) -> list[torch.Tensor]:
+    return [p.detach().clone() for p in model.parameters()]
+
+
+class StopAt(Exception):
+    pass
+
+
+def train_with_stops(tmp_path: Path, stops: list[int], evaluations: int = 3) -> tuple[list[torch.Tensor], training.Record]:
+    """Train, breaking off hard (as by a kill) at the given steps, each time from the last checkpoint."""
+    config, path = replace(CONFIG, evaluations=evaluations), tmp_path / "run.pt"
+    for stop in [*stops, None]:
+        model, steps = make_model(), iter(range(10_000))
+
+        def total(m: nn.Module, batch: training.Batch, stop: int | None = stop, steps=steps) -> torch.Tensor:
+            if stop is not None and next(steps) >= stop:
+                raise StopAt
+            return OBJECTIVE.total(m, batch)
+
+        try:
+            record = training.train(
+                model, Points(), replace(OBJECTIVE, total=total), config,
+                evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, checkpoint=path, checkpoint_seconds=-1.0, identity="x",
+            )
+        except StopAt:
+            continue
+        return weights(model), record
+    raise AssertionError("never finished")
+
+
+@pytest.mark.parametrize("stops", [[1], [5], [11], [3, 4, 2], [1] * 8])
+def test_killed_and_resumed_equals_uninterrupted(tmp_path: Path, stops: list[int]) -> None:
+    whole, record = train_with_stops(tmp_path / "a", [])
+    broken, again = train_with_stops(tmp_path / "b", stops)
+    assert all(torch.equal(a, b) for a, b in zip(whole, broken, strict=True))
+    assert record.losses == again.losses and len(again.losses) == CONFIG.steps
+    drop = lambda rows: [{k: v for k, v in row.items() if k != "seconds"} for row in rows]  # noqa: E731
+    assert drop(record.history) == drop(again.history)
+
+
+def test_the_loss_falls_and_history_has_its_rows(tmp_path: Path) -> None:
+    _, record = train_with_stops(tmp_path, [])
+    assert [row["step"] for row in record.history] == [4, 8, 12]
+    assert record.history[-1]["train_loss"] < 0.5 * record.history[0]["train_loss"]
+
+
+def test_ctrl_c_saves_and_says_where(tmp_path: Path) -> None:
+    def interrupt_at_step_5(model: nn.Module, batch: training.Batch, seen: list[int] = []) -> torch.Tensor:  # noqa: B006
+        seen.append(1)
+        if len(seen) == 5:
+            assert threading.current_thread() is threading.main_thread()
+            signal.raise_signal(signal.SIGINT)
+        return OBJECTIVE.total(model, batch)
+
+    path = tmp_path / "run.pt"
+    with pytest.raises(KeyboardInterrupt, match="step 5 of 12"):
+        training.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_step_5), CONFIG, checkpoint=path, identity="x")
+    assert training.load_checkpoint(path, "x")["record"]["step"] == 5
+    model = make_model()
+    training.train(model, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
+    whole, _ = train_with_stops(tmp_path / "whole", [])
+    assert all(torch.equal(a, b) for a, b in zip(whole, weights(model), strict=True))
+
+
+def test_checkpoint_of_another_run_or_damaged_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "run.pt"
+    training.save_checkpoint(path, {"identity": "a" * 64})
+    with pytest.raises(UserError, match="belongs to run aaaa"):
+        training.train(make_model(), Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="b" * 64)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(UserError, match="damaged.*--restart"):
+        training.train(make_model(), Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="a" * 64)
+
+
+def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self):  # noqa: ANN204
+            return os.mkdir, (str(tmp_path / "pwned"),)
+
+    torch.save({"identity": "x", "evil": Evil()}, tmp_path / "run.pt")
+    with pytest.raises(UserError, match="damaged"):
+        training.load_checkpoint(tmp_path / "run.pt", "x")
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_a_loss_that_is_not_finite_is_one_clear_error() -> None:
+    broken = replace(OBJECTIVE, total=lambda model, batch: model(batch[0]).sum() * float("nan"))
+    with pytest.raises(UserError, match="not finite"):
+        training.train(make_model(), Points(), broken, CONFIG)
+
+
+def test_too_small_a_set_is_refused() -> None:
+    with pytest.raises(UserError, match="4 examples, fewer than one batch of 8"):
+        training.train(make_model(), Points(4), OBJECTIVE, CONFIG)
+
+
+@given(size=st.integers(1, 40), batch=st.integers(1, 10), start=st.integers(0, 30), seed=st.integers(0, 3))
+@settings(max_examples=40, deadline=None)
+def test_order_visits_each_example_once_an_epoch_from_any_start(size: int, batch: int, start: int, seed: int) -> None:
+    if size < batch:
+        return
+    per_epoch = size // batch
+    stop = max(start, 3 * per_epoch)
+    whole = list(BatchOrder(size, batch, seed, 0, stop))
+    assert list(BatchOrder(size, batch, seed, start, stop)) == whole[start:]
+    for epoch in range(3):
+        seen = [i for indices in whole[epoch * per_epoch : (epoch + 1) * per_epoch] for i in indices]
+        assert len(seen) == len(set(seen)) == per_epoch * batch and set(seen) <= set(range(size))
+
+
+def test_learning_rate_rises_then_falls_to_its_end() -> None:
+    rates = [learning_rate_at(step, replace(CONFIG, final_learning_rate=0.01)) for step in range(CONFIG.steps + 1)]
+    assert rates[0] == pytest.approx(0.025) and max(rates) == rates[1] == pytest.approx(0.05)
+    assert all(a >= b for a, b in zip(rates[2:], rates[3:])) and rates[-1] == pytest.approx(0.01)
+
+
+def test_streams_are_independent_and_fixed() -> None:
+    draw = lambda *key: torch.rand(4, generator=generator_for(*key)).tolist()  # noqa: E731
+    assert draw(1, "order", 0) == draw(1, "order", 0)
+    assert len({tuple(draw(*key)) for key in [(1, "order", 0), (1, "order", 1), (2, "order", 0), (1, "draws", 0)]}) == 4
+
+
+WORKER = """
+import json, os, sys, torch
+sys.path.insert(0, {tests!r})
+import test_training as t
+from genmodels import training
+model = t.make_model(dropout=0.0)
+record = training.train(model, t.Points(), t.OBJECTIVE, t.CONFIG)
+if os.environ.get("RANK", "0") == "0":
+    json.dump([record.losses, [p.tolist() for p in model.parameters()]], open({out!r}, "w"))
+"""
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
+    """torchrun with two gloo processes: the same global batch, the same losses and weights to rounding."""
+    found = []
+    for processes in (1, 2):
+        out, script = tmp_path / f"{processes}.json", tmp_path / f"{processes}.py"
+        script.write_text(WORKER.format(tests=str(Path(__file__).parent), out=str(out)))
+        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else [sys.executable]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(training.__file__).parents[1])}
+        subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=120)
+        found.append(json.loads(out.read_text()))
+    (one, one_weights), (two, two_weights) = found
+    assert one == pytest.approx(two, rel=1e-5)
+    for a, b in zip(one_weights, two_weights, strict=True):
+        torch.testing.assert_close(torch.tensor(a), torch.tensor(b), rtol=1e-4, atol=1e-6)
+
+
+def test_a_batch_that_ranks_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "Ranks", lambda: type("R", (), {"size": 3, "rank": 0})())
+    with pytest.raises(UserError, match="batch_size 8 cannot be shared by 3"):
+        training.train(make_model(), Points(), OBJECTIVE, CONFIG)
