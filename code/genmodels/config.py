@@ -102,6 +102,17 @@ class LanguageModelConfig:
     evaluation_documents: int = setting(0, "سندهای ارزیابی پایانی", "صفر یعنی همهٔ سندهای آزمون و اعتبارسنجی")
 
 
+@dataclass(frozen=True)
+class NgramConfig:
+    """Modified Kneser-Ney n-gram models on the tokens that the networks see; the last order is the headline."""
+
+    orders: tuple[int, ...] = setting((1, 2, 3, 4, 5), "مرتبه‌های n", "برای هر مرتبه یک مدل جدا")
+    text: TextConfig = TextConfig()
+    train_documents: int = setting(0, "سندهای آموزش", "صفر یعنی همه")
+    sample_tokens: int = setting(40, "طول نمونهٔ هر مرتبه", "توکن، از آغاز سند")
+    seed: int = setting(1, "دانهٔ تصادفی", "تنها برای نمونه‌ها؛ شمردن تصادفی نیست")
+
+
 def to_plain(config: Any) -> Any:
     """A config as JSON-able values (tuples become lists), for manifests and comparison."""
     return json.loads(json.dumps(dataclasses.asdict(config)))

@@ -8,6 +8,7 @@ What it does not do: shape letters for matplotlib (``genmodels.plotting`` does) 
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -81,6 +82,23 @@ def fa_percent(fraction: Any, digits: int = 1) -> str:
     """A fraction as a percentage: 0.987 → ۹۸٫۷٪."""
     number = fa(100 * (fraction.item() if hasattr(fraction, "item") else fraction), digits)
     return number[:-1] + PERCENT + PDI if number.endswith(PDI) else number + PERCENT
+
+
+def jalali(day: datetime.date) -> tuple[int, int, int]:
+    """(year, month, day) in the Persian calendar, by the 33-year cycle of leap years; exact for 1178–1633 (1799–2254)."""
+    year, left = 1400, (day - datetime.date(2021, 3, 21)).days  # 1 Farvardin 1400
+    while left < 0:
+        year -= 1
+        left += 365 + _is_leap(year)
+    while left >= 365 + _is_leap(year):
+        left -= 365 + _is_leap(year)
+        year += 1
+    month, left = (left // 31, left % 31) if left < 186 else (6 + (left - 186) // 30, (left - 186) % 30)
+    return year, month + 1, left + 1
+
+
+def _is_leap(year: int) -> bool:
+    return year % 33 in (1, 5, 9, 13, 17, 22, 26, 30)
 
 
 def table(rows: Iterable[Mapping[str, Any]] | Any) -> Markdown:

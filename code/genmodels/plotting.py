@@ -29,6 +29,7 @@ _CONTROLS = re.compile("[\u200c-\u200f\u202a-\u202e\u2066-\u2069]")  # order and
 _RLM = "\u200f"
 # هٔ: matplotlib ≤ 3.10 cannot place the combining hamza, and the font has the joined pair as one glyph only for its final form.
 _HEH_HAMZA = re.compile("([\ufee9\ufeea])\u0654")
+_CALL = re.compile("([A-Za-z\u0370-\u03ff][\\w′]*\\([^()\u0600-\u06ff]*\\))")  # L(θ): its brackets belong to it
 _HEH = {"\ufee9": "\u06c0", "\ufeea": "\ufba5"}
 
 
@@ -118,8 +119,9 @@ def _shaped(line: str) -> str:
     from arabic_reshaper import ArabicReshaper
     from bidi.algorithm import get_display  # this one mirrors brackets; it knows embeddings, not isolates
 
-    shaper = ArabicReshaper({"delete_harakat": False, "support_ligatures": False})
-    line = shaper.reshape(line.translate({0x2066: 0x202A, 0x2069: 0x202C}))
+    shaper = ArabicReshaper({"delete_harakat": False, "ARABIC LIGATURE ALLAH": False})
+    line = _CALL.sub("\u202a\\1\u202c", line.translate({0x2066: 0x202A, 0x2069: 0x202C}))
+    line = shaper.reshape(line)
     return _CONTROLS.sub("", get_display(_HEH_HAMZA.sub(lambda m: _HEH[m[1]], line), base_dir="R"))
 
 

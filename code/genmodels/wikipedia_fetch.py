@@ -1,11 +1,12 @@
 """Getting the Persian Wikipedia text: from a file or folder, or from Kaggle by ``kagglehub``.
 
 The order: what ``source`` names; what already lies in the data folder; what ``GENMODELS_DATA`` holds; the network.
-Whatever the way, the text is read once as a corpus (so a damaged file never gets in place) and arrives whole or not at all.
+Whatever the way, the text is read once as a corpus (so a damaged file never gets in place) and arrives whole or not
+at all.
 
 Kaggle: an API token from ``KAGGLE_USERNAME``/``KAGGLE_KEY`` or ``kaggle.json`` (in ``KAGGLE_CONFIG_DIR``, by default
-``~/.kaggle``), else anonymously. A ``kaggle.json`` that would be used is checked first, because ``kagglehub`` reports a bad one
-only as a refused download. Written for kagglehub 1.0 (``dataset_download(handle, path, output_dir=…)``).
+``~/.kaggle``), else anonymously. A ``kaggle.json`` that would be used is checked first, because ``kagglehub`` reports
+a bad one only as a refused download. Written for kagglehub 1.0 (``dataset_download(handle, path, output_dir=…)``).
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def _present(destination: Path) -> Path | None:
 
 
 def _copy(source: Path, destination: Path) -> Path:
-    """Check ``source`` as a corpus, then copy it; the copied bytes are compared by digest before they take their place."""
+    """Check ``source`` as a corpus, then copy it; the copied bytes have its digest, or never take their place."""
     if source.name not in FILE_NAMES:
         raise DataError(f"{source} is not one of {', '.join(FILE_NAMES)}; give it the name of the kind of file it is")
     target = destination / source.name
@@ -104,7 +105,7 @@ def _download(destination: Path) -> Path:
 
 
 def check_credentials() -> Path | None:
-    """The ``kaggle.json`` that kagglehub would use, after checking it; ``None`` where there is none or variables replace it.
+    """The ``kaggle.json`` that kagglehub would use, checked; ``None`` where there is none or variables replace it.
 
     Raises ``DataError`` where it is no JSON object with a non-empty ``username`` and ``key``, or others may read it.
     """

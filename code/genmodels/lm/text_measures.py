@@ -3,6 +3,7 @@
 - ``distinct_n`` (Li et al. 2016, arXiv 1510.03055): share of different n-grams among all n-grams of the texts.
 - ``repetition_rate``: share of a text's n-grams that occurred earlier in the same text.
 - ``copied_share``: share of the texts' n-grams that occur word for word in the training tokens.
+- ``unseen_share``: the other side of it over a corpus, the sparsity that a count-based model meets.
 
 n-grams are token n-grams and never span two texts. A text shorter than n has none; with no n-gram at all a measure is nan.
 Not here: judgements of fluency or truth; no number here measures them.
@@ -39,18 +40,27 @@ def copied_share(texts: Sequence[Sequence[int]], training_tokens: np.ndarray, n:
     n-grams are compared by a 64-bit polynomial hash: the chance that a new one is taken for a copy is about N / 2^64.
     Time O(N), memory 8 N bytes; a million training tokens take some hundredths of a second.
     """
-    hashes = [_hashes(np.asarray(text), n) for text in texts if len(text) >= n]
-    if not hashes:
-        _check_n(n)
+    return _found_share(texts, [training_tokens], n)
+
+
+def unseen_share(documents: Sequence[Sequence[int]], known: Sequence[Sequence[int]], n: int) -> float:
+    """Share of the n-grams of ``documents`` that occur in none of the ``known`` documents."""
+    return 1 - _found_share(documents, known, n)
+
+
+def _found_share(texts: Sequence[Sequence[int]], known: Sequence[Sequence[int]], n: int) -> float:
+    """Share of the texts' n-grams that occur in a known text; nan without n-grams."""
+    _check_n(n)
+    sought = np.concatenate([_hashes(np.asarray(text), n) for text in texts] or [np.zeros(0, np.uint64)])
+    if not len(sought):
         return math.nan
-    wanted, owners = np.unique(np.concatenate(hashes), return_inverse=True)
-    known = np.zeros(len(wanted), dtype=bool)
-    training = _hashes(np.asarray(training_tokens), n)
-    if len(training):
-        place = np.searchsorted(wanted, training)
-        place[place == len(wanted)] = 0
-        known[place[wanted[place] == training]] = True
-    return float(known[owners].mean())
+    wanted, owners = np.unique(sought, return_inverse=True)
+    found = np.zeros(len(wanted), dtype=bool)
+    there = np.concatenate([_hashes(np.asarray(text), n) for text in known] or [np.zeros(0, np.uint64)])
+    place = np.searchsorted(wanted, there)
+    place[place == len(wanted)] = 0
+    found[place[wanted[place] == there]] = True
+    return float(found[owners].mean())
 
 
 def _grams(text: Sequence[int], n: int) -> list[tuple[int, ...]]:
@@ -60,7 +70,6 @@ def _grams(text: Sequence[int], n: int) -> list[tuple[int, ...]]:
 
 def _hashes(tokens: np.ndarray, n: int) -> np.ndarray:
     """(N,) tokens -> (N - n + 1,) uint64: sum_k mix(token_k) B^(n-1-k) modulo 2^64."""
-    _check_n(n)
     count = len(tokens) - n + 1
     if count < 1:
         return np.zeros(0, np.uint64)

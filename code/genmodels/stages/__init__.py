@@ -17,6 +17,7 @@ STAGES = {
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
+    "ngram": "genmodels.stages.ngram:NgramStage",
 }
 
 

@@ -66,11 +66,7 @@ class Result:
         return self.stored.slice
 
     def model(self) -> nn.Module:
-        """The trained network, in evaluation mode (read once, then kept)."""
-        return self._model
-
-    @cached_property
-    def _model(self) -> nn.Module:
+        """The trained network, in evaluation mode; a fresh one each time, so that an experiment on it stays its own."""
         model = self.stage.build(self.config)
         model.load_state_dict(self.stored.weights())
         return model.eval()

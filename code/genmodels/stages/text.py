@@ -23,6 +23,7 @@ from genmodels.stages.base import Check, Stage, compare_metrics
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
 from genmodels.text.prepare import CORPORA, prepared
+from genmodels.text.study import text_statistics
 from genmodels.text.tokenizer import Tokenizer
 
 HELD_OUT_DOCUMENTS = 40
@@ -86,8 +87,7 @@ class TextStage(Stage):
         fluent = texts["fluent"]
         held_out = [text[:HELD_OUT_CHARACTERS] for text in fluent.held_out_texts("test", HELD_OUT_DOCUMENTS)]
         files = {f"{corpus}-tokenizer.json": text.tokenizer.to_bytes() for corpus, text in texts.items()}
-        metrics: dict[str, Any] = {corpus: text.statistics for corpus, text in texts.items()}
-        metrics["slice"] = slice_metrics(fluent.tokenizer, held_out)
+        metrics = text_statistics(folder) | {"slice": slice_metrics(fluent.tokenizer, held_out)}
         source = fluent.statistics["corpus"]
         manifest = {
             "config": self.plain_config(profile),

@@ -6,8 +6,8 @@ Training (Sennrich, Haddow & Birch, 2016, Algorithm 1; on bytes as in Radford et
 2. count every adjacent pair of symbols, over all pieces, weighted by how often the piece occurs;
 3. merge the commonest pair into a new symbol, everywhere; remember the merge; back to 2 until the vocabulary is full.
 
-Encoding a piece merges, again and again, the adjacent pair that was learnt first. Decoding joins the bytes. A worked example
-(symbols of one byte; spaces are symbols too):
+Encoding a piece merges, again and again, the adjacent pair that was learnt first. Decoding joins the bytes. A worked
+example (symbols of one byte; spaces are symbols too):
 
 >>> bpe = train(["aaabdaaabac"], vocabulary_size=256 + 3)
 >>> [(bpe.text(a), bpe.text(b), count) for (a, b), count in zip(bpe.merges, bpe.counts)]
@@ -15,9 +15,10 @@ Encoding a piece merges, again and again, the adjacent pair that was learnt firs
 >>> [bpe.text(i) for i in bpe.encode("aaabdaaabac")]
 ['aaab', 'd', 'aaab', 'a', 'c']
 
-Counting again after each merge would cost merges × corpus; instead only the pieces that hold the merged pair are touched, and
-a heap gives the commonest pair. Equal counts: the pair with the smaller ids wins, ids in the order of Hugging Face
-``tokenizers``, so that both learn the same merges (``tests/test_bpe.py``). Not here: special tokens; speed (``tokenizer.py``).
+Counting again after each merge would cost merges × corpus; instead only the pieces that hold the merged pair are
+touched, and a heap gives the commonest pair. Equal counts: the pair with the smaller ids wins, ids in the order of
+Hugging Face ``tokenizers``, so that both learn the same merges (``tests/test_bpe.py``). Not here: special tokens;
+speed (``tokenizer.py``).
 """
 
 from __future__ import annotations
@@ -32,12 +33,12 @@ from typing import Any
 
 DIGITS = "0-9۰-۹"
 MARKS = r"""!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~«»،؛؟٪٫٬…–—“”‘’°×"""
-# A piece is a word, a number or marks, with the one space before it. A word is everything else, so a half-space stays inside
-# (GPT-2's pattern splits there). Only literal characters: Python's re and tokenizers' regex engine must agree.
+# A piece is a word, a number or marks, with the one space before it. A word is everything else, so a half-space stays
+# inside (GPT-2's pattern splits there). Only literal characters: Python's re and tokenizers' regex engine must agree.
 PATTERN = rf" ?[^ \n{DIGITS}{MARKS}]+| ?[{DIGITS}]+| ?[{MARKS}]+|\n| +"
 _PIECE = re.compile(PATTERN)
 
-# tokenizers numbers the 256 bytes with the printable ones of Latin-1 first (they stand for themselves), then the others.
+# tokenizers numbers the 256 bytes with the printable ones of Latin-1 first (they stand for themselves).
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 BYTE_ORDER = bytes(_PRINTABLE + [byte for byte in range(256) if byte not in _PRINTABLE])
 
@@ -82,7 +83,7 @@ class BPE:
             return " ".join(f"{byte:02X}" for byte in raw)
 
     def encode(self, text: str) -> list[int]:
-        """Ids of ``text``; any text can be encoded (a lone surrogate, which UTF-8 lacks, raises ``UnicodeEncodeError``)."""
+        """Ids of ``text``: any text, but for lone surrogates, which UTF-8 lacks (``UnicodeEncodeError``)."""
         known: dict[str, list[int]] = {}
         result: list[int] = []
         for piece in pieces(text):
@@ -112,7 +113,8 @@ class BPE:
         sequence = [self._byte_ids[byte] for byte in piece.encode()]
         yield None, sequence
         while True:
-            pair = min(zip(sequence, sequence[1:]), key=lambda pair: self.ranks.get(pair, len(self.merges)), default=None)
+            pairs = zip(sequence, sequence[1:])
+            pair = min(pairs, key=lambda pair: self.ranks.get(pair, len(self.merges)), default=None)
             if pair is None or pair not in self.ranks:
                 return
             sequence = merge(sequence, pair, self.first_id + 256 + self.ranks[pair])
@@ -134,7 +136,7 @@ def merge(sequence: list[int], pair: Pair, new: int) -> list[int]:
 
 
 def train(texts: Iterable[str], vocabulary_size: int, first_id: int = 0) -> BPE:
-    """Learn merges until there are ``vocabulary_size`` symbols (``first_id`` reserved ones included), or no pair is left."""
+    """Learn merges until there are ``vocabulary_size`` symbols (``first_id`` reserved ones among them) or no pair."""
     frequencies = Counter(piece for text in texts for piece in pieces(text))
     byte_ids = {byte: first_id + index for index, byte in enumerate(BYTE_ORDER)}
     sequences = [[byte_ids[byte] for byte in piece.encode()] for piece in frequencies]

@@ -1,10 +1,12 @@
 """Cleaning a corpus: ``RULES`` on every paragraph, repeated paragraphs out, and a measurement of each rule.
 
-``clean_paragraph`` applies the rules again until nothing changes (removing one thing may uncover another), so cleaning is idempotent;
-no rule makes a text longer. A paragraph that turns out to be no Persian prose becomes the empty string.
+``clean_paragraph`` applies the rules again until nothing changes (removing one thing may uncover another), so
+cleaning is idempotent; no rule makes a text longer. A paragraph that turns out to be no Persian prose becomes the
+empty string.
 
-Repetitions: exact ones, and near ones by hashed word 8-grams (shingles; Broder, 1997, "On the resemblance and containment of
-documents"), of which one in four is kept, chosen by its hash, so that the same shingle is kept everywhere.
+Repetitions: exact ones, and near ones by hashed word 8-grams (shingles; Broder, 1997, "On the resemblance and
+containment of documents"), of which one in four is kept, chosen by its hash, so that the same shingle is kept
+everywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy as np
 from genmodels.text.rules import RULES
 from genmodels.wikipedia import Document
 
-SHINGLE_WORDS, SAMPLE, NEAR_DUPLICATE = 8, 4, 0.6  # words a shingle; one shingle in 4 kept; share that makes a duplicate
+SHINGLE_WORDS, SAMPLE, NEAR_DUPLICATE = 8, 4, 0.6  # words a shingle; one kept in 4; share of a duplicate
 MAXIMUM_PASSES = 20
 DUPLICATES = ("duplicates", "بند تکراری", "مدل آن را از بر می‌کند؛ و اگر در آزمون هم باشد، سنجش را خراب می‌کند.")
 ORDER = {"test": 0, "validation": 1, "train": 2}  # which split's copy of a repeated paragraph stays
@@ -32,7 +34,8 @@ class Measurements:
     def __init__(self) -> None:
         named = [(rule.name, rule.label_fa, rule.reason_fa) for rule in RULES] + [DUPLICATES]
         self.rows: dict[str, dict[str, Any]] = {
-            name: {"name": name, "label": label, "reason": reason, "paragraphs": 0, "removed": 0, "changed": 0, "example": None}
+            name: {"name": name, "label": label, "reason": reason, "example": None}
+            | dict.fromkeys(("paragraphs", "removed", "changed"), 0)
             for name, label, reason in named
         }
 

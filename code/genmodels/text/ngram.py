@@ -1,11 +1,12 @@
 """Windows of tokens as a PyTorch Dataset: the n-gram view of a corpus, for training next-token models.
 
-``targets="last"`` is the n-gram sample proper: ``window`` tokens of context and the one token after them, P(w_t |
-w_{t-n+1} … w_{t-1}) with n = window + 1. ``targets="all"`` predicts the next token at every position of the window, about
-as much work per window and ``window`` times as many targets. No window crosses a document's border; what is missing is padded,
-and padded targets are ``IGNORED``, the index that ``torch.nn.functional.cross_entropy`` leaves out.
+``targets="last"`` is the n-gram sample proper: ``window`` tokens of context and the one token after them,
+P(w_t | w_{t-n+1} … w_{t-1}) with n = window + 1. ``targets="all"`` predicts the next token at every position of the
+window: about as much work, and ``window`` times as many targets. No window crosses a document's border; what is missing
+is padded, and padded targets are ``IGNORED``, the index that ``torch.nn.functional.cross_entropy`` leaves out.
 
-Positions are computed once with numpy, and a whole batch is cut by one indexing (``__getitems__``): no Python loop per sample.
+Positions are computed once with numpy, and a whole batch is cut by one indexing (``__getitems__``): no Python loop per
+sample. It knows token ids only, no text.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ PADDING = 0  # the id of <bos>
 class NgramDataset(Dataset):
     """Windows over ``tokens`` (any integer array, memory-mapped too) of documents ``offsets[d]:offsets[d + 1]``.
 
-    ``window``: tokens of context a sample. ``stride``: tokens between the starts of neighbouring samples; by default ``window``
-    for ``targets="all"`` (each token is a target once) and 1 for ``"last"``.
+    ``window``: tokens of context a sample. ``stride``: tokens between the starts of neighbouring samples; by default
+    ``window`` for ``targets="all"`` (each token is a target once) and 1 for ``"last"``.
     """
 
     def __init__(
@@ -38,11 +39,11 @@ class NgramDataset(Dataset):
         self.tokens, self.window, self.targets = tokens, window, targets
         stride = stride or (window if targets == "all" else 1)
         begins, ends = np.asarray(offsets[:-1], np.int64), np.asarray(offsets[1:], np.int64)  # (D,)
-        counts = np.maximum(0, -(-(ends - begins - 1) // stride))  # samples a document: the last token is never context only
+        counts = np.maximum(0, -(-(ends - begins - 1) // stride))  # samples of each document
         first = np.cumsum(counts) - counts  # (D,) index of each document's first sample
         within = np.arange(counts.sum()) - np.repeat(first, counts)  # (N,) sample number inside its document
         self._begin, self._end = np.repeat(begins, counts), np.repeat(ends, counts)  # (N,)
-        self._start = self._begin + within * stride  # (N,) first context token ("all"), or the token before the target ("last")
+        self._start = self._begin + within * stride  # (N,) first context token; for "last" the token before the target
         if targets == "last":
             self._start -= window - 1  # may lie before the document: padded on the left
         self._steps = np.arange(window + 1)
@@ -80,9 +81,8 @@ def _as_they_are(batch: Any) -> Any:
 def loader(dataset: NgramDataset, batch_size: int, seed: int, shuffle: bool = True, **options: Any) -> DataLoader:
     """Batches of ``dataset``, shuffled by a generator of its own (``seed``); the last, smaller batch is kept."""
     generator = torch.Generator().manual_seed(seed)
-    return DataLoader(
-        dataset, batch_size=batch_size, shuffle=shuffle, generator=generator, collate_fn=_as_they_are, drop_last=False, **options
-    )
+    options = {"collate_fn": _as_they_are, "drop_last": False} | options
+    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, generator=generator, **options)
 
 
 def window_table(

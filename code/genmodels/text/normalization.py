@@ -7,9 +7,9 @@ import takes seconds, is imported at first use. Two corpora come out of here:
 * ``classic``: what the assignment's preparation leaves: normalised, tokenised, stop words and punctuation out,
   lemmatised, joined with spaces.
 
-Faults of hazm met on Wikipedia and mended here: ``۱۲۰۶-۱۲۴۸``, ``۵۵٬۰۰۰`` and ``۷٪`` come back with spaces; parts of a verb are
-joined by ``_``; lemmas of verbs are pairs ``past#present``. Wrong lemmas of nouns (فرهنگی → فرهیخت#فرهنگ) are only
-avoided where the word is in hazm's own list of words.
+Faults of hazm met on Wikipedia and mended here: ``۱۲۰۶-۱۲۴۸``, ``۵۵٬۰۰۰`` and ``۷٪`` come back with spaces; parts of
+a verb are joined by ``_``; lemmas of verbs are pairs ``past#present``. Wrong lemmas of nouns (فرهنگی → فرهیخت#فرهنگ)
+are only avoided where the word is in hazm's own list of words.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ def stop_words() -> frozenset[str]:
 def normalize(text: str) -> str:
     """One paragraph in hazm's normal form: letters, digits, spacing, half-spaces of affixes, guillemets.
 
-    Ranges and fractions between digits are kept together, and «می ۱۹۶۸» (May) stays a month. Source: hazm, ``Normalizer`` with its defaults.
+    Ranges and fractions between digits are kept together, and «می ۱۹۶۸» (May) stays a month. Source: hazm's
+    ``Normalizer`` with its defaults.
     """
     text = _RANGE.sub(r"\1", _normalizer().normalize(text))
     text = _MAY.sub("می ", _PERCENT.sub("", text))

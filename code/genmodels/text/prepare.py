@@ -1,11 +1,13 @@
 """From raw text to token arrays: clean, normalise, tokenise, and keep the result in ``data/prepared``.
 
-The result depends on the raw file, the ``TextConfig``, ``PREPARATION_VERSION`` and hazm's version, and on nothing else: not on
-the number of worker processes. The tokenizer is trained on the training documents alone. Its folder is named by a digest of these
-four; it is built beside its place and renamed when whole; every array's sha256 is checked on loading, and a damaged folder is
-built again. A document is ``<bos>``, the ids of its paragraphs joined by newlines, ``<eos>``.
+The result depends on the raw file, the ``TextConfig``, ``PREPARATION_VERSION`` and hazm's version, and on nothing
+else: not on the number of worker processes. The tokenizer is trained on the training documents alone. Its folder is
+named by a digest of these four; it is built beside its place and renamed when whole; every array's sha256 is checked
+on loading, and a damaged folder is built again. A document is ``<bos>``, the ids of its paragraphs joined by
+newlines, ``<eos>``.
 
-Where: env ``GENMODELS_PREPARED``, else ``data/prepared`` of the project (never the raw data's folder, which may be read-only).
+Where: env ``GENMODELS_PREPARED``, else ``data/prepared`` of the project (never the raw data's folder, which may be
+read-only).
 """
 
 from __future__ import annotations
@@ -47,10 +49,10 @@ CHUNK_DOCUMENTS = 64
 class PreparedText:
     """Token arrays of the three splits.
 
-    ``tokens[split]`` uint16 (N,); ``offsets[split]`` int64 (D + 1,): document d is ``tokens[offsets[d]:offsets[d + 1]]``;
-    ``characters[split]`` int64 (D,): characters of each document's own text; ``fluent_characters[split]`` the same for the
-    fluent text that a classic document was made of, so that bits per character of the two corpora can be compared.
-    ``digest`` is the sha256 of all arrays: what a model sees.
+    ``tokens[split]`` uint16 (N,); ``offsets[split]`` int64 (D + 1,), the borders of the documents in ``tokens``;
+    ``characters[split]`` int64 (D,): characters of each document's own text; ``fluent_characters[split]`` the same
+    for the fluent text that a classic document was made of, so that bits per character of the two corpora can be
+    compared. ``digest`` is the sha256 of all arrays: what a model sees.
     """
 
     config: TextConfig
@@ -90,12 +92,13 @@ def prepared_root() -> Path:
 def prepared(config: TextConfig = TextConfig(), folder: Path | str | None = None, workers: int = 1) -> PreparedText:
     """The token arrays of ``config``, from the prepared folder or built from the raw text in ``folder``.
 
-    Raises ``DataError`` for raw text that is missing or damaged, ``UserError`` for a bad config or an unwritable folder.
+    Raises ``DataError`` for raw text that is missing or damaged, ``UserError`` for a bad config or an unwritable
+    folder.
     """
     if config.corpus not in CORPORA:
         raise UserError(f"corpus {config.corpus!r} is unknown; choose one of {', '.join(CORPORA)}")
     if not 258 <= config.vocabulary <= 65_536:
-        raise UserError(f"vocabulary {config.vocabulary} is out of range: ids are two bytes, 258 to 65536 (256 bytes, 2 specials)")
+        raise UserError(f"vocabulary {config.vocabulary} is out of range; choose 258 to 65536 (ids are uint16)")
     raw = wikipedia.locate(folder)
     sources = {
         "raw_digest": file_digest(raw), "config": to_plain(config), "version": PREPARATION_VERSION,
@@ -134,9 +137,12 @@ def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], 
         arrays[f"{split}-fluent_characters"] = np.array([fluent_lengths[i] for i in chosen], np.int64)
         sizes[split] = _sizes([texts[i] for i in chosen], int(lengths.sum()))
     statistics = {
-        "corpus": {"name": corpus.name, "sha256": corpus.digest, "bytes": corpus.bytes, "documents": len(corpus.documents),
-                   "paragraphs": corpus.paragraphs, "characters": corpus.characters},
-        "kind": config.corpus, "vocabulary": tokenizer.vocabulary_size, "cleaning": cleaning, "splits": sizes, "words": study,
+        "corpus": {
+            "name": corpus.name, "sha256": corpus.digest, "bytes": corpus.bytes, "documents": len(corpus.documents),
+            "paragraphs": corpus.paragraphs, "characters": corpus.characters,
+        },
+        "kind": config.corpus, "vocabulary": tokenizer.vocabulary_size,
+        "cleaning": cleaning, "splits": sizes, "words": study,
         "versions": {name: importlib.metadata.version(name) for name in ("hazm", "tokenizers", "numpy")},
         "seconds": {"clean": clean_seconds, "normalize": normalize_seconds, "total": time.perf_counter() - started},
     }
@@ -147,13 +153,14 @@ def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], 
 def _sizes(texts: list[str], tokens: int) -> dict[str, Any]:
     counts = Counter(word for text in texts for word in text.split())
     return {
-        "documents": len(texts), "paragraphs": sum(text.count("\n") + 1 for text in texts), "characters": sum(map(len, texts)),
+        "documents": len(texts), "paragraphs": sum(text.count("\n") + 1 for text in texts),
+        "characters": sum(map(len, texts)),
         "words": counts.total(), "types": len(counts), "tokens": tokens,
         "tokens_per_word": (tokens - 2 * len(texts)) / max(1, counts.total()),
     }
 
 
-# --- normalisation of all documents, in this process or several --------------------------------------------------------
+# --- normalisation of all documents, in this process or several -----------------------------------------------------
 
 
 def _texts(documents: list[Document], corpus: str, workers: int) -> tuple[list[str], list[int], dict[str, Any]]:
@@ -192,7 +199,8 @@ def _prepare_chunk(job: tuple[str, list[Document]]) -> tuple[list[str], list[int
         if corpus == "classic":
             tokens = [normalization.words(paragraph) for paragraph in paragraphs]
             lemmas = [normalization.classic_words(row) for row in tokens]
-            for stage, rows in (("words", tokens), ("content", map(normalization.content_words, tokens)), ("lemmas", lemmas)):
+            content = map(normalization.content_words, tokens)
+            for stage, rows in (("words", tokens), ("content", content), ("lemmas", lemmas)):
                 counter = counts.setdefault(stage, {}).setdefault(document.split, Counter())
                 for row in rows:
                     counter.update(row)
@@ -220,7 +228,7 @@ def _study(counts: dict[str, dict[str, Counter]]) -> dict[str, Any]:
     return result
 
 
-# --- the folder --------------------------------------------------------------------------------------------------------
+# --- the folder -----------------------------------------------------------------------------------------------------
 
 
 def _write(place: Path, arrays: dict[str, np.ndarray], tokenizer: Tokenizer, record: dict[str, Any]) -> None:
@@ -240,9 +248,9 @@ def _write(place: Path, arrays: dict[str, np.ndarray], tokenizer: Tokenizer, rec
         os.replace(temporary, place)
         temporary = None
     except OSError as error:
-        raise UserError(
-            f"cannot write prepared text to {place}: {error.strerror or error}; set GENMODELS_PREPARED to a folder you can write to"
-        ) from error
+        reason = error.strerror or error
+        way_out = "set GENMODELS_PREPARED to a folder you can write to"
+        raise UserError(f"cannot write {place}: {reason}; {way_out}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

@@ -1,7 +1,7 @@
 """Noise in Wikipedia text: the rules that remove it, one named transformation each, with its reason.
 
-``RULES`` is applied in order to a paragraph (``cleaning.py``). A rule returns its argument where there is nothing to do, and never a
-longer text. Label and reason are Persian, for the report's table, which is generated from here.
+``RULES`` is applied in order to a paragraph (``cleaning.py``). A rule returns its argument where there is nothing to
+do, and never a longer text. Label and reason are Persian, for the report's table, which is generated from here.
 
 Not here: spacing, lost half-spaces, joining «می»: that is ``normalization.py`` (hazm).
 """
@@ -33,11 +33,13 @@ class Rule:
     apply: Transformation
 
 
-# --- building blocks ---------------------------------------------------------------------------------------------------
+# --- building blocks ------------------------------------------------------------------------------------------------
 
 
-def _substitution(pattern: str, replacement: str | Callable[[re.Match[str]], str], only_with: str = "", flags: int = 0) -> Transformation:
-    """``re.sub``, tried only on texts that hold one of the strings in ``only_with`` (a search for a string is far cheaper)."""
+def _substitution(
+    pattern: str, replacement: str | Callable[[re.Match[str]], str], only_with: str = "", flags: int = 0
+) -> Transformation:
+    """``re.sub``, tried only on texts that hold one of the strings in ``only_with`` (a far cheaper search)."""
     compiled, hints = re.compile(pattern, flags), only_with.split()
     if not hints:
         return lambda text: compiled.sub(replacement, text)
@@ -45,7 +47,7 @@ def _substitution(pattern: str, replacement: str | Callable[[re.Match[str]], str
 
 
 def _mapping(table: dict[str, str]) -> Transformation:
-    """Replace single characters: one search for any of them (``str.translate`` looks up every character of the text)."""
+    """Replace single characters: one search for any of them (``str.translate`` looks up every character)."""
     compiled = re.compile(f"[{re.escape(''.join(table))}]")
     return lambda text: compiled.sub(lambda match: table[match.group()], text)
 
@@ -67,7 +69,7 @@ def _then(*steps: Transformation) -> Transformation:
     return apply
 
 
-# --- residue of the web page and of wikitext ---------------------------------------------------------------------------
+# --- residue of the web page and of wikitext ------------------------------------------------------------------------
 
 
 def _entities(text: str) -> str:
@@ -107,7 +109,7 @@ _CITATION = _substitution(
 )
 _BRACKETS = _mapping({"[": " ", "]": " "})
 
-# --- characters --------------------------------------------------------------------------------------------------------
+# --- characters -----------------------------------------------------------------------------------------------------
 
 _INVISIBLE = _mapping(_each({
     _span((0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x200D, 0x200F), (0x202A, 0x202E),
@@ -132,14 +134,16 @@ def _glyphs() -> dict[str, str]:
 _ARABIC = _each({"يىېۍے": "ی", "كڪګ": "ک", "ةەۀہھۂۃ": "ه", "إٱٲٳ": "ا", "ۆۇۈ": "و"})
 _ARABIC |= {glyph: _ARABIC.get(letter, letter) for glyph, letter in _glyphs().items()}
 _INITIAL_HAMZA = _substitution(rf"(?<![{LETTERS}{ZWNJ}])أ", "ا", "أ")  # أحمد → احمد, while تأثیر keeps its letter
-_DIACRITICS = _mapping(_each({_span((0x064B, 0x0652), (0x0656, 0x065F), (0x0610, 0x061A), (0x06D6, 0x06ED)) + "\u0670": ""}))
+_ARABIC_LETTERS = _then(_mapping(_ARABIC), _INITIAL_HAMZA)
+_VOWEL_MARKS = _span((0x064B, 0x0652), (0x0656, 0x065F), (0x0610, 0x061A), (0x06D6, 0x06ED), (0x0670, 0x0670))
+_DIACRITICS = _mapping(dict.fromkeys(_VOWEL_MARKS, ""))
 _DIGITS = _mapping({old: new for digits in ("0123456789", "٠١٢٣٤٥٦٧٨٩") for old, new in zip(digits, "۰۱۲۳۴۵۶۷۸۹")})
 _PUNCTUATION = _then(
     _substitution(r"(?<=[۰-۹])[,،](?=[۰-۹]{3}(?![۰-۹]))", "٬", ", ،"),  # 55,000 → ۵۵٬۰۰۰
     _mapping(_each({",": "،", ";": "؛", "?": "؟", "“”„‟": '"', "‐‑‒−": "-", "―": "—"})),
 )
 
-# --- other scripts -----------------------------------------------------------------------------------------------------
+# --- other scripts --------------------------------------------------------------------------------------------------
 
 _FOREIGN_LETTER = rf"[^\W\d_{LETTERS}]"
 _HAS_FOREIGN, _HAS_PERSIAN, _HAS_WORD = re.compile(_FOREIGN_LETTER), re.compile(f"[{LETTERS}]"), re.compile(r"\w")
@@ -184,7 +188,7 @@ def _drop_foreign(text: str) -> str:
     return text if len(_HAS_PERSIAN.findall(text)) > foreign else ""
 
 
-# --- what the other rules leave behind ---------------------------------------------------------------------------------
+# --- what the other rules leave behind ------------------------------------------------------------------------------
 
 _BULLET = _substitution(r"^\s*(?:[•·▪●○◦■□★☆►–—\-]+\s*|[۰-۹]{1,2}\s?[.)\-–](?=\s*[^\s۰-۹]))", "")
 _REPEATED = _then(
@@ -221,14 +225,14 @@ RULES = _rules([
     ("citations", "نشان ارجاع", "به پانویسی بیرون از جمله اشاره می‌کند که در داده نیست.", _then(_CITATION, _BRACKETS)),
     ("invisible", "نویسه‌های نادیدنی", "دو واژهٔ یکسان را برای رایانه دو رشتهٔ متفاوت می‌کند.", _INVISIBLE),
     ("spaces", "فاصله‌های نامعمول", "همهٔ گونه‌های فاصله یک فاصلهٔ ساده می‌شود.", _SPACES),
-    ("composition", "حرف‌های دوتکه", "«آ» و «ئ» گاه دو نویسه‌اند؛ نرمال‌ساز نشانه را می‌اندازد و «آن» «ان» می‌شود.", _COMPOSITION),
-    ("arabic_letters", "حرف‌های عربی", "«ي» و «ك» و «ة» یک واژه را دوگونه می‌نویسد.", _then(_mapping(_ARABIC), _INITIAL_HAMZA)),
+    ("composition", "حرف‌های دوتکه", "«آ» گاه دو نویسه است؛ نرمال‌ساز دومی را می‌اندازد و «آن» «ان» می‌شود.", _COMPOSITION),
+    ("arabic_letters", "حرف‌های عربی", "«ي» و «ك» و «ة» یک واژه را دوگونه می‌نویسد.", _ARABIC_LETTERS),
     ("tatweel", "کشیده", "تنها آرایش خط است.", lambda text: text.replace("ـ", "")),
     ("diacritics", "اعراب", "کم و نامنظم نوشته می‌شود و واژه را چندگونه می‌کند.", _DIACRITICS),
     ("digits", "رقم‌های لاتین و عربی", "سه خط برای یک رقم، شمار نمادها را سه برابر می‌کند.", _DIGITS),
     ("punctuation", "نقطه‌گذاری لاتین", "ویرگول و پرسش‌نشان لاتین همتای فارسی دارد.", _PUNCTUATION),
     ("originals", "نام‌های بیگانه در پرانتز", "صورت نام به خط دیگر است؛ جمله بی آن هم کامل است.", _ORIGINALS),
-    ("foreign", "رشته‌های بیگانه", "خط‌های دیگر و عبارت‌های بلند لاتین فارسی نیست؛ واژهٔ لاتین تنها (DNA) می‌ماند.", _foreign),
+    ("foreign", "رشته‌های بیگانه", "خط دیگر و عبارت بلند لاتین فارسی نیست؛ واژهٔ لاتین تنها می‌ماند.", _foreign),
     ("bullets", "نشان فهرست", "شماره و گلولهٔ آغاز بند، بخشی از جمله نیست.", _BULLET),
     ("repeated", "نقطه‌گذاری تکراری", "نشانهٔ تکراری و پرانتز خالی، پس‌ماند حذف‌های پیشین است.", _REPEATED),
     ("half_spaces", "نیم‌فاصلهٔ نابجا", "دیده نمی‌شود، ولی واژه را عوض می‌کند.", _HALF_SPACES),

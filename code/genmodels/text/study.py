@@ -1,7 +1,7 @@
 """The numbers of report section 2.1: what each step of preparation does to the text, as plain JSON values.
 
-It measures on the real corpus (a minute or two), so the report reads a stored copy (stage ``text``); the tables are made
-of it by ``text/tables.py``. Nothing here changes what is prepared.
+It measures on the real corpus (a minute or two), so the report reads a stored copy (stage ``text``); the tables are
+made of it by ``text/tables.py``. Nothing here changes what is prepared.
 """
 
 from __future__ import annotations

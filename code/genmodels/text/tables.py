@@ -2,39 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from IPython.display import Markdown
 
 from genmodels.persian import fa, fa_int, fa_percent, table
 from genmodels.text.bpe import BPE, train
-from genmodels.text.rules import ZWNJ
 
 SPLIT_NAMES = {"train": "آموزش", "validation": "اعتبارسنجی", "test": "آزمون"}
 STEP_NAMES = {"raw": "خام", "cleaned": "پاک‌سازی‌شده", "normalized": "نرمال‌شده با hazm"}
 STAGE_NAMES = {"words": "واژه‌ها و نشانه‌ها", "content": "بی ایست‌واژه و نشانه", "lemmas": "و سپس لم‌شده"}
 TOY_TEXT = "کتاب کتاب کتاب کتابی کتابی کتب بتاب"
-LRM = "\u200e"
-
-
-def code(text: str) -> str:
-    """Raw text as code, so that every character stays as it is; an empty text is a dash."""
-    return f"`{text.strip()}`" if text.strip() else "—"
+FIRST_STRONG, RIGHT_TO_LEFT, END, RLM = "\u2068", "\u2067", "\u2069", "\u200f"  # isolates, and a mark
+_PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
 def cleaning(statistics: dict[str, Any]) -> Markdown:
-    """The rules in order: name, reason, one real example, and what each did to this corpus."""
-    return table(
-        {
-            "قاعده": row["label"],
-            "چرا": row["reason"],
-            "پیش": code(row["example"][0]) if row["example"] else None,
-            "پس": (code(row["example"][1]) if row["example"][1] else "حذف") if row["example"] else None,
-            "بند": row["paragraphs"],
-            "نویسه": row["removed"] + row["changed"],
-        }
-        for row in statistics["rules"]
-    )
+    """The rules in order: name, reason, one real example, and what each did to this corpus.
+
+    ``table`` gives every number Persian digits; the examples must stay as they stood, so they are put in afterwards.
+    """
+    examples: dict[str, str] = {}
+    rows = []
+    for row in statistics["rules"]:
+        cells = []
+        for text in row["example"] or ():
+            name = f"x{len(examples)}x".ljust(len(text), "x")  # as long as the text: ``table`` measures columns
+            examples[name] = _literal(text) if text.strip() else "(حذف)"
+            cells.append(name)
+        before, after = cells or (None, None)
+        changed = row["removed"] + row["changed"]
+        row_cells = {"قاعده": row["label"], "چرا": row["reason"], "پیش": before, "پس": after}
+        rows.append(row_cells | {"بند": row["paragraphs"], "نویسه": changed})
+    text = table(rows).data
+    for name, example in examples.items():
+        text = text.replace(f"| {name} |", f"| {example} |")
+    return Markdown(text)
+
+
+def _literal(text: str) -> str:
+    """Corpus text for a Markdown cell, nothing in it read as markup, isolated from the direction around it."""
+    return RIGHT_TO_LEFT + _PUNCTUATION.sub(r"\\\1", " ".join(text.split())) + END
 
 
 def splits(fluent: dict[str, Any]) -> Markdown:
@@ -83,18 +92,19 @@ def lemmas(examples: list[list[Any]]) -> Markdown:
 
 
 def symbol(text: str) -> str:
-    """One BPE symbol as code, left to right: space ``_``, half-space ``-``, lone bytes in hexadecimal."""
-    return f"`{LRM}{text}`"
+    """One BPE symbol as code (space ``_``, half-space ``-``, lone bytes in hexadecimal), Persian ones right to left."""
+    persian = any("\u0600" <= character <= "\u06ff" for character in text)
+    return f"{FIRST_STRONG}`{RLM}{text}{RLM}`{END}" if persian else f"{FIRST_STRONG}`{text}`{END}"
 
 
-def toy_bpe(merges: int = 5) -> tuple[BPE, Markdown]:
-    """Our BPE trained on seven short words, and its first merges that join letters (not bytes)."""
-    bpe = train([TOY_TEXT], 256 + 5 + merges)
-    rows = []
-    for index, (pair, count) in enumerate(zip(bpe.merges, bpe.counts), 1):
-        left, right = map(bpe.text, pair)
-        joined = bpe.text(255 + index)
-        rows.append({"گام": index, "جفت": f"{symbol(left)} + {symbol(right)}", "بار": count, "نماد نو": symbol(joined)})
+def toy_bpe(merges: int = 10) -> tuple[BPE, Markdown]:
+    """Our BPE trained on seven short words, and its merges: pair, how often it was counted, the new symbol."""
+    bpe = train([TOY_TEXT], 256 + merges)
+    rows = [
+        {"گام": index, "جفت": f"{symbol(bpe.text(left))} + {symbol(bpe.text(right))}", "بار": count,
+         "نماد نو": symbol(bpe.text(255 + index))}
+        for index, ((left, right), count) in enumerate(zip(bpe.merges, bpe.counts), 1)
+    ]
     return bpe, table(rows)
 
 
@@ -123,6 +133,6 @@ def vocabularies(study: dict[str, Any], width: int = 256) -> Markdown:
 def shown_words(rows: list[list[Any]]) -> Markdown:
     """How some words are cut."""
     return table(
-        {"واژه": word.replace(ZWNJ, ZWNJ), "توکن‌ها": " ".join(map(symbol, symbols)), "شمار": fa_int(len(symbols))}
+        {"واژه": word, "توکن‌ها": " ".join(map(symbol, symbols)), "شمار": fa_int(len(symbols))}
         for word, symbols in rows
     )

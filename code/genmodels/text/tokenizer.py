@@ -1,4 +1,4 @@
-"""The language models' tokenizer: byte-level BPE, trained by Hugging Face ``tokenizers`` (fast), explained by ``bpe.py``.
+"""The language models' tokenizer: byte-level BPE, trained by Hugging Face ``tokenizers``, explained by ``bpe.py``.
 
 Text is first cut into pieces by ``bpe.PATTERN``, which keeps a half-space (ZWNJ) inside its word, unlike GPT-2's
 pattern; each piece is a string of UTF-8 bytes, and pairs of symbols are merged in the order learnt (Sennrich et al.,
@@ -31,7 +31,7 @@ class Tokenizer:
 
     @classmethod
     def train(cls, texts: Iterable[str], vocabulary_size: int = 8000, stock_pattern: bool = False) -> Tokenizer:
-        """Learn the merges from ``texts``; the same texts give the same tokenizer. ``stock_pattern``: cut by GPT-2's, to compare."""
+        """Learn the merges from ``texts`` (the same texts, the same merges). ``stock_pattern``: GPT-2's, to compare."""
         import tokenizers
         from tokenizers import decoders, models, pre_tokenizers, trainers
 
@@ -55,7 +55,8 @@ class Tokenizer:
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``; special ids vanish, bytes that are no whole character become U+FFFD."""
-        return self._inner.decode([int(i) for i in ids if int(i) not in (self.bos, self.eos)], skip_special_tokens=False)
+        plain = [int(i) for i in ids if int(i) not in (self.bos, self.eos)]
+        return self._inner.decode(plain, skip_special_tokens=False)
 
     def pieces(self, text: str) -> list[str]:
         """The text of each token, for showing how a word is cut (a token may hold half a character: U+FFFD)."""

@@ -1,0 +1,125 @@
+"""The chunks and inline expressions of a document, run once, in order, in one Python kernel (nbclient).
+
+The kernel is this very interpreter, whatever kernels are installed, and speaks through sockets in a private folder instead
+of TCP ports. What it does not do: decide what a chunk shows (``weave``), or cache anything (Quarto's freeze and cache serve
+stale numbers; the results worth keeping are in ``genmodels.store``).
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from genmodels.errors import UserError
+from genmodels.qmd import Part
+
+CELL_SECONDS = 600
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+_EVALUATE = """__import__('json').dumps([
+    (lambda v: [v._repr_markdown_(), True] if hasattr(v, '_repr_markdown_')
+     else [v, False] if isinstance(v, str) else [None, type(v).__name__])(value) for value in ({})])"""
+
+
+def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str, Any], name: str) -> None:
+    """Run every chunk and inline expression in one kernel, in order, and keep their outputs in the parts.
+
+    The kernel is this very interpreter, started in ``project`` with the variables of ``_environment``; it speaks through
+    sockets in ``scratch`` (a short path) and needs no installed kernel. Raises ``UserError`` naming the chunk that failed.
+    """
+    import nbformat
+    from jupyter_client.kernelspec import KernelSpecManager
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    spec = scratch / "kernels" / "report"
+    spec.mkdir(parents=True)
+    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--InlineBackend.figure_formats=svg"]
+    spec.joinpath("kernel.json").write_text(json.dumps({"argv": start, "display_name": "report", "language": "python"}))
+    manager = AsyncKernelManager(
+        kernel_name="report",
+        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(spec.parent)], ensure_native_kernel=False),
+        transport="ipc",
+        ip=str(scratch / "s"),
+        connection_file=str(scratch / "c.json"),
+    )
+    notebook = nbformat.v4.new_notebook()
+    client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, resources={"metadata": {"path": str(project)}})
+
+    def run(source: str, allow_error: bool = False) -> list[dict[str, Any]]:
+        cell = nbformat.v4.new_code_cell(source)
+        cell.metadata["tags"] = ["raises-exception"] if allow_error else []
+        notebook.cells.append(cell)
+        return client.execute_cell(cell, len(notebook.cells) - 1).outputs
+
+    def evaluate(run_of_inlines: list[Part]) -> None:
+        expressions = "".join(f"(\n{part.text}\n)," for part in run_of_inlines)
+        outputs = run(_EVALUATE.format(expressions))
+        results = json.loads(ast.literal_eval(outputs[-1]["data"]["text/plain"]))
+        for part, (text, markdown) in zip(run_of_inlines, results):
+            if text is None:
+                raise UserError(
+                    f"{name}, line {part.line}: `{part.text}` is a {markdown}; an inline expression gives text: wrap it in fa(…)"
+                )
+            part.outputs = [{"text": text, "markdown": markdown is True}]
+
+    environment = {**os.environ, **environment_file(project), "IPYTHONDIR": str(scratch / "ipython")}
+    current: list[Part] = []
+    try:
+        with client.setup_kernel(env=environment, cwd=str(project)):
+            for group in _groups(parts, settings):
+                current = group
+                if group[0].kind == "chunk":
+                    group[0].outputs = run(group[0].text, bool(option(group[0], "error", settings, False)))
+                    continue
+                try:
+                    evaluate(group)
+                except CellExecutionError:
+                    for part in group:  # find the one that fails
+                        current = [part]
+                        evaluate([part])
+                    raise
+    except CellExecutionError as error:
+        message = f"{error.ename}: {error.evalue}".strip().split("\n")[-1]
+        raise UserError(f"{name}, line {current[0].line}: {_describe(current[0])} failed: {_ANSI.sub('', message)}") from None
+    except CellTimeoutError:
+        raise UserError(f"{name}, line {current[0].line}: {_describe(current[0])} ran longer than {CELL_SECONDS} s") from None
+    except (DeadKernelError, RuntimeError) as error:
+        raise UserError(f"{name}: the Python kernel died ({str(error).strip().splitlines()[-1]})") from error
+
+
+def environment_file(project: Path) -> dict[str, str]:
+    """The variables of Quarto's ``_environment`` file (``NAME=value`` lines), or none."""
+    path = project / "_environment"
+    rows = path.read_text("utf-8").splitlines() if path.is_file() else []
+    return dict(row.split("=", 1) for row in rows if "=" in row and not row.startswith("#"))
+
+
+def _groups(parts: list[Part], settings: dict[str, Any]) -> list[list[Part]]:
+    """Chunks one by one; the inline expressions between two chunks together (one message each would be slow)."""
+    groups: list[list[Part]] = []
+    for part in parts:
+        if part.kind == "markdown" or (part.kind == "chunk" and not option(part, "eval", settings, True)):
+            continue
+        if part.kind == "inline" and groups and groups[-1][0].kind == "inline":
+            groups[-1].append(part)
+        else:
+            groups.append([part])
+    return groups
+
+
+def _describe(part: Part) -> str:
+    if part.kind == "inline":
+        return f"the inline expression `{part.text}`"
+    return f"chunk {part.label}" if part.label else "a chunk"
+
+
+def option(part: Part, name: str, settings: dict[str, Any], default: Any) -> Any:
+    """A chunk's option: its own, else the document's (``execute:``), else Quarto's default."""
+    return part.options.get(name, settings.get(name, default))

@@ -1,0 +1,214 @@
+"""Stage ``ngram``: modified Kneser-Ney models of each order, counted on the training tokens of the networks.
+
+Measured on the same targets as the networks (``lm/perplexity.py``): whole held-out documents, every token once. The training
+tokens are not shipped; shipped are the counts that scoring the test documents touches (``counts.npz``), from which ``verify``
+makes the test perplexity of the highest order again, anywhere, to rounding. The fingerprint is the log-probabilities that
+today's code gives on a fixed tiny stream.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from genmodels import store
+from genmodels.config import NgramConfig, to_plain
+from genmodels.errors import DataError, UserError
+from genmodels.lm.kneser_ney import KneserNey, per_document
+from genmodels.lm.perplexity import Perplexity, summarize
+from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Stage
+from genmodels.text.prepare import PreparedText, prepared
+
+TOLERANCE = 1e-9  # relative: counts are exact, only the order of sums may differ
+SMOKE = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
+
+
+@dataclass(frozen=True)
+class NgramResult:
+    """A shipped result opened for the report."""
+
+    stored: store.StoredResult
+    config: NgramConfig
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        return self.stored.manifest
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        return self.stored.metrics
+
+    @property
+    def slice(self) -> dict[str, np.ndarray]:
+        return self.stored.slice
+
+    @cached_property
+    def orders(self) -> pd.DataFrame:
+        """One row an order: sizes, sparsity, perplexities, seconds."""
+        return pd.DataFrame(self.metrics["orders"])
+
+    @cached_property
+    def matches(self) -> pd.DataFrame:
+        """Of the highest order: how long the longest known n-gram ending in a test token is, and the loss of such tokens."""
+        return pd.DataFrame(self.metrics["matches"])
+
+    def test(self, order: int | None = None) -> Perplexity:
+        """The test measures of an order (default: the highest), document by document: for a paired bootstrap."""
+        order = self.config.orders[-1] if order is None else order
+        if order not in self.config.orders:
+            raise UserError(f"order {order} was not counted; the orders are {', '.join(map(str, self.config.orders))}")
+        nll = self.slice["document_nll_nats"][self.config.orders.index(order)]
+        return summarize(nll, np.diff(self.slice["test_offsets"]) - 1, self.slice["test_characters"])
+
+    def model(self) -> KneserNey:
+        """The highest order, restricted to what the shipped test documents need: meaningless on any other text."""
+        return self._model
+
+    @cached_property
+    def _model(self) -> KneserNey:
+        with np.load(self.stored.folder / "counts.npz", allow_pickle=False) as arrays:
+            return KneserNey.from_arrays({name: arrays[name] for name in arrays.files})
+
+
+class NgramStage(Stage):
+    name = "ngram"
+
+    def config(self, profile: str) -> NgramConfig:
+        return NgramConfig() if profile == "full" else replace(NgramConfig(), **SMOKE)
+
+    def fingerprint(self, config: NgramConfig) -> list[float]:
+        """-ln p of a fixed held-out stream, for a model of the highest order counted on another."""
+        rng = np.random.RandomState(0)
+        stream = np.minimum(rng.geometric(0.25, 600), 29)
+        offsets = np.array([0, 5, 150, 420, 600])
+        stream[offsets[:-1]] = 0
+        model = KneserNey.fit(stream[:420], offsets[:-1], config.orders[-1], 30)
+        return (-model.log_probabilities(stream, offsets[-2:])[:40]).tolist()
+
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        """Count, measure, publish; a few seconds an order, so there is no checkpoint (``restart`` changes nothing)."""
+        config = self.config(profile)
+        if not config.orders or any(b <= a for a, b in pairwise(config.orders)):
+            raise UserError(f"the orders {config.orders} must rise; give for example (1, 2, 3)")
+        started, cpu = time.monotonic(), time.process_time()
+        text = prepared(config.text, folder)
+        offsets = np.asarray(text.offsets["train"][: config.train_documents + 1 if config.train_documents else None])
+        tokens = np.asarray(text.tokens["train"][: offsets[-1]])
+        rows, document_nll, samples = [], [], []
+        for order in config.orders:
+            clock = time.process_time()
+            model = KneserNey.fit(tokens, offsets, order, config.text.vocabulary, bos=text.tokenizer.bos)
+            row, test = _measure(model, text, time.process_time() - clock)
+            rows.append(row)
+            document_nll.append(test.document_nll_nats)
+            drawn = sample(model, config.sample_tokens, np.random.RandomState([config.seed, order]), text.tokenizer.eos)
+            samples.append({"order": order, "text": "\n".join(map(text.tokenizer.decode, drawn))})
+        ids, borders = (np.asarray(part["test"]) for part in (text.tokens, text.offsets))
+        shipped = model.restricted(ids, borders)
+        metrics = {
+            "corpus": config.text.corpus, "vocabulary": config.text.vocabulary,
+            "train_tokens": int(len(tokens)), "train_targets": int(len(tokens) - len(offsets) + 1),
+            "orders": rows, "matches": _matches(model, ids, borders), "samples": samples,
+            "shipped_ngrams": [int(len(level.keys)) for level in shipped.levels],
+        } | {key: value for key, value in rows[-1].items() if key.startswith(("test_", "validation_"))}
+        arrays = {
+            "test_ids": ids, "test_offsets": borders, "test_characters": np.asarray(text.characters["test"]),
+            "document_nll_nats": np.stack(document_nll),  # (orders, documents)
+        }
+        metrics["slice"] = slice_metrics(shipped, arrays)
+        manifest = {
+            "config": to_plain(config),
+            "data": {
+                "name": text.corpus_name, "digest": text.digest, "corpus_sha256": text.corpus_digest,
+                "corpus": config.text.corpus, "train_tokens": int(len(tokens)), "test_tokens": int(len(ids)),
+            },
+            "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+            "fingerprint": self.fingerprint(config),
+        } | store.provenance()
+        files = {"counts.npz": store.array_bytes(**shipped.to_arrays())}
+        return store.publish(self.name, profile, manifest=manifest, metrics=metrics, arrays=arrays, files=files)
+
+    def load(self, profile: str) -> NgramResult:
+        config = self.config(profile)
+        return NgramResult(store.load(self.name, profile, to_plain(config)), config)
+
+    def contradict(self, result: NgramResult) -> list[Check]:
+        """Today's behaviour, then the test perplexity from the shipped counts, then each document's share of it."""
+        now, then = self.fingerprint(result.config), result.manifest["fingerprint"]
+        worst = max(abs(a - b) / abs(b) for a, b in zip(now, then, strict=True))
+        checks = [Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")]
+        try:
+            model = result.model()
+        except DataError as error:
+            return [*checks, Check("counts", False, str(error))]
+        again, stored = slice_metrics(model, result.slice), result.metrics["slice"]
+        for key, value in again.items():
+            wanted = stored.get(key, float("nan"))
+            same = abs(value - wanted) <= TOLERANCE * abs(wanted) and result.metrics.get(key) == wanted
+            checks.append(Check(key, same, f"{value:.12g}, stored {wanted:.12g}"))
+        found, kept = model.evaluate(*_documents(result.slice)).document_nll_nats, result.slice["document_nll_nats"][-1]
+        same = np.allclose(found, kept, rtol=TOLERANCE, atol=0)
+        return [*checks, Check("documents", same, f"each of {len(kept)} documents' loss {'as' if same else 'not as'} stored")]
+
+
+def sample(model: KneserNey, count: int, rng: np.random.RandomState, eos: int) -> list[list[int]]:
+    """``count`` tokens drawn from the model, from the beginning of a document on; after ``eos`` a new document begins."""
+    documents = [[model.bos]]
+    for _ in range(count):
+        if documents[-1][-1] == eos:
+            documents.append([model.bos])
+        chance = np.cumsum(model.distribution(documents[-1]))
+        documents[-1].append(int(np.searchsorted(chance, rng.random_sample() * chance[-1], side="right")))
+    return documents
+
+
+def slice_metrics(model: KneserNey, arrays: dict[str, np.ndarray]) -> dict[str, float]:
+    """The headline from the shipped arrays alone."""
+    found = model.evaluate(*_documents(arrays))
+    return {"test_perplexity": found.perplexity, "test_bits_per_character": found.bits_per_character}
+
+
+def _documents(arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return arrays["test_ids"], arrays["test_offsets"], arrays["test_characters"]
+
+
+def _measure(model: KneserNey, text: PreparedText, fit_seconds: float) -> tuple[dict[str, Any], Perplexity]:
+    """One order's row of the table, and its test measures."""
+    order, counts = model.order, model.levels[-1].counts
+    seen = counts > 0  # at order 1 the vocabulary also holds tokens that never occur
+    row: dict[str, Any] = {
+        "order": order, "ngrams": int(seen.sum()), "once_share": float((counts == 1).sum() / seen.sum()),
+        "discounts": model.discounts[-1].tolist(), "fit_cpu_seconds": round(fit_seconds, 3),
+    }
+    for split in ("validation", "test"):
+        documents = [np.asarray(part[split]) for part in (text.tokens, text.offsets, text.characters)]
+        clock = time.process_time()
+        found = model.evaluate(*documents)
+        row |= {
+            f"{split}_perplexity": found.perplexity, f"{split}_loss_nats": found.loss,
+            f"{split}_bits_per_character": found.bits_per_character, f"{split}_tokens": found.tokens,
+        }
+    row["evaluation_cpu_seconds"] = round(time.process_time() - clock, 3)
+    ids, borders = documents[:2]
+    place = np.concatenate([np.arange(1, size) for size in np.diff(borders)])
+    whole = place >= order - 1  # targets with n - 1 tokens before them
+    row["unseen_test_share"] = float((model.matches(ids, borders)[whole] < order).mean())
+    add_one = per_document(model.add_one_log_probabilities(ids, borders), borders)
+    return row | {"add_one_test_perplexity": add_one.perplexity}, found
+
+
+def _matches(model: KneserNey, ids: np.ndarray, borders: np.ndarray) -> list[dict[str, Any]]:
+    """Test targets by the length of their longest known n-gram: share and mean loss of each length that occurs."""
+    lengths, nll = model.matches(ids, borders), -model.log_probabilities(ids, borders)
+    return [
+        {"length": int(length), "share": float((lengths == length).mean()), "loss_nats": float(nll[lengths == length].mean())}
+        for length in np.unique(lengths)
+    ]

@@ -1,0 +1,137 @@
+"""Cleaning rules: each one by example; idempotent, never longer, no exception on any text."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from genmodels.text.cleaning import Repetitions, clean_documents, clean_paragraph, excerpt
+from genmodels.text.rules import RULES
+from genmodels.wikipedia import Document
+
+RULE = {rule.name: rule.apply for rule in RULES}
+CLEAN = "کتاب‌های «تاریخ ایران» در سال ۱۳۵۷ (پس از انقلاب) نوشته شد؛ آیا تأثیر آن‌ها ۲٫۵٪ بود؟"
+
+
+@pytest.mark.parametrize(
+    "rule, before, after",
+    [
+        ("entities", "آب &amp;amp; نان &lt;", "آب & نان <"),
+        ("tags", "متن<ref name=a>منبع</ref> و <b>پررنگ</b>", "متن  و  پررنگ "),
+        ("links", "در https://fa.wikipedia.org/wiki/x و a.b@c.ir و www.x.com است", "در   و   و   است"),
+        ("markup", "[[تهران|شهر تهران]] {{سخ}} == عنوان ==", "شهر تهران     عنوان  "),
+        ("markup", "عدد {\\displaystyle (\\pi )} است", "عدد   است"),
+        ("markup", "چپ|۳۰۰px|thumb| تانک", "    تانک"),
+        ("citations", "است. [۳][۱۲] او [نیازمند منبع] گفت [این] را[persian-alpha 2]", "است.  او  گفت  این  را"),
+        ("invisible", "ه\u200d.ق \u200eمتن\ufeff", "ه.ق متن"),
+        ("spaces", "یک\xa0دو\tسه\u2009چهار", "یک دو سه چهار"),
+        ("composition", "ا\u0653ن مسي\u0654له رو\u0654یا", "آن مسئله رؤیا"),
+        ("arabic_letters", "كتابي برای أحمد و تأثیر رحمة ﻪ", "کتابی برای احمد و تأثیر رحمه ه"),
+        ("tatweel", "ســـلام", "سلام"),
+        ("diacritics", "مُعَلِّم دههٔ قرآن", "معلم دههٔ قرآن"),
+        ("digits", "123 ٤٥ ۶", "۱۲۳ ۴۵ ۶"),
+        ("punctuation", "یک, دو; سه? ۵۵,۰۰۰", "یک، دو؛ سه؟ ۵۵٬۰۰۰"),
+        ("originals", "استکهلم (به سوئدی: Stockholm) پایتخت", "استکهلم پایتخت"),
+        ("originals", "لویی (Louis؛ زادهٔ ۱۶۳۸) و (به ) و (پس از او)", "لویی (زادهٔ ۱۶۳۸) و و (پس از او)"),
+        ("foreign", "روسیه Россия و DNA و Live In The UK", "روسیه   و DNA و  "),
+        ("bullets", "• یک", "یک"),
+        ("bullets", "۱۲- یک", " یک"),
+        ("bullets", "۱۲-۱۴ نفر", "۱۲-۱۴ نفر"),
+        ("repeated", "چه!!! خب.... () «» یک ، دو", "چه! خب…   یک، دو"),
+        ("half_spaces", "می‌‌رود ‌کتاب‌ ‌", "می‌رود کتاب "),
+        ("space_runs", "  یک   دو ", "یک دو"),
+        ("headings", "زندگی شخصی", ""),
+        ("headings", "آثار او در موزه", ""),
+        ("headings", "او به موزه رفت.", "او به موزه رفت."),
+        ("not_persian", "Some English words و یک", ""),
+    ],
+)
+def test_rule(rule, before, after):
+    assert RULE[rule](before) == after
+
+
+def test_clean_persian_is_left_alone():
+    assert clean_paragraph(CLEAN) == CLEAN
+    for rule in RULES:
+        assert rule.apply(CLEAN) == CLEAN, rule.name
+
+
+def test_rules_are_documented():
+    assert len({rule.name for rule in RULES}) == len(RULES)
+    assert all(rule.label_fa and rule.reason_fa.endswith((".", "؟")) for rule in RULES)
+
+
+FRAGMENTS = [
+    "[[", "]]", "{{", "}}", "|", "(به انگلیسی: ", ")", "(", "[۱]", "www.a.com", "https://x.y/z", "سلام", "کتاب‌ها",
+    "رفت", "است.", "Hello World Foo Bar", " ", "..", ".", "،", "&amp;", "&lt;", "<ref>", "</ref>", "۱-", "• ", "«", "»",
+    '"', "== ", "عربی:",
+    "д", "α", "αβ", "\u200c", "!", "\u0653", "\u0654", "ي", "12,000", "\u200d", "\xa0",
+]
+NASTY = "ابی کيك \u200c\u200d\u200eـًٔٓأ(()[]{}|<>=&;:.،؛,!؟\"«»-–—*#1٢۳abZé дα'/@…\n\t\xa0"
+TEXTS = st.one_of(
+    st.text(max_size=60),
+    st.text(st.sampled_from(NASTY), max_size=60),
+    st.lists(st.sampled_from(FRAGMENTS), max_size=25).map("".join),
+)
+
+
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(TEXTS, st.booleans())
+@example("\ud800سلام این یک متن است.", False)
+def test_idempotent_and_never_longer(text, inside):
+    text = f"این یک متن سادهٔ فارسی است که می‌ماند و {text} پایان یافت این متن." if inside else text
+    for rule in RULES:
+        assert len(rule.apply(text)) <= len(text), rule.name
+    cleaned = clean_paragraph(text)
+    assert len(cleaned) <= len(text)
+    assert clean_paragraph(cleaned) == cleaned
+
+
+def sentence(start: int, count: int = 40) -> str:
+    return " ".join(f"واژهٔ{chr(0x0628 + i % 7)}{'ا' * (i // 7)}" for i in range(start, start + count)) + "."
+
+
+def test_repetitions_exact_and_near():
+    seen = Repetitions()
+    assert not seen.seen(sentence(0))
+    assert seen.seen(sentence(0))
+    assert seen.seen(sentence(0)[:-1] + " و بس.")  # nearly all 8-grams known
+    assert not seen.seen(sentence(100))
+    assert not seen.seen("سه واژهٔ کوتاه") and seen.seen("سه واژهٔ کوتاه")
+
+
+def test_a_repeated_paragraph_stays_in_the_held_out_split():
+    a, b = sentence(0), sentence(100)
+    documents = [Document("train", None, (a, b)), Document("train", "empty", ("عنوان",)), Document("test", None, (a,))]
+    cleaned, statistics = clean_documents(documents)
+    assert [(d.split, d.title, len(d.paragraphs)) for d in cleaned] == [("train", None, 1), ("test", None, 1)]
+    rows = {row["name"]: row for row in statistics["rules"]}
+    assert rows["duplicates"]["paragraphs"] == 1
+    heading = rows["headings"]
+    assert (heading["paragraphs"], heading["removed"], heading["changed"]) == (1, 5, 0)
+    assert heading["example"] == ["عنوان", ""]
+    assert statistics["before"]["paragraphs"] == 4 and statistics["after"]["paragraphs"] == 2
+    assert statistics["after"]["characters"] == sum(len(p) for d in cleaned for p in d.paragraphs)
+
+
+def test_statistics_add_up():
+    documents = [Document("train", None, (f"{sentence(0)} [۱] متن كتاب  دیگر (Book).", "مرگ"))]
+    cleaned, statistics = clean_documents(documents)
+    removed = sum(row["removed"] for row in statistics["rules"])
+    assert statistics["before"]["characters"] - statistics["after"]["characters"] == removed
+
+
+def test_excerpt_shows_the_difference():
+    before = "یک جملهٔ بلند که در میان آن (Book) واژه‌ای هست و سپس ادامه می‌یابد"
+    shown = excerpt(before, before.replace(" (Book)", ""))
+    assert "(Book)" in shown[0] and "Book" not in shown[1] and len(shown[0]) < len(before)
+    assert shown[0] in before
+
+
+def test_real_text_keeps_most_of_itself():
+    folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
+    from genmodels.wikipedia import load
+
+    _, statistics = clean_documents([d for d in load(folder).documents if d.split == "test"][:100])
+    assert statistics["after"]["characters"] > 0.9 * statistics["before"]["characters"]

@@ -1,0 +1,205 @@
+"""Generation: one interface for both networks; seeds, cache, filters, stops and batches; and the measures of the result."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genmodels.config import RecurrentModelConfig, TransformerModelConfig
+from genmodels.errors import UserError
+from genmodels.lm.base import LanguageModel
+from genmodels.lm.generation import Sampling, generate, stream
+from genmodels.lm.recurrent import RecurrentLM
+from genmodels.lm.text_measures import copied_share, distinct_n, repetition_rate
+from genmodels.lm.transformer import TransformerLM
+
+VOCABULARY = 23
+
+
+def recurrent() -> LanguageModel:
+    torch.manual_seed(0)
+    model = RecurrentLM(RecurrentModelConfig(embedding=8, hidden=12, layers=2, dropout=0.5), VOCABULARY).double()
+    with torch.no_grad():
+        model.embedding.weight.mul_(15)
+    return model
+
+
+def transformer() -> LanguageModel:
+    torch.manual_seed(0)
+    config = TransformerModelConfig(width=16, layers=2, heads=2, kv_heads=1, hidden=24, dropout=0.5, context=16)
+    model = TransformerLM(config, VOCABULARY).double()
+    with torch.no_grad():
+        model.embedding.weight.mul_(15)
+    return model
+
+
+both = pytest.mark.parametrize("make", [recurrent, transformer])
+
+
+def seeded(seed: int = 1) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@both
+@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "repetition_penalty": 1.3}, {"greedy": True}])
+def test_cache_changes_nothing_even_beyond_the_context(make, options: dict) -> None:
+    model = make()  # 50 tokens: three times the Transformer's context
+    with_cache = generate(model, [[0, 4, 9], [0, 1, 2]], 50, seeded(), use_cache=True, **options)
+    without = generate(model, [[0, 4, 9], [0, 1, 2]], 50, seeded(), use_cache=False, **options)
+    assert with_cache == without
+    assert [len(row) for row in with_cache] == [50, 50]
+
+
+@both
+def test_the_seed_decides(make) -> None:
+    model = make().train()
+    assert generate(model, [0, 3], 20, seeded(1)) == generate(model, [0, 3], 20, seeded(1))
+    assert generate(model, [0, 3], 20, seeded(1)) != generate(model, [0, 3], 20, seeded(2))
+    assert model.training  # the mode is restored; dropout was off
+
+
+@both
+def test_greedy_is_top_1_and_follows_the_logits(make) -> None:
+    model = make().eval()
+    greedy = generate(model, [0, 3], 12, seeded(), greedy=True)[0]
+    assert greedy == generate(model, [0, 3], 12, seeded(5), top_k=1)[0]
+    sequence = [0, 3]
+    for token in greedy:
+        assert token == int(model(torch.tensor([sequence]))[0][0, -1].argmax())
+        sequence.append(token)
+
+
+@both
+def test_first_token_has_the_models_distribution(make) -> None:
+    model = make().eval()
+    p = torch.softmax(model(torch.tensor([[0, 3]]))[0][0, -1], 0).detach().numpy()
+    drawn = [row[0] for row in generate(model, [[0, 3]] * 4000, 1, seeded())]
+    shares = np.bincount(drawn, minlength=VOCABULARY) / 4000
+    assert np.abs(shares - p).max() < 4 * math.sqrt(0.25 / 4000)
+
+
+@both
+def test_prompts_of_unequal_length_run_one_by_one(make) -> None:
+    model, generator = make(), seeded()
+    together = generate(model, [[0, 3, 5], [0], [0, 7]], 10, seeded())
+    assert together == [generate(model, prompt, 10, generator)[0] for prompt in ([0, 3, 5], [0], [0, 7])]
+    prompts = torch.tensor([[0, 3], [0, 4]])
+    assert generate(model, prompts, 5, seeded()) == generate(model, prompts.numpy(), 5, seeded()) == generate(model, prompts.tolist(), 5, seeded())
+
+
+@both
+def test_stop_token_ends_its_row_only(make) -> None:
+    model = make()
+    free = generate(model, [[0, 3], [0, 4], [0, 5]], 40, seeded())
+    stopped = generate(model, [[0, 3], [0, 4], [0, 5]], 40, seeded(), stop=[6, 11])
+    for whole, cut in zip(free, stopped):
+        ends = [k for k, token in enumerate(whole) if token in (6, 11)]
+        assert cut == whole[: ends[0] if ends else 40]
+    assert any(len(row) < 40 for row in stopped)
+    first = generate(model, [0, 3], 1, seeded())[0][0]
+    assert generate(model, [0, 3], 5, seeded(), stop=first) == [[]]
+    assert generate(model, [0, 3], 0, seeded()) == [[]]
+
+
+@both
+def test_stream_gives_the_tokens_of_generate(make) -> None:
+    model = make()
+    expected = generate(model, [0, 3], 20, seeded(), top_k=7, stop=6)[0]
+    assert list(stream(model, [0, 3], 20, seeded(), top_k=7, stop=6)) == expected
+    pieces = stream(model, [0, 3], 20, seeded(), top_k=7)
+    assert next(pieces) == generate(model, [0, 3], 1, seeded(), top_k=7)[0][0]
+    pieces.close()
+
+
+logits_rows = st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=30).map(lambda row: torch.tensor([row]))
+
+
+@given(logits=logits_rows, k=st.integers(1, 40), p=st.floats(0.05, 1.0), floor=st.floats(0.0, 1.0))
+@settings(deadline=None)
+def test_filters_keep_the_likeliest(logits: torch.Tensor, k: int, p: float, floor: float) -> None:
+    plain = torch.softmax(logits, 1)[0]
+    size = len(plain)
+    top_k = Sampling(top_k=k).probabilities(logits)[0]
+    assert (top_k > 0).sum() == min(k, size)
+    assert plain[top_k > 0].min() >= torch.sort(plain, descending=True).values[min(k, size) - 1]
+    top_p = Sampling(top_p=p).probabilities(logits)[0]
+    kept = plain[top_p > 0]
+    assert kept.sum() >= p - 1e-4 and kept.sum() - kept.min() < p + 1e-4  # enough, and no token too many
+    min_p = Sampling(min_p=floor).probabilities(logits)[0]
+    assert ((min_p > 0) == (plain >= floor * plain.max())).all()
+    for filtered in (top_k, top_p, min_p):
+        assert filtered.sum().item() == pytest.approx(1, abs=1e-5)
+        torch.testing.assert_close(filtered[filtered > 0], plain[filtered > 0] / plain[filtered > 0].sum(), rtol=1e-4, atol=1e-6)
+
+
+def test_temperature_and_penalty_by_hand() -> None:
+    logits = torch.tensor([[2.0, 1.0, -1.0]])
+    torch.testing.assert_close(Sampling(temperature=0.5).probabilities(logits), torch.softmax(2 * logits, 1))
+    seen = torch.tensor([[True, False, True]])
+    expected = torch.softmax(torch.tensor([[1.0, 1.0, -2.0]]), 1)
+    torch.testing.assert_close(Sampling(repetition_penalty=2.0).probabilities(logits, seen), expected)
+
+
+def test_penalty_reduces_repetition() -> None:
+    model = transformer()
+    plain = generate(model, [[0]] * 8, 40, seeded())
+    penalised = generate(model, [[0]] * 8, 40, seeded(), repetition_penalty=3.0)
+    assert distinct_n(penalised, 1) >= distinct_n(plain, 1)
+    assert repetition_rate(penalised, 1) < repetition_rate(plain, 1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": 0.0}, "temperature 0.0"), ({"temperature": -1.0}, "temperature"), ({"temperature": math.nan}, "temperature"),
+        ({"top_k": 0}, "top_k 0"), ({"top_p": 0.0}, "top_p"), ({"top_p": 1.5}, "top_p"), ({"min_p": -0.1}, "min_p"),
+        ({"repetition_penalty": 0.0}, "repetition_penalty"),
+    ],
+)
+def test_settings_without_meaning_are_refused(options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        generate(recurrent(), [0], 3, seeded(), **options)
+
+
+@both
+def test_bad_prompts_are_refused_before_anything_runs(make) -> None:
+    model = make()
+    for prompt in ([], [[]], [[0], []]):
+        with pytest.raises(UserError, match="prompt is empty"):
+            generate(model, prompt, 3, seeded())
+    with pytest.raises(UserError, match="token id 23 is outside"):
+        generate(model, [[0, 1], [23]], 3, seeded())
+    with pytest.raises(UserError, match="token id -1 is outside"):
+        stream(model, [-1], 3, seeded())
+    with pytest.raises(UserError, match="negative"):
+        generate(model, [0], -1, seeded())
+    with pytest.raises(UserError, match="one prompt"):
+        stream(model, [[0], [1]], 3, seeded())  # type: ignore[list-item]
+
+
+def test_measures_by_hand() -> None:
+    assert distinct_n([[1, 2, 1, 2]], 2) == pytest.approx(2 / 3)
+    assert distinct_n([[1, 2], [1, 2]], 2) == 0.5  # never across two texts
+    assert repetition_rate([[1, 2, 1, 2], [1, 2]], 2) == pytest.approx(1 / 4)
+    assert math.isnan(distinct_n([[1]], 2)) and math.isnan(repetition_rate([[1]], 2)) and math.isnan(copied_share([[1]], np.arange(9), 2))
+    training = np.array([5, 6, 7, 8, 9, 5, 6], dtype=np.uint16)
+    assert copied_share([[6, 7, 8, 1, 5, 6, 7]], training, 3) == pytest.approx(2 / 5)
+    assert copied_share([[6, 7, 8]], training[:2], 3) == 0
+    with pytest.raises(UserError, match="n >= 1"):
+        distinct_n([[1]], 0)
+
+
+@given(
+    training=st.lists(st.integers(0, 3), max_size=60), texts=st.lists(st.lists(st.integers(0, 3), max_size=20), max_size=4), n=st.integers(1, 5)
+)
+@settings(deadline=None)
+def test_copied_share_equals_a_plain_search(training: list[int], texts: list[list[int]], n: int) -> None:
+    known = {tuple(training[k : k + n]) for k in range(len(training) - n + 1)}
+    grams = [tuple(text[k : k + n]) for text in texts for k in range(len(text) - n + 1)]
+    found = copied_share(texts, np.array(training, dtype=np.uint16), n)
+    assert math.isnan(found) if not grams else found == pytest.approx(sum(gram in known for gram in grams) / len(grams))

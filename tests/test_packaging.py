@@ -1,0 +1,259 @@
+"""Two commands from a fresh clone: what is declared, pinned and written in the Makefile agrees with the code."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import genmodels
+from conftest import NetworkUsed
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+PYTHONS = ("3.11", "3.12", "3.13")
+TARGETS = ("report", "install", "test", "train", "verify", "bench", "data", "clean", "help")
+
+
+def declared(python: str) -> dict[str, Requirement]:
+    lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    requirements = [Requirement(line) for line in lines]
+    return {canonicalize_name(r.name): r for r in requirements if r.marker is None or r.marker.evaluate({"python_version": python})}
+
+
+def pinned(python: str) -> dict[str, str]:
+    pins: dict[str, str] = {}
+    for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines():
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            if requirement.marker is None or requirement.marker.evaluate({"python_version": python}):
+                (specifier,) = requirement.specifier
+                assert specifier.operator == "==", line
+                name = canonicalize_name(requirement.name)
+                assert name not in pins, f"{name} is pinned twice for Python {python}"
+                pins[name] = specifier.version
+    return pins
+
+
+@pytest.mark.parametrize("python", PYTHONS)
+def test_every_dependency_is_pinned_within_its_bounds(python: str) -> None:
+    pins = pinned(python)
+    for name, requirement in declared(python).items():
+        assert requirement.specifier, f"{name} has no lower bound"
+        assert name in pins, f"{name} has no exact version for Python {python}"
+        assert requirement.specifier.contains(pins[name]), f"{name}: {pins[name]} is outside {requirement.specifier}"
+
+
+def test_python_range() -> None:
+    wanted = Requirement(f"python {PROJECT['requires-python']}").specifier
+    assert [v for v in ("3.10", *PYTHONS, "3.14") if wanted.contains(v)] == list(PYTHONS)
+
+
+def test_hazm_as_the_issue_wants_it() -> None:
+    assert [pinned(python)["hazm"] for python in PYTHONS] == ["0.10.0", "0.12.1", "0.12.1"]
+    assert pinned("3.11")["numpy"] == "1.24.3"  # hazm 0.10.0 takes no other
+
+
+def test_the_pins_are_what_runs_here() -> None:
+    """In the environment that `make` builds, everything declared has exactly its pinned version."""
+    if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
+        pytest.skip("not running in the project's .venv")
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    wrong = {name: (version(name), pinned(python)[name]) for name in declared(python)
+             if version(name).partition("+")[0] != pinned(python)[name]}
+    assert wrong == {}
+
+
+def test_constraints_cover_the_whole_environment() -> None:
+    """Nothing that the declared packages pull in, however far down, is left to chance."""
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    pins, seen, queue = pinned(python), set(), list(declared(python).values())
+    while queue:
+        requirement = queue.pop()
+        name = canonicalize_name(requirement.name)
+        extras = tuple(requirement.extras) or ("",)
+        if (name, extras) in seen:
+            continue
+        seen.add((name, extras))
+        try:
+            lines = requires(name) or []
+        except PackageNotFoundError:
+            continue  # for another platform
+        assert name in pins or name in ("setuptools", "pip"), f"{name} is installed but not in constraints.txt"
+        for line in lines:
+            below = Requirement(line)
+            if below.marker is None or any(below.marker.evaluate({"extra": extra}) for extra in extras):
+                queue.append(below)
+    assert len(seen) > 60
+
+
+def test_environment_yml_is_in_step() -> None:
+    environment = yaml.safe_load((ROOT / "environment.yml").read_text("utf-8"))
+    assert environment["channels"][0] == "conda-forge"
+    *conda, pip = environment["dependencies"]
+    lines = {re.split(r"[<>=]", line)[0]: line for line in conda}
+    assert set(lines) == {"python", "quarto", "pip"}
+    assert lines["python"] == f"python{PROJECT['requires-python']}"
+    assert lines["quarto"] == "quarto>=1.6"
+    # Everything else comes from pyproject.toml with the exact versions of constraints.txt: no second list of pins.
+    assert pip == {"pip": ["-c constraints.txt", "-e .[test]"]}
+
+
+# Module name -> distribution, where they differ.
+DISTRIBUTIONS = {"yaml": "pyyaml", "pypandoc": "pypandoc-binary", "bidi": "python-bidi", "IPython": "ipython"}
+
+
+def imports(path: Path) -> set[str]:
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"), str(path))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.partition(".")[0])
+    return found - set(sys.stdlib_module_names) - {"genmodels"}
+
+
+def test_every_import_of_the_package_is_declared() -> None:
+    names = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
+    modules = {module for path in (ROOT / "code").rglob("*.py") for module in imports(path)}
+    assert {"torch", "numpy", "matplotlib"} <= modules
+    undeclared = {m for m in modules if canonicalize_name(DISTRIBUTIONS.get(m, m)) not in names}
+    assert undeclared == set()
+
+
+def test_every_import_of_the_tests_is_installed_by_make() -> None:
+    names = set(declared("3.11")) | set(declared("3.13"))
+    own = {path.stem for path in (ROOT / "tests").glob("*.py")}
+    modules = {module for path in (ROOT / "tests").glob("*.py") for module in imports(path)} - own
+    providers = packages_distributions()
+    # `packaging` is a dependency of pytest itself.
+    undeclared = {m for m in modules - {"packaging"}
+                  if not {canonicalize_name(d) for d in (*providers.get(m, []), DISTRIBUTIONS.get(m, m))} & names}
+    assert undeclared == set()
+
+
+def test_one_version() -> None:
+    assert "version" in PROJECT["dynamic"]
+    assert re.fullmatch(r"\d+\.\d+\.\d+", genmodels.__version__)
+    try:
+        assert version("genmodels") == genmodels.__version__
+    except PackageNotFoundError:
+        pytest.skip("the package is not installed here")
+
+
+def test_code_is_a_plain_folder() -> None:
+    """A package called `code` shadows the standard library's; any module straight in it shadows something else."""
+    entries = {path.name for path in (ROOT / "code").iterdir() if not path.name.startswith((".", "__pycache__"))}
+    assert entries - {"genmodels.egg-info"} == {"genmodels"}
+    import code
+
+    assert hasattr(code, "InteractiveConsole")
+
+
+# --- the Makefile ------------------------------------------------------------------------------------------------
+
+def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    return subprocess.run(["make", *arguments], cwd=folder, env={**clean, **environment}, capture_output=True, text=True,
+                          timeout=60, check=False)
+
+
+def test_makefile_targets() -> None:
+    text = (ROOT / "Makefile").read_text("utf-8")
+    for target in TARGETS:
+        assert re.search(rf"^{target}:", text, re.M), target
+    assert re.search(r"^report:.*", text, re.M).start() < text.index("\ninstall:")  # the first target is the default
+    help_text = make("help")
+    assert help_text.returncode == 0
+    for target in TARGETS[2:]:
+        assert f"make {target}" in help_text.stdout or target == "help"
+    dry = make("-n", "train", "PROFILE=smoke", "STAGE=rnn")
+    assert "-m genmodels train rnn --profile smoke" in dry.stdout
+
+
+def test_make_without_a_fitting_python_says_so(tmp_path: Path) -> None:
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for tool in ("sh", "make", "find", "mkdir", "touch"):
+        if (where := shutil.which(tool)) is None:
+            pytest.skip(f"{tool} is not installed")
+        (tools / tool).symlink_to(where)
+    run = make("install", folder=tmp_path, PATH=str(tools))
+    assert run.returncode != 0
+    assert "no Python 3.11, 3.12 or 3.13" in run.stderr and "PYTHON=" in run.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_make_does_no_needless_work_under_a_strange_path(tmp_path: Path) -> None:
+    """A stand-in for Python installs and renders; the second `make` runs nothing, a change or a lost file does."""
+    folder = tmp_path / "یک پوشه (با فاصله)"
+    for name in ("code/genmodels", "assets", "cache", ".venv/bin", "bin"):
+        (folder / name).mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("report.qmd", "_quarto.yml", "references.bib", "code/genmodels/a.py", "assets/style.css"):
+        (folder / name).write_text("")
+    python = folder / ".venv/bin/python"
+    python.write_text('#!/bin/sh\necho "$@" >> calls\ncase "$*" in *render*) echo > _output/report.html; echo > _output/report.pdf;; esac\n')
+    python.chmod(0o755)
+    for tool in ("sh", "make", "find", "mkdir", "touch"):
+        (folder / "bin" / tool).symlink_to(shutil.which(tool) or pytest.skip(f"{tool} is not installed"))
+
+    def calls() -> list[str]:
+        (folder / "calls").unlink(missing_ok=True)
+        run = make(folder=folder, PATH=str(folder / "bin"))
+        assert run.returncode == 0, run.stderr
+        lines = (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
+        return [line.split()[1 if line.startswith("-m") else 0] for line in lines if line != "-c "]
+
+    def later(name: str) -> None:
+        future = (folder / "_output/.rendered").stat().st_mtime + 5
+        os.utime(folder / name, (future, future))
+
+    assert calls() == ["pip", "genmodels"]
+    assert calls() == []
+    for name in ("report.qmd", "code/genmodels/a.py", "assets/style.css", "references.bib"):
+        later(name)
+        assert calls() == ["genmodels"], name
+        os.utime(folder / name, (1, 1))
+        os.utime(folder / "_output/.rendered")
+        assert calls() == []
+    (folder / "_output/report.pdf").unlink()
+    assert calls() == ["genmodels"]
+    assert calls() == []
+
+
+def test_ci_script_is_executable_and_sound() -> None:
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "set -euo pipefail" in script.read_text("utf-8")
+    assert subprocess.run(["bash", "-n", script], check=False).returncode == 0
+
+
+# --- the guards of conftest.py -----------------------------------------------------------------------------------
+
+def test_the_network_is_out_of_reach() -> None:
+    with pytest.raises(NetworkUsed):
+        socket.create_connection(("192.0.2.1", 80), timeout=1)  # TEST-NET-1: never a real machine
+    with pytest.raises(NetworkUsed):
+        socket.getaddrinfo("example.org", 80)
+
+
+def test_the_working_folder_is_not_the_project() -> None:
+    assert not Path("pyproject.toml").exists()

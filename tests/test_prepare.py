@@ -1,0 +1,156 @@
+"""Prepared token arrays: deterministic, cached, checked, train-only vocabulary, whole or absent."""
+
+import os
+import random
+
+import numpy as np
+import pytest
+
+from genmodels.config import TextConfig
+from genmodels.errors import DataError, UserError
+from genmodels.files import read_json
+from genmodels.text import prepare
+from genmodels.text.prepare import prepared
+from genmodels.wikipedia import KAGGLE_FILE, SPLITS
+
+NOUNS = "کتاب خانه شهر دانشگاه تاریخ ایران رود کوه جنگل دریا باغ پل بازار مسجد مدرسه کارخانه موزه راه".split()
+VERBS = "می‌رود می‌بیند ساخت نوشت خرید داشت دید گفت شد بود".split()
+CONFIG = TextConfig(vocabulary=400)
+
+
+def raw_text(folder, seed=0, paragraphs=150, last=""):
+    choice = random.Random(seed).choice
+    blocks = [
+        " ".join(" ".join((choice(NOUNS), "در", choice(NOUNS), choice(VERBS))) + "،" for _ in range(12)) + f" {n}."
+        for n in range(paragraphs)
+    ]
+    if last:
+        blocks[-1] = last
+    folder.mkdir(exist_ok=True)
+    (folder / KAGGLE_FILE).write_text("\n\n".join(blocks), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "prepared"))
+    return raw_text(tmp_path / "raw"), tmp_path / "prepared"
+
+
+def test_documents_and_arrays_agree(places):
+    text = prepared(CONFIG, places[0])
+    for split in SPLITS:
+        tokens, offsets = text.tokens[split], text.offsets[split]
+        assert tokens.dtype == np.uint16 and offsets.dtype == np.int64
+        assert offsets[0] == 0 and offsets[-1] == len(tokens)
+        assert (tokens[offsets[:-1]] == text.tokenizer.bos).all()
+        assert (tokens[offsets[1:] - 1] == text.tokenizer.eos).all()
+        assert (np.isin(tokens, (0, 1)).sum()) == 2 * (len(offsets) - 1)
+        texts = text.held_out_texts(split)
+        assert [len(t) for t in texts] == text.characters[split].tolist() == text.fluent_characters[split].tolist()
+        assert text.statistics["splits"][split]["tokens"] == len(tokens)
+        encoded = [[0, *text.tokenizer.encode(t), 1] for t in texts]
+        assert [i for row in encoded for i in row] == tokens.tolist()
+    assert text.tokenizer.vocabulary_size <= 400
+    assert text.held_out_texts("test", 1) == text.held_out_texts("test")[:1]
+    assert text.corpus_name == KAGGLE_FILE and len(text.corpus_digest) == len(text.digest) == 64
+
+
+def test_second_time_comes_from_the_folder(places, monkeypatch):
+    first = prepared(CONFIG, places[0])
+    monkeypatch.setattr(prepare, "_build", lambda *_: pytest.fail("built again"))
+    second = prepared(CONFIG, places[0])
+    assert second.digest == first.digest and second.statistics == first.statistics
+
+
+def test_workers_and_repetition_do_not_change_the_result(places, monkeypatch, tmp_path):
+    first = prepared(CONFIG, places[0])
+    monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "again"))
+    monkeypatch.setattr(prepare, "CHUNK_DOCUMENTS", 7)
+    second = prepared(CONFIG, places[0], workers=2)
+    assert second.digest == first.digest and second.tokenizer.to_bytes() == first.tokenizer.to_bytes()
+
+
+def test_other_data_or_settings_are_other_folders(places, tmp_path):
+    first = prepared(CONFIG, places[0])
+    assert prepared(TextConfig(vocabulary=300), places[0]).folder != first.folder
+    other = prepared(CONFIG, raw_text(tmp_path / "other", seed=1))
+    assert other.folder != first.folder and other.digest != first.digest
+
+
+def test_test_text_does_not_reach_the_tokenizer(places, tmp_path):
+    plain = prepared(CONFIG, places[0])
+    strange = "ژژپپ " * 60 + "ژژپپ است."
+    leaking = prepared(CONFIG, raw_text(tmp_path / "leak", last=strange))
+    assert "ژژپپ" in leaking.held_out_texts("test")[-1]
+    assert leaking.tokenizer.to_bytes() == plain.tokenizer.to_bytes()
+
+
+def test_classic_is_shorter_and_knows_its_fluent_length(places):
+    fluent, classic = prepared(CONFIG, places[0]), prepared(TextConfig(corpus="classic", vocabulary=400), places[0])
+    for split in SPLITS:
+        assert classic.fluent_characters[split].tolist() == fluent.characters[split].tolist()
+        assert (classic.characters[split] < fluent.characters[split]).all()
+        assert "،" not in classic.held_out_texts(split)[0] and " در " not in classic.held_out_texts(split)[0]
+    study = classic.statistics["words"]
+    assert study["words"]["tokens"] > study["content"]["tokens"] >= study["lemmas"]["tokens"] > 0
+    assert 0 < study["stop_words"]["share"] < 1
+
+
+@pytest.mark.parametrize("damage", ["cut", "flip", "remove", "record"])
+def test_a_damaged_folder_is_built_again(places, damage, capsys):
+    first = prepared(CONFIG, places[0])
+    path = first.folder / ("preparation.json" if damage == "record" else "test-tokens.npy")
+    content = path.read_bytes()
+    del first.tokens["test"]
+    if damage == "cut" or damage == "record":
+        path.write_bytes(content[: len(content) // 2])
+    elif damage == "flip":
+        path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    else:
+        path.unlink()
+    again = prepared(CONFIG, places[0])
+    assert again.digest == first.digest and path.read_bytes()[:10] == content[:10]
+    assert path.name in capsys.readouterr().err
+    assert read_json(again.folder / "preparation.json")["files"]
+
+
+def test_an_interrupted_build_leaves_nothing(places, monkeypatch):
+    def fail(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(prepare.np, "save", fail)
+    with pytest.raises(UserError, match="No space left") as error:
+        prepared(CONFIG, places[0])
+    assert "\n" not in str(error.value) and list(places[1].iterdir()) == []
+
+
+def test_unwritable_place(places, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("a file, no folder")
+    monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "file" / "prepared"))
+    with pytest.raises(UserError, match="GENMODELS_PREPARED"):
+        prepared(CONFIG, places[0])
+
+
+@pytest.mark.parametrize(
+    "config, message", [(TextConfig(corpus="raw"), "fluent, classic"), (TextConfig(vocabulary=100_000), "65536")]
+)
+def test_bad_settings(places, config, message):
+    with pytest.raises(UserError, match=message):
+        prepared(config, places[0])
+
+
+def test_text_that_cleaning_removes_altogether(places, tmp_path):
+    (tmp_path / "english").mkdir()
+    (tmp_path / "english" / KAGGLE_FILE).write_text("\n\n".join(f"only English words here {i}" for i in range(50)))
+    with pytest.raises(DataError, match="after cleaning"):
+        prepared(CONFIG, tmp_path / "english")
+
+
+def test_real_corpus_is_prepared_as_before(tmp_path, monkeypatch):
+    folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
+    from genmodels.wikipedia import Document, load
+
+    documents = [d for s in SPLITS for d in [d for d in load(folder).documents if d.split == s][:4]]
+    texts, lengths, _ = prepare._texts([Document(d.split, d.title, d.paragraphs[:20]) for d in documents], "fluent", 1)
+    assert list(map(len, texts)) == lengths and all(texts)

@@ -1,0 +1,272 @@
+"""The raw corpus: splits, every way a file can be bad (one line each), and fetching with nothing half-written."""
+
+import gzip
+import json
+import os
+import stat
+import sys
+import types
+
+import pytest
+
+from genmodels import wikipedia, wikipedia_fetch
+from genmodels.errors import DataError, UserError
+
+
+REAL_DATA = os.environ.get("GENMODELS_DATA")  # before the fixture hides it
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch, tmp_path):
+    for name in ("GENMODELS_DATA", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "kaggle"))
+
+
+def write_text(folder, paragraphs=300, name=wikipedia.KAGGLE_FILE):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text("\n\n".join(f"بند شمارهٔ {i} است." for i in range(paragraphs)) + "\n", encoding="utf-8")
+    return path
+
+
+def write_json(folder, records, name="fawiki_docs.jsonl.gz"):
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_bytes(gzip.compress("\n".join(r if isinstance(r, str) else json.dumps(r) for r in records).encode()))
+    return path
+
+
+RECORDS = [{"split": s, "title": s, "paragraphs": ["یک", "دو"]} for s in ("train", "validation", "test")]
+
+
+def one_line(error) -> str:
+    text = str(error.value)
+    assert "\n" not in text
+    return text
+
+
+def test_pseudo_documents_are_contiguous_and_complete(tmp_path):
+    corpus = wikipedia.load(write_text(tmp_path, 5000).parent)
+    splits = [d.split for d in corpus.documents]
+    assert splits == sorted(splits, key=wikipedia.SPLITS.index)
+    assert [p for d in corpus.documents for p in d.paragraphs] == [f"بند شمارهٔ {i} است." for i in range(5000)]
+    assert {len(d.paragraphs) for d in corpus.documents} == {20}
+    assert splits.count("train") / len(splits) == pytest.approx(0.96)
+    assert splits.count("validation") == splits.count("test") == 5
+    assert corpus.paragraphs == 5000 and corpus.bytes == (tmp_path / wikipedia.KAGGLE_FILE).stat().st_size
+
+
+def test_short_text_still_has_all_splits(tmp_path):
+    corpus = wikipedia.load(write_text(tmp_path, 3).parent)
+    assert [d.split for d in corpus.documents] == list(wikipedia.SPLITS)
+    write_text(tmp_path, 2)
+    with pytest.raises(DataError, match="has no train"):
+        wikipedia.load(tmp_path)
+
+
+def test_json_keeps_its_own_splits_and_the_kaggle_file_comes_first(tmp_path):
+    write_json(tmp_path / "fawiki", RECORDS)
+    corpus = wikipedia.load(tmp_path)
+    assert [(d.split, d.title, d.paragraphs) for d in corpus.documents] == [
+        (s, s, ("یک", "دو")) for s in wikipedia.SPLITS
+    ]
+    write_text(tmp_path / "wikipedia")
+    assert wikipedia.load(tmp_path).name == wikipedia.KAGGLE_FILE
+
+
+def test_lines_of_one_block_and_a_byte_order_mark(tmp_path):
+    path = tmp_path / wikipedia.KAGGLE_FILE
+    path.write_bytes("\ufeffیک\r\nدو\r\n \r\nسه\n\n\n\nچهار".encode())
+    assert [p for d in wikipedia.load(tmp_path).documents for p in d.paragraphs] == ["یک دو", "سه", "چهار"]
+
+
+def test_missing_file_names_the_ways_out(tmp_path):
+    with pytest.raises(DataError) as error:
+        wikipedia.load(tmp_path)
+    text = one_line(error)
+    assert all(way in text for way in ("kaggle datasets download", "--from", "GENMODELS_DATA", str(tmp_path)))
+
+
+def test_not_utf8_says_the_byte(tmp_path):
+    good = "سلام دنیا\n\n".encode()
+    (tmp_path / wikipedia.KAGGLE_FILE).write_bytes(good * 3 + b"abc\xff\xfe")
+    with pytest.raises(DataError, match=f"not UTF-8 at byte {3 * len(good) + 3}") as error:
+        wikipedia.load(tmp_path)
+    one_line(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n\n"])
+def test_empty_text(tmp_path, content):
+    (tmp_path / wikipedia.KAGGLE_FILE).write_bytes(content)
+    with pytest.raises(DataError, match="holds no text"):
+        wikipedia.load(tmp_path)
+
+
+def test_truncated_gzip(tmp_path):
+    path = write_json(tmp_path, RECORDS * 200)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(DataError, match="truncated gzip") as error:
+        wikipedia.load(tmp_path)
+    one_line(error)
+    path.write_bytes(b"plain text, not gzip")
+    with pytest.raises(DataError, match="gzip"):
+        wikipedia.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"split": "train", ', '{"split": "dev", "paragraphs": ["یک"]}', '{"title": "x"}', "[1]",
+        '{"split": "test", "paragraphs": [1]}',
+    ],
+)
+def test_broken_json_line_is_named(tmp_path, line):
+    write_json(tmp_path, [*RECORDS, line])
+    with pytest.raises(DataError, match="line 4") as error:
+        wikipedia.load(tmp_path)
+    one_line(error)
+
+
+def test_known_digest_is_compared(tmp_path):
+    write_text(tmp_path, name="persian-wikipedia-sample.txt")
+    with pytest.raises(DataError, match="sha256") as error:
+        wikipedia.load(tmp_path)
+    one_line(error)
+
+
+def test_zip_is_not_taken_for_text(tmp_path):
+    (tmp_path / "archive.zip").write_bytes(b"PK")
+    with pytest.raises(DataError, match="unzip"):
+        wikipedia.load(tmp_path / "archive.zip")
+
+
+def test_fetch_copies_checks_and_does_not_work_twice(tmp_path, capsys):
+    source = write_text(tmp_path / "download")
+    target = tmp_path / "data" / "wikipedia"
+    lines = wikipedia.fetch(target, source)
+    assert (target / source.name).read_bytes() == source.read_bytes()
+    assert "300 paragraphs" in lines[1] and "CC0" in lines[1] and "CC0" in capsys.readouterr().out
+    before = (target / source.name).stat().st_mtime_ns
+    wikipedia.fetch(target)  # already there: no network
+    assert (target / source.name).stat().st_mtime_ns == before
+    assert [p.name for p in target.iterdir()] == [source.name]
+
+
+def test_fetch_takes_the_data_folder_of_the_environment(tmp_path, monkeypatch):
+    write_json(tmp_path / "elsewhere" / "fawiki", RECORDS)
+    monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "elsewhere"))
+    wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    assert (tmp_path / "data" / "wikipedia" / "fawiki_docs.jsonl.gz").is_file()
+
+
+def test_fetch_refuses_a_damaged_source_and_leaves_nothing(tmp_path):
+    source = write_json(tmp_path / "download", RECORDS)
+    source.write_bytes(source.read_bytes()[:-10])
+    with pytest.raises(DataError):
+        wikipedia.fetch(tmp_path / "data", source)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_fetch_into_a_read_only_folder(tmp_path):
+    source = write_text(tmp_path / "download")
+    (tmp_path / "data").mkdir(mode=0o500)
+    with pytest.raises(UserError, match="cannot write"):
+        wikipedia.fetch(tmp_path / "data" / "wikipedia", source)
+
+
+def test_fetch_below_a_file_is_one_line(tmp_path):
+    source = write_text(tmp_path / "download")
+    (tmp_path / "data").write_text("a file, no folder")
+    with pytest.raises(UserError, match="cannot write") as error:
+        wikipedia.fetch(tmp_path / "data" / "wikipedia", source)
+    one_line(error)
+
+
+def kaggle(monkeypatch, download):
+    monkeypatch.setitem(sys.modules, "kagglehub", types.SimpleNamespace(dataset_download=download))
+
+
+def test_kaggle_download_is_checked_and_put_in_place(tmp_path, monkeypatch):
+    def download(handle, path, *, output_dir):
+        assert (handle, path) == ("miladfa7/persian-wikipedia-dataset", "Persian-WikiText-1.txt")
+        return str(write_text(type(tmp_path)(output_dir)))
+
+    kaggle(monkeypatch, download)
+    wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    assert [p.name for p in (tmp_path / "data" / "wikipedia").iterdir()] == [wikipedia.KAGGLE_FILE]
+
+
+@pytest.mark.parametrize(
+    "failure", [ConnectionError("no route\nto host"), ValueError("403 Client Error.\n\nno permission")]
+)
+def test_network_failure_names_the_ways_out(tmp_path, monkeypatch, failure):
+    def download(*_, **__):
+        raise failure
+
+    kaggle(monkeypatch, download)
+    with pytest.raises(DataError) as error:
+        wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    text = one_line(error)
+    assert str(failure).split("\n")[0] in text and "--from" in text
+    assert not (tmp_path / "data").exists()
+
+
+def test_half_a_download_is_refused(tmp_path, monkeypatch):
+    def download(handle, path, *, output_dir):
+        found = type(tmp_path)(output_dir) / path
+        found.write_bytes("سلام".encode()[:-1])
+        return str(found)
+
+    kaggle(monkeypatch, download)
+    with pytest.raises(DataError, match="UTF-8"):
+        wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    assert not (tmp_path / "data").exists()
+
+
+def credentials(tmp_path, content, mode=0o600):
+    path = tmp_path / "kaggle" / "kaggle.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        ("{", "not JSON"),
+        ("[]", "username"),
+        ('{"username": "a"}', "'key'"),
+        ('{"username": "", "key": "k"}', "'username'"),
+        ('{"username": "a", "key": 5}', "'key'"),
+    ],
+)
+def test_bad_kaggle_json(tmp_path, monkeypatch, content, message):
+    credentials(tmp_path, content)
+    kaggle(monkeypatch, lambda *_, **__: pytest.fail("no download with a bad kaggle.json"))
+    with pytest.raises(DataError, match=message) as error:
+        wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    one_line(error)
+
+
+def test_kaggle_json_that_others_may_read(tmp_path):
+    path = credentials(tmp_path, '{"username": "a", "key": "k"}', 0o644)
+    with pytest.raises(DataError, match=f"chmod 600 {path}"):
+        wikipedia_fetch.check_credentials()
+    path.chmod(stat.S_IRUSR | stat.S_IWUSR)
+    assert wikipedia_fetch.check_credentials() == path
+
+
+def test_environment_replaces_kaggle_json(tmp_path, monkeypatch):
+    credentials(tmp_path, "{")
+    monkeypatch.setenv("KAGGLE_USERNAME", "a")
+    monkeypatch.setenv("KAGGLE_KEY", "k")
+    assert wikipedia_fetch.check_credentials() is None
+
+
+def test_real_sample():
+    folder = REAL_DATA or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
+    corpus = wikipedia.load(folder)
+    assert corpus.paragraphs > 1000 and {d.split for d in corpus.documents} == set(wikipedia.SPLITS)
