@@ -1,4 +1,5 @@
-"""Attention: the reference, the fused kernel, grouped heads, rotary positions and the cache, each held against another."""
+"""Attention: the reference, the fused kernel, grouped heads, rotary positions and the cache, each held against
+another."""
 
 from __future__ import annotations
 
@@ -37,7 +38,9 @@ def test_fused_kernel_equals_the_reference(dtype: torch.dtype, kv_heads: int, qu
     q, k, v = inputs(dtype, kv_heads, queries, keys)
     written, fused = attention_reference(q, k, v), attention_fast(q, k, v)
     torch.testing.assert_close(fused, written, rtol=0, atol=TOLERANCE[dtype])
-    for a, b in zip(torch.autograd.grad(written.square().sum(), (q, k, v)), torch.autograd.grad(fused.square().sum(), (q, k, v))):
+    for a, b in zip(
+        torch.autograd.grad(written.square().sum(), (q, k, v)), torch.autograd.grad(fused.square().sum(), (q, k, v))
+    ):
         torch.testing.assert_close(a, b, rtol=0, atol=10 * TOLERANCE[dtype])
 
 
@@ -46,7 +49,9 @@ def test_batched_kernel_equals_the_reference(queries: int, keys: int) -> None:
     q, k, v = inputs(torch.float64, 4, queries, keys)
     torch.testing.assert_close(_attention_batched(q, k, v), attention_reference(q, k, v), rtol=0, atol=1e-10)
     low = [x.detach().bfloat16().requires_grad_() for x in inputs(torch.float64, 2, queries, keys)]
-    torch.testing.assert_close(attention_fast(*low).double(), attention_reference(*(x.double() for x in low)), rtol=0.05, atol=0.05)
+    torch.testing.assert_close(
+        attention_fast(*low).double(), attention_reference(*(x.double() for x in low)), rtol=0.05, atol=0.05
+    )
 
 
 def test_reference_is_the_formula_for_one_query() -> None:

@@ -1,4 +1,5 @@
-"""Generation: one interface for both networks; seeds, cache, filters, stops and batches; and the measures of the result."""
+"""Generation: one interface for both networks; seeds, cache, filters, stops and batches; and the measures of the
+result."""
 
 from __future__ import annotations
 
@@ -46,7 +47,9 @@ def seeded(seed: int = 1) -> torch.Generator:
 
 
 @both
-@pytest.mark.parametrize("options", [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "repetition_penalty": 1.3}, {"greedy": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "repetition_penalty": 1.3}, {"greedy": True}]
+)
 def test_cache_changes_nothing_even_beyond_the_context(make, options: dict) -> None:
     model = make()  # 50 tokens: three times the Transformer's context
     with_cache = generate(model, [[0, 4, 9], [0, 1, 2]], 50, seeded(), use_cache=True, **options)
@@ -89,7 +92,11 @@ def test_prompts_of_unequal_length_run_one_by_one(make) -> None:
     together = generate(model, [[0, 3, 5], [0], [0, 7]], 10, seeded())
     assert together == [generate(model, prompt, 10, generator)[0] for prompt in ([0, 3, 5], [0], [0, 7])]
     prompts = torch.tensor([[0, 3], [0, 4]])
-    assert generate(model, prompts, 5, seeded()) == generate(model, prompts.numpy(), 5, seeded()) == generate(model, prompts.tolist(), 5, seeded())
+    assert (
+        generate(model, prompts, 5, seeded())
+        == generate(model, prompts.numpy(), 5, seeded())
+        == generate(model, prompts.tolist(), 5, seeded())
+    )
 
 
 @both
@@ -134,7 +141,9 @@ def test_filters_keep_the_likeliest(logits: torch.Tensor, k: int, p: float, floo
     assert ((min_p > 0) == (plain >= floor * plain.max())).all()
     for filtered in (top_k, top_p, min_p):
         assert filtered.sum().item() == pytest.approx(1, abs=1e-5)
-        torch.testing.assert_close(filtered[filtered > 0], plain[filtered > 0] / plain[filtered > 0].sum(), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(
+            filtered[filtered > 0], plain[filtered > 0] / plain[filtered > 0].sum(), rtol=1e-4, atol=1e-6
+        )
 
 
 def test_temperature_and_penalty_by_hand() -> None:
@@ -156,8 +165,13 @@ def test_penalty_reduces_repetition() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": 0.0}, "temperature 0.0"), ({"temperature": -1.0}, "temperature"), ({"temperature": math.nan}, "temperature"),
-        ({"top_k": 0}, "top_k 0"), ({"top_p": 0.0}, "top_p"), ({"top_p": 1.5}, "top_p"), ({"min_p": -0.1}, "min_p"),
+        ({"temperature": 0.0}, "temperature 0.0"),
+        ({"temperature": -1.0}, "temperature"),
+        ({"temperature": math.nan}, "temperature"),
+        ({"top_k": 0}, "top_k 0"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_p": 1.5}, "top_p"),
+        ({"min_p": -0.1}, "min_p"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
     ],
 )
@@ -186,7 +200,11 @@ def test_measures_by_hand() -> None:
     assert distinct_n([[1, 2, 1, 2]], 2) == pytest.approx(2 / 3)
     assert distinct_n([[1, 2], [1, 2]], 2) == 0.5  # never across two texts
     assert repetition_rate([[1, 2, 1, 2], [1, 2]], 2) == pytest.approx(1 / 4)
-    assert math.isnan(distinct_n([[1]], 2)) and math.isnan(repetition_rate([[1]], 2)) and math.isnan(copied_share([[1]], np.arange(9), 2))
+    assert (
+        math.isnan(distinct_n([[1]], 2))
+        and math.isnan(repetition_rate([[1]], 2))
+        and math.isnan(copied_share([[1]], np.arange(9), 2))
+    )
     training = np.array([5, 6, 7, 8, 9, 5, 6], dtype=np.uint16)
     assert copied_share([[6, 7, 8, 1, 5, 6, 7]], training, 3) == pytest.approx(2 / 5)
     assert copied_share([[6, 7, 8]], training[:2], 3) == 0
@@ -195,7 +213,9 @@ def test_measures_by_hand() -> None:
 
 
 @given(
-    training=st.lists(st.integers(0, 3), max_size=60), texts=st.lists(st.lists(st.integers(0, 3), max_size=20), max_size=4), n=st.integers(1, 5)
+    training=st.lists(st.integers(0, 3), max_size=60),
+    texts=st.lists(st.lists(st.integers(0, 3), max_size=20), max_size=4),
+    n=st.integers(1, 5),
 )
 @settings(deadline=None)
 def test_copied_share_equals_a_plain_search(training: list[int], texts: list[list[int]], n: int) -> None:

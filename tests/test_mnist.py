@@ -238,7 +238,8 @@ def test_grey_values_must_be_bytes(function) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(count=st.integers(0, 5), seed=st.integers(0, 2**31), dtype=st.sampled_from([torch.float32, torch.uint8, torch.bool]),
+@given(count=st.integers(0, 5), seed=st.integers(0, 2**31),
+       dtype=st.sampled_from([torch.float32, torch.uint8, torch.bool]),
        shape=st.sampled_from([(1, 28, 28), (28, 28), (784,)]))
 def test_pack_round_trip(count: int, seed: int, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     bits = torch.rand(count, 784, generator=torch.Generator().manual_seed(seed)) < 0.3
@@ -418,7 +419,8 @@ class Evil:
 
 
 @pytest.mark.parametrize("evil", [
-    Evil(os.system, "touch pwned"), Evil(eval, "open('pwned', 'w')"), Evil(np.load, "x", None, True), Evil(getattr, "", "x"),
+    Evil(os.system, "touch pwned"), Evil(eval, "open('pwned', 'w')"), Evil(np.load, "x", None, True),
+    Evil(getattr, "", "x"),
 ], ids=["os.system", "eval", "numpy.load", "getattr"])
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_unpickler_refuses_code(evil: Evil, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -442,7 +444,8 @@ def test_unpickler_reads_arrays_of_python_2_and_of_both_numpys(module: str) -> N
     values = np.array([0.5, 200.25, -1.0], "<f4")
     out = io.BytesIO()
     out.write(b"\x80\x02c" + module.encode() + b"\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R")
-    out.write(b"(K\x01K\x03\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb")
+    out.write(b"(K\x01K\x03\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R")
+    out.write(b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb")
     out.write(b"\x89U" + bytes([values.nbytes]) + values.tobytes() + b"tb.")
     read = mnist_fetch.unpickle_arrays(out.getvalue())
     assert read.dtype == np.float32 and np.array_equal(read, values)

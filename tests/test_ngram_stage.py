@@ -10,14 +10,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genmodels import files, store
+from genmodels import files, ngram_figures, store
 from genmodels.config import NgramConfig, TextConfig
 from genmodels.errors import UserError
 from genmodels.lm import kneser_ney
 from genmodels.lm.kneser_ney import KneserNey
+from genmodels.persian import fa
 from genmodels.stages import base, ngram
 
-GOOD = {"manifest": True, "behaviour": True, "test_perplexity": True, "test_bits_per_character": True, "documents": True}
+GOOD = dict.fromkeys(["manifest", "behaviour", "test_perplexity", "test_bits_per_character", "documents"], True)
+COLUMN = "add_one_test_perplexity"
+ARRAYS = ("tokens", "offsets", "characters")
 
 
 def split(seed: int, documents: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -37,9 +40,10 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallNgram:
     parts = {"train": split(1, 60), "validation": split(2, 5), "test": split(3, 5)}
     text = SimpleNamespace(
         corpus_name="toy", corpus_digest="c" * 64, digest="d" * 64,
-        tokenizer=SimpleNamespace(bos=0, eos=1, decode=lambda ids: " ".join(map(str, ids))),
-        **{name: {key: part[i] for key, part in parts.items()} for i, name in enumerate(("tokens", "offsets", "characters"))},
+        tokenizer=SimpleNamespace(bos=0, eos=1, decode=lambda ids: "".join(" " + chr(ord("ب") + i) for i in ids)),
+        **{name: {k: part[i] for k, part in parts.items()} for i, name in enumerate(ARRAYS)},
     )
+    monkeypatch.setattr(ngram, "COMMON", 20)
     monkeypatch.setattr(ngram, "prepared", lambda config, folder=None: text)
     monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
     return SmallNgram()
@@ -89,6 +93,29 @@ def test_the_table_of_orders(stage: SmallNgram) -> None:
     assert result.matches.share.sum() == pytest.approx(1)
     assert (result.matches.share * result.matches.loss_nats).sum() == pytest.approx(result.metrics["test_loss_nats"])
     assert all(5 <= len(drawn["text"].split()) - drawn["text"].count("\n") <= 7 for drawn in result.metrics["samples"])
+    assert len(result.continuations) == 8 and (result.continuations["count"] >= 20).all()
+    word = result.continuations.iloc[0]
+    token = ord(word.token) - ord("ب")
+    before = [a for a, b in grams(*train, 2) if b == token]
+    assert (word["count"], word.contexts) == (len(before), len(set(before)))
+    ratios = result.continuations.contexts / result.continuations["count"]
+    assert ratios[:4].max() <= ratios[4:].min()
+
+
+def test_figures_and_tables(stage: SmallNgram) -> None:
+    stage.run("full")
+    result = stage.load("full")
+    figure = ngram_figures.perplexity_by_order(result.orders, {"شبکه": 50.0})
+    (ax,) = figure.axes
+    assert [line.get_ydata()[-1] for line in ax.lines[:2]] == list(result.orders.iloc[-1][["test_perplexity", COLUMN]])
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["۱", "۲", "۴"] and ax.get_yscale() == "log"
+    top, below = ngram_figures.known_lengths(result.matches).axes
+    assert sum(bar.get_height() for bar in top.patches) == pytest.approx(100)
+    assert list(below.lines[0].get_ydata()) == list(result.matches.loss_nats)
+    assert ngram_figures.sparsity_table(result.orders, 300).data.count("\n") == 4
+    assert fa(result.metrics["test_perplexity"], 1) in ngram_figures.orders_table(result.orders).data
+    assert f"«{result.continuations.token[0]}»" in ngram_figures.continuations_table(result.continuations).data
+    assert ngram_figures.samples_table([{"order": 2, "text": " الف\nب"}]).data.endswith("| ۲ | الف ¶ ب |")
 
 
 @pytest.mark.parametrize("forgery", ["metric", "counts", "impossible counts", "documents"])

@@ -30,7 +30,8 @@ TARGETS = ("report", "install", "test", "train", "verify", "bench", "data", "cle
 def declared(python: str) -> dict[str, Requirement]:
     lines = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
     requirements = [Requirement(line) for line in lines]
-    return {canonicalize_name(r.name): r for r in requirements if r.marker is None or r.marker.evaluate({"python_version": python})}
+    here = {"python_version": python}
+    return {canonicalize_name(r.name): r for r in requirements if r.marker is None or r.marker.evaluate(here)}
 
 
 def pinned(python: str) -> dict[str, str]:
@@ -112,7 +113,8 @@ def test_environment_yml_is_in_step() -> None:
 
 
 # Module name -> distribution, where they differ.
-DISTRIBUTIONS = {"yaml": "pyyaml", "pypandoc": "pypandoc-binary", "bidi": "python-bidi", "IPython": "ipython"}
+DISTRIBUTIONS = {"yaml": "pyyaml", "pypandoc": "pypandoc-binary", "bidi": "python-bidi", "IPython": "ipython",
+                 "fontTools": "fonttools"}
 
 
 def imports(path: Path) -> set[str]:
@@ -168,8 +170,8 @@ def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return subprocess.run(["make", *arguments], cwd=folder, env={**clean, **environment}, capture_output=True, text=True,
-                          timeout=60, check=False)
+    return subprocess.run(["make", *arguments], cwd=folder, env={**clean, **environment}, capture_output=True,
+                          text=True, timeout=60, check=False)
 
 
 def test_makefile_targets() -> None:
@@ -190,7 +192,7 @@ def test_make_without_a_fitting_python_says_so(tmp_path: Path) -> None:
         shutil.copy(ROOT / name, tmp_path)
     tools = tmp_path / "bin"
     tools.mkdir()
-    for tool in ("sh", "make", "find", "mkdir", "touch"):
+    for tool in ("sh", "make", "find", "mkdir", "touch", "echo"):
         if (where := shutil.which(tool)) is None:
             pytest.skip(f"{tool} is not installed")
         (tools / tool).symlink_to(where)
@@ -210,9 +212,12 @@ def test_make_does_no_needless_work_under_a_strange_path(tmp_path: Path) -> None
     for name in ("report.qmd", "_quarto.yml", "references.bib", "code/genmodels/a.py", "assets/style.css"):
         (folder / name).write_text("")
     python = folder / ".venv/bin/python"
-    python.write_text('#!/bin/sh\necho "$@" >> calls\ncase "$*" in *render*) echo > _output/report.html; echo > _output/report.pdf;; esac\n')
+    python.write_text(
+        '#!/bin/sh\necho "$@" >> calls\n'
+        'case "$*" in *render*) echo > _output/report.html; echo > _output/report.pdf;; esac\n'
+    )
     python.chmod(0o755)
-    for tool in ("sh", "make", "find", "mkdir", "touch"):
+    for tool in ("sh", "make", "find", "mkdir", "touch", "echo"):
         (folder / "bin" / tool).symlink_to(shutil.which(tool) or pytest.skip(f"{tool} is not installed"))
 
     def calls() -> list[str]:

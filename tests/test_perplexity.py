@@ -33,7 +33,8 @@ def recurrent() -> RecurrentLM:
 def transformer(context: int = 16) -> TransformerLM:
     torch.manual_seed(0)
     model = TransformerLM(
-        TransformerModelConfig(width=16, layers=2, heads=2, kv_heads=1, hidden=24, dropout=0.5, context=context), VOCABULARY
+        TransformerModelConfig(width=16, layers=2, heads=2, kv_heads=1, hidden=24, dropout=0.5, context=context),
+        VOCABULARY,
     )
     with torch.no_grad():
         model.embedding.weight.mul_(20)  # a model with opinions
@@ -56,7 +57,9 @@ def plain_loop(model: LanguageModel, visible: int | None) -> np.ndarray:
     return sums
 
 
-@pytest.mark.parametrize(("make", "context"), [(recurrent, None), (transformer, 16), (transformer, 10), (transformer, 7)])
+@pytest.mark.parametrize(
+    ("make", "context"), [(recurrent, None), (transformer, 16), (transformer, 10), (transformer, 7)]
+)
 @pytest.mark.parametrize("batch_tokens", [4096, 40])
 def test_equals_a_plain_loop(make, context: int | None, batch_tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perplexity, "CHUNK", 13)  # so that states are carried over several chunks
@@ -129,7 +132,9 @@ def test_bootstrap_interval() -> None:
     better = result(base - 0.1 + 0.01 * rng.randn(200), tokens)  # paired: the documents' own spread cancels
     low, high = bootstrap_interval(better, torch.Generator().manual_seed(1), other=found)
     assert -0.11 < low < high < -0.09
-    assert bootstrap_interval(found, torch.Generator().manual_seed(3)) == bootstrap_interval(found, torch.Generator().manual_seed(3))
+    assert bootstrap_interval(found, torch.Generator().manual_seed(3)) == bootstrap_interval(
+        found, torch.Generator().manual_seed(3)
+    )
     with pytest.raises(UserError, match="same ones"):
         bootstrap_interval(found, torch.Generator(), other=result(base[:9], tokens[:9]))
 

@@ -1,5 +1,6 @@
 """Prepared token arrays: deterministic, cached, checked, train-only vocabulary, whole or absent."""
 
+import json
 import os
 import random
 
@@ -67,6 +68,7 @@ def test_workers_and_repetition_do_not_change_the_result(places, monkeypatch, tm
     first = prepared(CONFIG, places[0])
     monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "again"))
     monkeypatch.setattr(prepare, "CHUNK_DOCUMENTS", 7)
+    monkeypatch.setattr(prepare, "START_METHOD", "fork")  # hazm is imported already: seconds faster than spawn
     second = prepared(CONFIG, places[0], workers=2)
     assert second.digest == first.digest and second.tokenizer.to_bytes() == first.tokenizer.to_bytes()
 
@@ -145,6 +147,37 @@ def test_text_that_cleaning_removes_altogether(places, tmp_path):
     (tmp_path / "english" / KAGGLE_FILE).write_text("\n\n".join(f"only English words here {i}" for i in range(50)))
     with pytest.raises(DataError, match="after cleaning"):
         prepared(CONFIG, tmp_path / "english")
+
+
+def test_study_and_its_tables(places, monkeypatch):
+    """Section 2.1 of the report from a tiny corpus: plain JSON, and every table renders."""
+    from genmodels.text import study, tables
+
+    monkeypatch.setattr(study, "VOCABULARIES", (300, 400))
+    fluent, classic = prepared(CONFIG, places[0]), prepared(TextConfig(corpus="classic", vocabulary=400), places[0])
+    found = study.preparation_study(fluent, classic, places[0])
+    assert json.loads(json.dumps(found, ensure_ascii=False, allow_nan=False)) == found
+    assert 0 <= found["half_spaces"]["recall"] <= 1 and 0 < found["left_by_classic"]["tokens"] < 1
+    smaller, larger = found["bpe"]["vocabularies"]
+    assert smaller["tokens_per_word"] > larger["tokens_per_word"]
+    assert found["bpe"]["trace"][-1]["symbols"] == found["bpe"]["shown_words"][2][1]
+    for markdown in (
+        tables.cleaning(fluent.statistics["cleaning"]), tables.splits(fluent.statistics),
+        tables.normalization(found["normalization"]), tables.stop_words(classic.statistics["words"]),
+        tables.lemmatization(classic.statistics["words"]), tables.lemmas(found["lemmas"]), tables.toy_bpe()[1],
+        tables.trace(found["bpe"]["trace"]), tables.vocabularies(found["bpe"]),
+        tables.shown_words(found["bpe"]["shown_words"]),
+    ):
+        lines = markdown.data.splitlines()
+        assert len(lines) > 2 and len({line.replace(r"\|", "").count("|") for line in lines}) == 1
+
+
+def test_examples_in_the_cleaning_table_stay_as_they_were():
+    from genmodels.text import tables
+
+    row = {"label": "ق", "reason": "د.", "paragraphs": 1234, "removed": 1, "changed": 0, "example": ["12 [a]|_b_*", ""]}
+    data = tables.cleaning({"rules": [row, row | {"example": None}]}).data
+    assert r"12 \[a\]\|\_b\_\*" in data and "(حذف)" in data and "۱٬۲۳۴" in data
 
 
 def test_real_corpus_is_prepared_as_before(tmp_path, monkeypatch):

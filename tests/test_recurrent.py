@@ -1,4 +1,5 @@
-"""The LSTM: equal to its equations and to ``torch.nn.LSTM``, in values and gradients; tied weights, locked dropout, state."""
+"""The LSTM: equal to its equations and to ``torch.nn.LSTM``, in values and gradients; tied weights, locked dropout,
+state."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from genmodels.lm.recurrent import LSTMLayer, RecurrentLM, lstm_reference
 TINY = RecurrentModelConfig(embedding=6, hidden=9, layers=3, dropout=0.0)
 
 
-def layer_and_input(dtype: torch.dtype = torch.float64) -> tuple[LSTMLayer, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+def layer_and_input(
+    dtype: torch.dtype = torch.float64,
+) -> tuple[LSTMLayer, torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
     torch.manual_seed(0)
     layer = LSTMLayer(5, 7).to(dtype)
     x = torch.randn(11, 3, 5, dtype=dtype, requires_grad=True)

@@ -1,4 +1,5 @@
-"""The Transformer: its blocks against their formulas, causality by gradients, cache = no cache, tied weights, limits."""
+"""The Transformer: its blocks against their formulas, causality by gradients, cache = no cache, tied weights,
+limits."""
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ def tiny(dropout: float = 0.0, seed: int = 0) -> TransformerLM:
 
 def written_out(model: TransformerLM, tokens: torch.Tensor) -> torch.Tensor:
     """The whole network once more from the formulas alone."""
+
     def norm(x: torch.Tensor, gain: torch.Tensor) -> torch.Tensor:
         return x / (x.square().mean(-1, keepdim=True) + 1e-6).sqrt() * gain
 
@@ -71,7 +73,9 @@ def test_no_token_sees_the_future() -> None:
     model.embedding.forward = lambda _tokens: embedded
     features, _ = model.features(torch.zeros(1, 10, dtype=torch.long))
     for t in range(10):
-        (gradient,) = torch.autograd.grad(features[0, t].square().sum() + features[0, t].sum(), embedded, retain_graph=True)
+        (gradient,) = torch.autograd.grad(
+            features[0, t].square().sum() + features[0, t].sum(), embedded, retain_graph=True
+        )
         reach = gradient[0].abs().sum(1)
         assert (reach[t + 1 :] == 0).all()
         assert (reach[: t + 1] > 0).all()
@@ -109,7 +113,9 @@ def test_loss_equals_cross_entropy_of_the_logits() -> None:
     expected = F.cross_entropy(model(tokens)[0].flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="sum")
     found, _ = model(tokens, targets=targets)
     assert found.item() == pytest.approx(expected.item(), rel=1e-6)
-    for a, b in zip(torch.autograd.grad(expected, list(model.parameters())), torch.autograd.grad(found, list(model.parameters()))):
+    for a, b in zip(
+        torch.autograd.grad(expected, list(model.parameters())), torch.autograd.grad(found, list(model.parameters()))
+    ):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
@@ -127,7 +133,9 @@ def test_bf16_training_step_is_close_and_finite() -> None:
 def test_it_learns_to_copy() -> None:
     """Attention must carry information: the second half of each sequence repeats the first."""
     torch.manual_seed(0)
-    model = TransformerLM(TransformerModelConfig(width=32, layers=2, heads=2, kv_heads=2, hidden=48, dropout=0.0, context=16), 12)
+    model = TransformerLM(
+        TransformerModelConfig(width=32, layers=2, heads=2, kv_heads=2, hidden=48, dropout=0.0, context=16), 12
+    )
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     generator = torch.Generator().manual_seed(0)
     for _ in range(150):
@@ -144,7 +152,9 @@ def test_it_learns_to_copy() -> None:
 
 def test_initialisation_starts_near_the_output_bias() -> None:
     torch.manual_seed(0)
-    model = TransformerLM(TransformerModelConfig(width=64, layers=4, heads=4, kv_heads=4, hidden=96, dropout=0.1, context=32), 500).eval()
+    model = TransformerLM(
+        TransformerModelConfig(width=64, layers=4, heads=4, kv_heads=4, hidden=96, dropout=0.1, context=32), 500
+    ).eval()
     log_unigram = torch.log_softmax(torch.randn(500), 0)
     model.initialize_output_bias(log_unigram)
     tokens = torch.randint(500, (4, 32))

@@ -55,9 +55,16 @@ def derivation(*keys: str | Quantity, label: str | None = None) -> Markdown:
 
 
 def _table(rows: list[dict[str, str]], widths: Sequence[int]) -> Markdown:
-    """``persian.table`` with given shares of the line for its columns: a formula is shorter on paper than its LaTeX."""
+    """``persian.table`` with given shares of the line for its columns: a formula is shorter on paper than its LaTeX.
+
+    Columns that hold mathematics are centred: left-to-right cells would stand at the far side of right-to-left headings.
+    """
     head, _, *body = table(rows).data.split("\n")
-    return Markdown("\n".join([head, "|" + "|".join("-" * width for width in widths) + "|", *body]))
+    rules = [
+        f":{'-' * (width - 2)}:" if any("$" in text for text in (name, *(row[name] for row in rows))) else "-" * width
+        for name, width in zip(rows[0], widths, strict=True)
+    ]
+    return Markdown("\n".join([head, f"|{'|'.join(rules)}|", *body]))
 
 
 def setting() -> Markdown:

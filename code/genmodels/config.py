@@ -83,11 +83,11 @@ class TransformerModelConfig:
 
     width: int = setting(256, "بُعد مدل")
     layers: int = setting(4, "شمار بلوک‌ها")
-    heads: int = setting(8, "شمار سرها")
-    kv_heads: int = setting(8, "شمار سرهای کلید و مقدار")
+    heads: int = setting(4, "شمار سرها")
+    kv_heads: int = setting(4, "شمار سرهای کلید و مقدار")
     hidden: int = setting(512, "بُعد لایهٔ SwiGLU")
     dropout: float = setting(0.1, "حذف تصادفی")
-    context: int = setting(256, "بیشترین طول بافت", "توکن")
+    context: int = setting(128, "بیشترین طول بافت", "توکن")
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """The chunks and inline expressions of a document, run once, in order, in one Python kernel (nbclient).
 
-The kernel is this very interpreter, whatever kernels are installed, and speaks through sockets in a private folder instead
-of TCP ports. What it does not do: decide what a chunk shows (``weave``), or cache anything (Quarto's freeze and cache serve
-stale numbers; the results worth keeping are in ``genmodels.store``).
+The kernel is this very interpreter, whatever kernels are installed, and speaks through sockets in a private folder
+instead of TCP ports. What it does not do: decide what a chunk shows (``weave``), or cache anything (Quarto's freeze
+and cache serve stale numbers; the results worth keeping are in ``genmodels.store``).
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ _EVALUATE = """__import__('json').dumps([
 def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str, Any], name: str) -> None:
     """Run every chunk and inline expression in one kernel, in order, and keep their outputs in the parts.
 
-    The kernel is this very interpreter, started in ``project`` with the variables of ``_environment``; it speaks through
-    sockets in ``scratch`` (a short path) and needs no installed kernel. Raises ``UserError`` naming the chunk that failed.
+    The kernel is this very interpreter, started in ``project`` with the variables of ``_environment`` (those already
+    set win, as in Quarto); it speaks through sockets in ``scratch`` (a short path) and needs no installed kernel.
+    Raises ``UserError`` naming the chunk that failed.
     """
+    groups = _groups(parts, settings)
+    if not groups:
+        return
     import nbformat
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
@@ -40,7 +44,8 @@ def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str,
 
     spec = scratch / "kernels" / "report"
     spec.mkdir(parents=True)
-    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--InlineBackend.figure_formats=svg"]
+    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    start.append("--InlineBackend.figure_formats=svg")
     spec.joinpath("kernel.json").write_text(json.dumps({"argv": start, "display_name": "report", "language": "python"}))
     manager = AsyncKernelManager(
         kernel_name="report",
@@ -64,16 +69,18 @@ def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str,
         results = json.loads(ast.literal_eval(outputs[-1]["data"]["text/plain"]))
         for part, (text, markdown) in zip(run_of_inlines, results):
             if text is None:
-                raise UserError(
-                    f"{name}, line {part.line}: `{part.text}` is a {markdown}; an inline expression gives text: wrap it in fa(…)"
-                )
+                where = f"{name}, line {part.line}"
+                raise UserError(f"{where}: `{part.text}` is a {markdown}, not text; wrap it in fa(…)")
             part.outputs = [{"text": text, "markdown": markdown is True}]
 
-    environment = {**os.environ, **environment_file(project), "IPYTHONDIR": str(scratch / "ipython")}
+    environment = {**environment_file(project), **os.environ, "IPYTHONDIR": str(scratch / "ipython")}
+    environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever the caller's says
+    paths = [str(Path(__file__).resolve().parents[1]), environment.get("PYTHONPATH", "")]  # the same genmodels as here
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     current: list[Part] = []
     try:
-        with client.setup_kernel(env=environment, cwd=str(project)):
-            for group in _groups(parts, settings):
+        with client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project)):
+            for group in groups:
                 current = group
                 if group[0].kind == "chunk":
                     group[0].outputs = run(group[0].text, bool(option(group[0], "error", settings, False)))
@@ -87,9 +94,9 @@ def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str,
                     raise
     except CellExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip().split("\n")[-1]
-        raise UserError(f"{name}, line {current[0].line}: {_describe(current[0])} failed: {_ANSI.sub('', message)}") from None
+        raise UserError(f"{_where(current[0], name)} failed: {_ANSI.sub('', message)}") from None
     except CellTimeoutError:
-        raise UserError(f"{name}, line {current[0].line}: {_describe(current[0])} ran longer than {CELL_SECONDS} s") from None
+        raise UserError(f"{_where(current[0], name)} ran longer than {CELL_SECONDS} s") from None
     except (DeadKernelError, RuntimeError) as error:
         raise UserError(f"{name}: the Python kernel died ({str(error).strip().splitlines()[-1]})") from error
 
@@ -114,10 +121,9 @@ def _groups(parts: list[Part], settings: dict[str, Any]) -> list[list[Part]]:
     return groups
 
 
-def _describe(part: Part) -> str:
-    if part.kind == "inline":
-        return f"the inline expression `{part.text}`"
-    return f"chunk {part.label}" if part.label else "a chunk"
+def _where(part: Part, name: str) -> str:
+    what = f"the inline expression `{part.text}`" if part.kind == "inline" else f"the chunk {part.label}".strip()
+    return f"{name}, line {part.line}: {what}"
 
 
 def option(part: Part, name: str, settings: dict[str, Any], default: Any) -> Any:

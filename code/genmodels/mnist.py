@@ -72,7 +72,7 @@ def load(folder: str | os.PathLike[str] | None = None) -> MNIST:
 
 
 def read_all(folder: Path) -> dict[str, bytes]:
-    """The verified raw bytes of the four files in ``folder`` or below it, keyed by name; ``DataError`` as in ``load``."""
+    """The verified raw bytes of the four files in ``folder`` or below it, by name; ``DataError`` as in ``load``."""
     return {name: read_verified(path) for name, path in _find_all(folder).items()}
 
 
@@ -131,7 +131,7 @@ def verify_raw(name: str, raw: bytes, source: str) -> None:
 
 
 def parse_idx(raw: bytes, source: str) -> np.ndarray:
-    """Strict reader of an unsigned-byte IDX file: magic 0x000008DD, DD big-endian sizes, exactly their product in bytes.
+    """Strict reader of an unsigned-byte IDX file: magic 0x000008DD, DD big-endian sizes, just their product in bytes.
 
     The name at the end of ``source`` decides the dimensions that are wanted. Returns a read-only uint8 view of ``raw``.
     """

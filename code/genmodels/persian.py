@@ -39,9 +39,9 @@ def isolate(text: str) -> str:
 def fa(value: Any, digits: int | None = None, grouping: bool = True) -> str:
     """A number with Persian digits; text is passed through with the numbers in it converted.
 
-    ``digits``: places after the decimal point; ``None`` keeps an integer as it is and gives a float up to six significant
-    digits. ``grouping``: ٬ between thousands (switch it off for years and identifiers). Numpy scalars and one-element
-    tensors are taken too. Not-a-number reads «نامعین», infinity ∞.
+    ``digits``: places after the decimal point; ``None`` keeps an integer as it is and gives a float up to six
+    significant digits. ``grouping``: ٬ between thousands (switch it off for years and identifiers). Numpy scalars and
+    one-element tensors are taken too. Not-a-number reads «نامعین», infinity ∞.
     """
     if isinstance(value, str):
         return _text(value)
@@ -85,7 +85,7 @@ def fa_percent(fraction: Any, digits: int = 1) -> str:
 
 
 def jalali(day: datetime.date) -> tuple[int, int, int]:
-    """(year, month, day) in the Persian calendar, by the 33-year cycle of leap years; exact for 1178–1633 (1799–2254)."""
+    """(year, month, day) in the Persian calendar, by the 33-year cycle of leap years; exact for 1178–1633 AP."""
     year, left = 1400, (day - datetime.date(2021, 3, 21)).days  # 1 Farvardin 1400
     while left < 0:
         year -= 1
@@ -105,8 +105,9 @@ def table(rows: Iterable[Mapping[str, Any]] | Any) -> Markdown:
     """A Markdown table of ``rows`` (dicts, or a DataFrame) with Persian digits, for a chunk that has a ``tbl-cap``.
 
     Columns are the union of the keys, in order of appearance. Integers and floats go through ``fa``; text keeps its
-    `code`, its $math$ and every word with a Latin letter. ``None`` and a missing key read «—». Widths of the dashes follow
-    the content, so that Pandoc shares the line fairly when a table is too wide for one. Raises ``ValueError`` without rows.
+    `code`, its $math$ and every word with a Latin letter. ``None`` and a missing key read «—». Widths of the dashes
+    follow the content, so that Pandoc shares the line fairly when a table is too wide for one. Raises ``ValueError``
+    without rows.
     """
     from IPython.display import Markdown
 

@@ -1,8 +1,8 @@
 """How matplotlib sets Persian: the project's own font, letter shaping where matplotlib lacks it, Persian digits, SVG.
 
 From 3.11 on matplotlib shapes and orders right-to-left text itself (libraqm), and text shaped beforehand comes out
-garbled; up to 3.10 it draws code points from left to right, so that ``arabic-reshaper`` and ``python-bidi`` have to do the
-work. ``persian_text`` is the one place that knows. Fonts come from ``assets/fonts``, never from the system.
+garbled; up to 3.10 it draws code points from left to right, so that ``arabic-reshaper`` and ``python-bidi`` have to
+do the work. ``persian_text`` is the one place that knows. Fonts come from ``assets/fonts``, never from the system.
 What it does not do: draw anything (``genmodels.figures``) or format numbers for prose (``genmodels.persian``).
 """
 
@@ -27,14 +27,14 @@ SHAPES_ITSELF = tuple(int(part) for part in re.findall(r"\d+", mpl.__version__)[
 _RTL_LETTER = re.compile("[\u0621-\u064a\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f]")
 _CONTROLS = re.compile("[\u200c-\u200f\u202a-\u202e\u2066-\u2069]")  # order and joining marks: no glyphs once set
 _RLM = "\u200f"
-# هٔ: matplotlib ≤ 3.10 cannot place the combining hamza, and the font has the joined pair as one glyph only for its final form.
+# هٔ: matplotlib ≤ 3.10 cannot place the combining hamza; the font has the pair as one glyph.
 _HEH_HAMZA = re.compile("([\ufee9\ufeea])\u0654")
 _CALL = re.compile("([A-Za-z\u0370-\u03ff][\\w′]*\\([^()\u0600-\u06ff]*\\))")  # L(θ): its brackets belong to it
 _HEH = {"\ufee9": "\u06c0", "\ufeea": "\ufba5"}
 
 
 def use_style() -> None:
-    """Set the report's look for all following figures; harmless to call again. Raises ``UserError`` without the fonts."""
+    """Set the report's look for all later figures; harmless to call again. Raises ``UserError`` without the fonts."""
     _register_fonts()
     mpl.rcParams.update(
         {
@@ -66,7 +66,7 @@ def use_style() -> None:
 
 
 def persian_text(text: str) -> str:
-    """``text`` as matplotlib must receive it in order to draw it right; text without Persian letters comes back as it is.
+    """``text`` as matplotlib must receive it to draw it right; text without Persian letters comes back as it is.
 
     A label cannot mix Persian and ``$…$`` (neither is set right then): ``ValueError``. Write L(θ) in Unicode.
     """

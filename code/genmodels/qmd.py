@@ -1,8 +1,8 @@
 """A .qmd file taken apart: front matter, prose, ``{python}`` chunks with their options, inline expressions.
 
 The syntax is the subset of Quarto's that the report uses; a chunk option, language or shortcode outside it is a
-``UserError`` with its line, never silence. What it does not do: run anything (``execution``), put the parts together again
-(``weave``), or look inside the prose (``assets/filters/subset.lua`` judges what Pandoc reads there).
+``UserError`` with its line, never silence. What it does not do: run anything (``execution``), put the parts together
+again (``weave``), or look inside the prose (``assets/filters/subset.lua`` judges what Pandoc reads there).
 """
 
 from __future__ import annotations
@@ -82,14 +82,15 @@ def parse(body: str, first_line: int, name: str) -> list[Part]:
             parts.append(_chunk(lines[start + 1 : end], first_line + start, name))
             prose, prose_line = [], first_line + end + 1
         else:
-            prose += [f"\0{line}" for line in lines[start : end + 1]]  # code shown as it is: no expression, no shortcode
+            prose += [f"\0{line}" for line in lines[start : end + 1]]  # code shown as it is: no expressions in it
         index = end + 1
     parts += _prose("\n".join(prose), prose_line, name)
     labels: dict[str, int] = {}
     for part in parts:
         if part.kind == "chunk" and part.label:
             if part.label in labels:
-                raise UserError(f"{name}, line {part.line}: the label {part.label} is taken by line {labels[part.label]}")
+                taken = labels[part.label]
+                raise UserError(f"{name}, line {part.line}: the label {part.label} is taken by line {taken}")
             labels[part.label] = part.line
     return parts
 
@@ -100,17 +101,19 @@ def _chunk(lines: list[str], line: int, name: str) -> Part:
     try:
         options = yaml.safe_load("\n".join(text[2:].removeprefix(" ") for text in heads[:count])) or {}
     except yaml.YAMLError as error:
-        raise UserError(f"{name}, line {line}: the chunk's options are not YAML: {getattr(error, 'problem', error)}") from error
+        problem = getattr(error, "problem", error)
+        raise UserError(f"{name}, line {line}: the chunk's options are not YAML: {problem}") from error
     if not isinstance(options, dict):
         raise UserError(f"{name}, line {line}: a chunk option is written '#| name: value'")
     for option in options:
         if option not in CHUNK_OPTIONS:
-            raise UserError(f"{name}, line {line}: the chunk option {option} is outside the subset ({', '.join(sorted(CHUNK_OPTIONS))})")
+            subset = ", ".join(sorted(CHUNK_OPTIONS))
+            raise UserError(f"{name}, line {line}: the chunk option {option} is outside the subset ({subset})")
     part = Part("chunk", "\n".join(lines[count:]).strip("\n"), line, options)
     for kind in ("fig", "tbl"):
         has_caption, has_label = f"{kind}-cap" in options, part.label.startswith(f"{kind}-")
         if has_caption != has_label:
-            raise UserError(f"{name}, line {line}: a chunk needs both a {kind}-cap and a label that begins with {kind}-, or neither")
+            raise UserError(f"{name}, line {line}: a chunk needs both {kind}-cap and a label that begins with {kind}-")
     return part
 
 
@@ -135,7 +138,8 @@ def _prose(text: str, line: int, name: str) -> list[Part]:
             if match["language"] != "python":
                 raise UserError(f"{where}: only `{{python}} …` is evaluated inline, not {{{match['language']}}}")
             pending.append(row[position : match.start()])
-            parts += [Part("markdown", "".join(pending), start), Part("inline", match["expression"].strip(), line + offset)]
+            parts.append(Part("markdown", "".join(pending), start))
+            parts.append(Part("inline", match["expression"].strip(), line + offset))
             pending, start, position = [], line + offset, match.end()
         pending.append(row[position:] + "\n")
     return [*parts, Part("markdown", "".join(pending)[:-1], start)]

@@ -1,9 +1,9 @@
-"""The report without Quarto: the same ``report.qmd``, by the engines that Quarto itself uses (Pandoc and Typst, from PyPI).
+"""The report without Quarto: the same ``report.qmd``, by the engines that Quarto itself uses (Pandoc and Typst).
 
-One execution serves both formats. Options come from ``_quarto.yml`` and the front matter, as Quarto merges them; labels,
-styles, Lua filters and the Typst look are the files in ``assets/`` that Quarto uses too. An option outside the subset, a
-failing chunk, an unresolved reference, a missing image: each is a ``UserError`` of one line, and no output is written.
-What it does not do: websites, books, other formats, or Quarto's caches.
+One execution serves both formats. Options come from ``_quarto.yml`` and the front matter, as Quarto merges them;
+labels, styles, Lua filters and the Typst look are the files in ``assets/`` that Quarto uses too. An option outside
+the subset, a failing chunk, an unresolved reference, a missing image: each is a ``UserError`` of one line, and no
+output is written. What it does not do: websites, books, other formats, or Quarto's caches.
 """
 
 from __future__ import annotations
@@ -15,33 +15,21 @@ import subprocess
 import sys
 import tempfile
 import time
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from genmodels.errors import UserError
 from genmodels.execution import execute
 from genmodels.files import write_bytes
+from genmodels.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.persian import PERSIAN_DIGITS, jalali
 from genmodels.qmd import parse, split_front_matter
 from genmodels.weave import weave
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
 OUTPUTS = {"html": "html", "pdf": "typst"}  # our names of the formats, and Quarto's
-EXECUTE = {"echo", "eval", "include", "output", "warning", "error", "enabled", "daemon", "code-fold"}
-TOP = {
-    "title", "subtitle", "author", "student-id", "date", "date-format", "abstract", "description", "keywords", "lang", "dir",
-    "language", "bibliography", "csl", "nocite", "link-citations", "number-sections", "toc", "toc-depth", "toc-title",
-    "jupyter", "execute", "format", "filters", "project", "crossref", "code-fold",
-}  # fmt: skip
-FORMAT = {
-    "html": {"embed-resources", "html-math-method", "theme", "css", "appendix-style", "fig-format", "code-copy", "grid",
-             "code-overflow", "anchor-sections", "smooth-scroll", "link-external-newwindow", "minimal", "lightbox"},
-    "typst": {"papersize", "margin", "section-numbering", "page-numbering", "font-paths", "include-in-header", "keep-typ",
-              "fig-format", "mainfont", "fontsize"},
-}  # fmt: skip
 
 
 def render(
@@ -65,18 +53,25 @@ def render(
         raise UserError(f"{path} is missing; there is nothing to render")
     text = path.read_text("utf-8")
     front, body, first_line = split_front_matter(text, source)
-    options = merged(_config(project), front)
+    config = project / "_quarto.yml"
+    options = merged(read_yaml(config) if config.is_file() else {}, front)
     check_options(options, text, source)
     clock = _Clock()
-    with tempfile.TemporaryDirectory(prefix="gm-") as temporary:
+    short = None if len(tempfile.gettempdir()) < 60 else "/tmp"  # a socket's path has about a hundred characters
+    with tempfile.TemporaryDirectory(prefix="gm-", dir=short) as temporary:
         scratch = Path(temporary).resolve()
         parts = parse(body, first_line, source)
-        settings = {**{k: options[k] for k in ("code-fold",) if k in options}, **(options.get("execute") or {})}
+        html = merged(options, (options.get("format") or {}).get("html") or {})
+        settings = {"code-fold": html.get("code-fold", False), **(options.get("execute") or {})}
         execute(parts, project, scratch, settings, source)
         clock.lap("execute")
         figures = scratch / "figures"
         figures.mkdir()
-        document = _Document(project, scratch, options, weave(parts, figures, settings, source), text, source)
+        woven = weave(parts, figures, settings, source)
+        if missing := uncovered(woven):
+            names = " ".join(f"{c} (U+{ord(c):04X})" for c in missing)
+            print(f"warning: no font of the report has {names}", file=sys.stderr)
+        document = _Document(project, scratch, options, woven, text, source)
         written = {}
         for name in formats:
             written[output_dir / f"{path.stem}.{name}"] = document.html() if name == "html" else document.pdf(clock)
@@ -86,39 +81,30 @@ def render(
     return list(written)
 
 
-def merged(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """``over`` laid on ``base``, mapping by mapping, as Quarto lays the front matter on ``_quarto.yml``."""
-    result = dict(base)
-    for key, value in over.items():
-        result[key] = merged(result[key], value) if isinstance(value, dict) and isinstance(result.get(key), dict) else value
-    return result
+def uncovered(text: str) -> list[str]:
+    """The characters of ``text`` that no font in ``assets/fonts`` can draw (invisible ones aside), sorted."""
+    from fontTools.ttLib import TTFont
 
-
-def check_options(options: dict[str, Any], text: str, source: str) -> None:
-    """Refuse every option that this route would ignore."""
-    known = {"": TOP, "execute": EXECUTE} | {f"format.{name}": keys | TOP for name, keys in FORMAT.items()} | {"format": set(FORMAT)}
-    for place, keys in known.items():
-        section: Any = options
-        for step in filter(None, place.split(".")):
-            section = section.get(step) or {}
-        for key in section:
-            if key not in keys:
-                where = place + "." if place else ""
-                raise UserError(f"{source}{_line_of(f'{key}:', text)}: the option {where}{key} is outside the subset")
-    if (options.get("format") or {}).get("html", {}).get("html-math-method", "mathml") != "mathml":
-        raise UserError(f"{source}: html-math-method must be mathml (nothing may be fetched when the page is read)")
+    covered: set[int] = set()
+    for name in ("Vazirmatn-Regular", "JetBrainsMono-Regular"):
+        with TTFont(required(ASSETS / "fonts" / f"{name}.ttf"), lazy=True) as font:
+            covered |= set(font.getBestCmap())
+    invisible = ("Cc", "Cf", "Mn", "Zs")
+    return sorted(c for c in set(text) - {"⁻"} if ord(c) not in covered and unicodedata.category(c) not in invisible)
 
 
 class _Document:
     """The woven text on its way to one format: metadata, Pandoc, Typst."""
 
-    def __init__(self, project: Path, scratch: Path, options: dict[str, Any], woven: str, text: str, source: str) -> None:
+    def __init__(
+        self, project: Path, scratch: Path, options: dict[str, Any], woven: str, text: str, source: str
+    ) -> None:
         self.project, self.scratch, self.options, self.text, self.source = project, scratch, options, text, source
         self.woven = scratch / "woven.md"
         self.woven.write_text(woven, "utf-8")
-        levels = [len(m[1]) for m in re.finditer(r"^(#{1,6}) ", re.sub(r"^(`{3,}).*?^\1`*$", "", woven, flags=re.M | re.S), re.M)]
-        self.shift = min(levels, default=1) - 1
-        self.labels = _yaml(project / str(options.get("language") or ASSETS / "fa.yml"))
+        prose = re.sub(r"^(`{3,}).*?^\1`*$", "", woven, flags=re.MULTILINE | re.DOTALL)
+        self.shift = min((len(mark) for mark in re.findall(r"^(#{1,6}) ", prose, re.MULTILINE)), default=1) - 1
+        self.labels = read_yaml(project / str(options.get("language") or ASSETS / "fa.yml"))
 
     def html(self) -> bytes:
         """One self-contained page."""
@@ -130,7 +116,7 @@ class _Document:
             raise UserError(f"the style sheet {self.project / missing[0]} is missing")
         for style in [self.project / s for s in styles]:
             for font in re.findall(r'url\("([^"]+)"\)', style.read_text("utf-8")):
-                _required(style.parent / font)
+                required(style.parent / font)
         arguments = ["--to=html5", f"--template={ASSETS / 'html' / 'page.html'}", "--embed-resources", "--mathml"]
         arguments += [f"--css={self.project / style}" for style in styles] + [f"--css={ASSETS / 'html' / 'page.css'}"]
         if settings.get("toc"):
@@ -151,7 +137,7 @@ class _Document:
 
         fonts = self.project / str(settings.get("font-paths") or ASSETS / "fonts")
         for name in ("Vazirmatn-Regular", "Vazirmatn-Medium", "Vazirmatn-Bold", "JetBrainsMono-Regular"):
-            _required(fonts / f"{name}.ttf")
+            required(fonts / f"{name}.ttf")
         common: dict[str, Any] = {"root": source.anchor, "font_paths": [str(fonts)], "ignore_system_fonts": True}
         try:
             try:
@@ -162,7 +148,9 @@ class _Document:
                 print(f"note: not PDF/UA-1: {_first_line(error)}", file=sys.stderr)
                 pdf, warnings = typst.compile_with_warnings(str(source), **common)
         except typst.TypstError as error:
-            raise UserError(f"{self.source}: Typst cannot set it: {_first_line(error)}") from error
+            where = re.search(r"^ *\d+ │ (.*)$", str(getattr(error, "diagnostic", "")), re.MULTILINE)
+            about = f" in: {where[1].strip()[:120]}" if where else ""
+            raise UserError(f"{self.source}: Typst cannot set it: {_first_line(error)}{about}") from error
         if warnings:
             raise UserError(f"{self.source}: Typst warns: {warnings[0].message}")
         return pdf
@@ -173,9 +161,9 @@ class _Document:
 
     def metadata(self, settings: dict[str, Any]) -> dict[str, Any]:
         """What Quarto would hand to its templates and filters."""
-        keep = ("title", "subtitle", "abstract", "description", "keywords", "lang", "dir", "number-sections", "nocite", "toc",
-                "student-id", "section-numbering")  # fmt: skip
-        names = [a if isinstance(a, str) else a["name"] for a in _as_list(settings.get("author"))]
+        keep = ("title", "subtitle", "abstract", "description", "keywords", "lang", "dir", "number-sections", "nocite",
+                "toc", "student-id", "section-numbering")  # fmt: skip
+        names = [a if isinstance(a, str) else a["name"] for a in as_list(settings.get("author"))]
         data = {key: settings[key] for key in keep if settings.get(key) is not None}
         data |= {
             "by-author": [{"name": {"literal": name}} for name in names],
@@ -187,18 +175,18 @@ class _Document:
             "toc-depth": str(settings.get("toc-depth", 3)),
             "abstract-title": self.labels.get("section-title-abstract"),
         }
-        strings = _yaml(ASSETS / "strings.yml")
+        strings = read_yaml(ASSETS / "strings.yml")
         data["skip-to-content"] = strings["skip-to-content"]
         if settings.get("date"):
             data["date"] = _date(settings["date"], settings.get("date-format"), strings["months"])
         for key in ("bibliography", "csl"):
             if settings.get(key):
-                paths = [str(_required(self.project / name)) for name in _as_list(settings[key])]
+                paths = [str(required(self.project / name)) for name in as_list(settings[key])]
                 data[key] = paths if key == "bibliography" else paths[0]
         return data
 
     def pandoc(self, arguments: list[str], settings: dict[str, Any]) -> bytes:
-        """Run Pandoc with our filters; its warnings count as errors. Raises ``UserError`` with the line where it can tell."""
+        """Run Pandoc with our filters; its warnings are errors. Raises ``UserError``, with the line where known."""
         import pypandoc
 
         metadata = self.scratch / "metadata.json"
@@ -208,19 +196,23 @@ class _Document:
                    f"--metadata-file={metadata}", *filters, *arguments]  # fmt: skip
         done = subprocess.run(command, cwd=self.project, capture_output=True)
         complaints = done.stderr.decode("utf-8", "replace")
-        if done.returncode or "[WARNING]" in complaints:
+        if done.returncode or "[WARNING]" in complaints:  # a warning: something is not shown as it was written
             raise UserError(self.explained(complaints))
         return done.stdout
 
     def explained(self, complaints: str) -> str:
         """Pandoc's or a filter's complaint as one line, with the line of the source that it is about."""
-        lines = [line.strip() for line in complaints.splitlines() if line.strip()]
-        filtered = [lines[i + 1] for i, line in enumerate(lines[:-1]) if line.startswith("Error running filter")]
-        warned = [" ".join(lines[i : i + 3]).removeprefix("[WARNING] ") for i, line in enumerate(lines) if line.startswith("[WARNING]")]
-        message = (filtered or warned or lines or ["Pandoc failed without a word"])[0]
-        wanted = re.search(r"([@#.][\w:-]+\w)|option (\S+)|attribute (\S+)|image (\S+)", message)
-        token = next((group for group in wanted.groups() if group), "") if wanted else ""
-        return f"{self.source}{_line_of(token, self.text)}: {message}"
+        lines = [line.strip() for line in complaints.splitlines() if line.strip()] or ["Pandoc failed without a word"]
+        start = next((i for i, line in enumerate(lines) if line.startswith("Error running filter")), -1) + 1
+        message = " ".join(lines[start : start + 1 if start else 3]).removeprefix("[WARNING] ")
+        token = ""
+        if match := re.search(r" ⟨(.*)⟩", message):  # a filter says what to look for
+            message, token = message.replace(match[0], ""), match[1]
+        elif match := re.search(r"line (\d+)", message):  # Pandoc counts the lines of the woven text
+            woven = self.woven.read_text("utf-8").splitlines()
+            token = woven[min(int(match[1]), len(woven)) - 1].strip()
+            message = re.sub(r"( at)? ?(\S*woven\.md )?line \d+ column \d+( of \S+)?", "", message)
+        return f"{self.source}{line_of(token, self.text)}: {message}"
 
 
 class _Clock:
@@ -235,40 +227,12 @@ class _Clock:
         self.last = now
 
 
-def _config(project: Path) -> dict[str, Any]:
-    path = project / "_quarto.yml"
-    return _yaml(path) if path.is_file() else {}
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    try:
-        return yaml.safe_load(_required(path).read_text("utf-8")) or {}
-    except yaml.YAMLError as error:
-        raise UserError(f"{path} is not YAML: {getattr(error, 'problem', error)}") from error
-
-
-def _required(path: Path) -> Path:
-    if not path.is_file():
-        raise UserError(f"the file {path} is missing")
-    return path
-
-
-def _as_list(value: Any) -> list[Any]:
-    return [] if value is None else value if isinstance(value, list) else [value]
-
-
-def _line_of(token: str, text: str) -> str:
-    """", line N" of the first line that holds ``token``, or nothing."""
-    number = next((i for i, line in enumerate(text.splitlines(), 1) if token and token in line), 0)
-    return f", line {number}" if number else ""
-
-
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
 
 
 def _date(value: Any, style: str | None, months: list[str]) -> str:
-    """An ISO date (or ``today``) in the Persian calendar, as ``date-format: long`` has it in Quarto; other text as it is."""
+    """An ISO date (or ``today``) in the Persian calendar, like Quarto's ``date-format: long``; other text as it is."""
     if value == "today":
         value = datetime.date.today()
     try:

@@ -1,8 +1,9 @@
 """Parts and their outputs, woven into one Markdown text for Pandoc, by Quarto's rules of what a chunk shows.
 
-Figures go to a folder as files; text output becomes a code block without a language, inside a div ``cell-output``; a chunk
-labelled ``fig-…`` or ``tbl-…`` becomes a div with that label whose last paragraph is the caption. Results of inline
-expressions are escaped, unless they are Markdown objects. What it does not do: number, refer, or lay out (the Lua filters).
+Figures go to a folder as files; text output becomes a code block without a language, inside a div ``cell-output``; a
+chunk labelled ``fig-…`` or ``tbl-…`` becomes a div with that label whose last paragraph is the caption. Results of
+inline expressions are escaped, unless they are Markdown objects. What it does not do: number, refer, or lay out (the
+Lua filters).
 """
 
 from __future__ import annotations
@@ -58,26 +59,27 @@ def _outputs(part: Part, figures: Path, settings: dict[str, Any], name: str) -> 
     if mode is False:
         return []
     where = f"{name}, line {part.line}: chunk {part.label or '(no label)'}"
-    plain: list[str] = []  # what was printed: beside a float, not in it
-    shown: list[str] = []  # what was displayed: the content of a float
+    blocks: list[tuple[bool, str]] = []  # whether it was displayed (a float holds just that) or printed; and the text
     for index, output in enumerate(part.outputs):
         kind = output["output_type"]
         if kind == "stream":
             if output["name"] == "stdout" or option(part, "warning", settings, True):
                 text = _ANSI.sub("", output["text"]).rstrip("\n")
-                plain.append(text if mode == "asis" else _cell_output(text, output["name"]))
+                blocks.append((False, text if mode == "asis" else _cell_output(text, output["name"])))
         elif kind == "error":
-            plain.append(_cell_output(f"{output['ename']}: {output['evalue']}", "error"))
+            blocks.append((False, _cell_output(f"{output['ename']}: {output['evalue']}", "error")))
         elif kind in ("display_data", "execute_result"):
-            shown.append(_display(output["data"], part, index, figures, mode, where))
-    if part.label.startswith("fig-") and not any(block.startswith("![") for block in shown):
+            blocks.append((True, _display(output["data"], part, index, figures, mode, where)))
+    if not part.label.startswith(("fig-", "tbl-")):
+        return [text for _, text in blocks]
+    shown = [text for displayed, text in blocks if displayed]
+    if part.label.startswith("fig-") and not any(text.startswith("![") for text in shown):
         raise UserError(f"{where} has a figure's label but made no figure")
-    if part.label.startswith("tbl-") and not shown:
+    if not shown:
         raise UserError(f"{where} has a table's label but returned no table")
-    if part.label.startswith(("fig-", "tbl-")):
-        caption = part.options.get("fig-cap", part.options.get("tbl-cap"))
-        shown = [f"::: {{#{part.label}}}\n" + "\n\n".join(shown) + f"\n\n{caption}\n:::"]
-    return plain + shown
+    caption = part.options.get("fig-cap", part.options.get("tbl-cap"))
+    floated = f"::: {{#{part.label}}}\n" + "\n\n".join(shown) + f"\n\n{caption}\n:::"
+    return [text for displayed, text in blocks if not displayed] + [floated]
 
 
 def _display(data: dict[str, Any], part: Part, index: int, figures: Path, mode: Any, where: str) -> str:
@@ -90,7 +92,8 @@ def _display(data: dict[str, Any], part: Part, index: int, figures: Path, mode: 
             return _image(path, part)
     if "text/markdown" in data:
         return str(data["text/markdown"])
-    for mime, remedy in (("text/html", "return table(rows) of genmodels.persian, or Markdown(…)"), ("text/latex", "return Markdown('$$…$$')")):
+    remedies = {"text/html": "return table(rows), or Markdown(…)", "text/latex": "return Markdown('$$…$$')"}
+    for mime, remedy in remedies.items():
         if mime in data:
             raise UserError(f"{where} returned {mime}, which only one format can show; {remedy}")
     text = str(data.get("text/plain", ""))

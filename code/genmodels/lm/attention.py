@@ -4,15 +4,15 @@ For each head, with queries Q (n, d), keys K (m, d), values V (m, d) (Vaswani et
 
     S = Q K^T / sqrt(d);   S_ij = -inf where j lies in the future of i;   A = softmax(S) row by row;   output = A V.
 
-- Grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245): ``heads / kv_heads`` query heads read one key/value head.
-  kv_heads = heads is multi-head, kv_heads = 1 multi-query attention (Shazeer 2019, arXiv 1911.02150). The scores cost the
-  same; what shrinks is the cache and the K/V projections.
-- Rotary positions (RoPE; Su et al. 2021, arXiv 2104.09864): pair k of a query or key at position t is turned by the angle
-  t * theta_k, theta_k = 10000^(-2k/d), so that a score depends on the distance of the two positions only.
+- Grouped-query attention (Ainslie et al. 2023, arXiv 2305.13245): ``heads / kv_heads`` query heads read one key/value
+  head. kv_heads = heads is multi-head, kv_heads = 1 multi-query attention (Shazeer 2019, arXiv 1911.02150). The
+  scores cost the same; what shrinks is the cache and the K/V projections.
+- Rotary positions (RoPE; Su et al. 2021, arXiv 2104.09864): pair k of a query or key at position t is turned by the
+  angle t * theta_k, theta_k = 10000^(-2k/d), so that a score depends on the distance of the two positions only.
 - ``KVCache`` keeps the keys and values of all earlier tokens, so that a new token costs one row of S, not all of it.
 
-``attention_reference`` is the formula; the module runs ``F.scaled_dot_product_attention``, which tests hold equal to it.
-Not here: dropout on the attention weights (the fused kernel is exact; the block's branches are dropped instead).
+``attention_reference`` is the formula; the module runs ``F.scaled_dot_product_attention``, which tests hold equal to
+it. Not here: dropout on the attention weights (the fused kernel is exact; the block's branches are dropped instead).
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ class KVCache:
         self.length = 0
 
     def append(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Store ``k``, ``v`` (B, G, T, D) of the next T positions; returns all keys and values so far (B, G, length, D)."""
+        """Store ``k``, ``v`` (B, G, T, D) of the next T positions; returns all keys and values so far (B, G, length,
+        D)."""
         end = self.length + k.shape[2]
         if k.shape[0] != self.keys.shape[0] or end > self.keys.shape[2]:
             room = f"{self.keys.shape[0]} sequences of {self.keys.shape[2]} tokens"
@@ -98,13 +99,15 @@ class KVCache:
 
 
 class CausalSelfAttention(nn.Module):
-    """Projections -> rotated queries and keys -> attention -> output projection, ``width`` numbers a position in and out."""
+    """Projections -> rotated queries and keys -> attention -> output projection, ``width`` numbers a position in and
+    out."""
 
     def __init__(self, width: int, heads: int, kv_heads: int, context: int) -> None:
         super().__init__()
         if heads < 1 or kv_heads < 1 or width % (2 * heads) or heads % kv_heads:
             raise UserError(
-                f"width {width}, heads {heads}, kv_heads {kv_heads}: width must be an even multiple of heads, heads a multiple of kv_heads"
+                f"width {width}, heads {heads}, kv_heads {kv_heads}: "
+                "width must be an even multiple of heads, and heads a multiple of kv_heads"
             )
         self.heads, self.kv_heads, self.head = heads, kv_heads, width // heads
         self.query_key_value = nn.Linear(width, (heads + 2 * kv_heads) * self.head, bias=False)

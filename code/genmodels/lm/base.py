@@ -1,14 +1,16 @@
 """What every language model here shares: tied embeddings, output bias, the summed cross-entropy, token checks.
 
-A model factorises the probability of a token sequence by the chain rule, p(x) = prod_t p(x_t | x_<t), and gives for each
-position a vector of logits z over the vocabulary, p(x_t = v | x_<t) = softmax(z)_v. A subclass says only how a sequence of
-tokens becomes a sequence of features (``features``); the logits are
+A model factorises the probability of a token sequence by the chain rule, p(x) = prod_t p(x_t | x_<t), and gives for
+each position a vector of logits z over the vocabulary, p(x_t = v | x_<t) = softmax(z)_v. A subclass says only how a
+sequence of tokens becomes a sequence of features (``features``); the logits are
 
-    z = E h + b,                 E: the input embedding matrix itself (weight tying: Press & Wolf 2017, arXiv 1608.05859).
+    z = E h + b,                 E: the input embedding matrix itself (weight tying: Press & Wolf 2017, arXiv
+    1608.05859).
 
-``linear_cross_entropy`` computes the loss of all positions without ever holding the (positions, vocabulary) matrix: blocks
-of positions, whose gradient softmax(z) - onehot(target) is formed while the block is still in the processor's cache. It is
-exact, not an approximation such as sampled softmax. Not here: the networks (``recurrent.py``, ``transformer.py``).
+``linear_cross_entropy`` computes the loss of all positions without ever holding the (positions, vocabulary) matrix:
+blocks of positions, whose gradient softmax(z) - onehot(target) is formed while the block is still in the processor's
+cache. It is exact, not an approximation such as sampled softmax. Not here: the networks (``recurrent.py``,
+``transformer.py``).
 """
 
 from __future__ import annotations
@@ -40,7 +42,9 @@ class LanguageModel(nn.Module):
     def __init__(self, vocabulary: int, width: int) -> None:
         super().__init__()
         if vocabulary < 2 or width < 1:
-            raise UserError(f"a language model wants a vocabulary of >= 2 and a width of >= 1, got {vocabulary} and {width}")
+            raise UserError(
+                f"a language model wants a vocabulary of >= 2 and a width of >= 1, got {vocabulary} and {width}"
+            )
         self.vocabulary, self.width = vocabulary, width
         self.embedding = nn.Embedding(vocabulary, width)
         self.output_bias = nn.Parameter(torch.zeros(vocabulary))
@@ -50,18 +54,22 @@ class LanguageModel(nn.Module):
         raise NotImplementedError
 
     def initial_state(self, batch: int, capacity: int | None = None) -> Any:
-        """The state before the first token of ``batch`` sequences (``capacity``: tokens to make room for, where it matters)."""
+        """The state before the first token of ``batch`` sequences (``capacity``: tokens to make room for, where it
+        matters)."""
         raise NotImplementedError
 
     def forward(self, tokens: Tensor, state: Any = None, targets: Tensor | None = None) -> tuple[Tensor, Any]:
         """(logits (B, T, V), state); with ``targets`` (B, T) instead (summed cross-entropy in nats (), state).
 
         ``state``: what an earlier call or ``initial_state`` gave, to continue those sequences; ``None`` starts afresh.
-        ``targets``: the token after each position; ``IGNORED`` positions count nothing. This form is what training uses:
-        it needs a fraction of the time and memory of the logits. Raises ``UserError`` for tokens of a wrong shape.
+        ``targets``: the token after each position; ``IGNORED`` positions count nothing. This form is what training
+        uses: it needs a fraction of the time and memory of the logits. Raises ``UserError`` for tokens of a wrong
+        shape.
         """
         if tokens.ndim != 2 or tokens.numel() == 0:
-            raise UserError(f"tokens have shape {tuple(tokens.shape)}, the model wants (batch, time) with at least one token")
+            raise UserError(
+                f"tokens have shape {tuple(tokens.shape)}, the model wants (batch, time) with at least one token"
+            )
         features, state = self.features(tokens, state)
         if targets is None:
             return self.logits(features), state
@@ -82,7 +90,8 @@ class LanguageModel(nn.Module):
         self.output_bias.copy_(log_unigram)
 
     def check_tokens(self, tokens: Tensor) -> None:
-        """Raise ``UserError`` naming the first id that is outside the vocabulary (a mistake of the caller's tokenizer)."""
+        """Raise ``UserError`` naming the first id that is outside the vocabulary (a mistake of the caller's
+        tokenizer)."""
         wrong = tokens[(tokens < 0) | (tokens >= self.vocabulary)]
         if wrong.numel():
             raise UserError(

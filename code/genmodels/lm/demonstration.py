@@ -1,14 +1,14 @@
-"""What the report computes about the language models while it is rendered: small, live, each within seconds on one core.
+"""What the report computes about the language models while it is rendered: small, live, each within seconds on one
+core.
 
-Rows come with Persian headings, for ``genmodels.persian.table``; numbers that a sentence leans on are returned beside them,
-so that the document can assert what it claims. ``slice`` is what a stage ships: ``test_ids`` (N,), ``test_offsets`` (D + 1,)
-and ``test_characters`` (D,) of the held-out documents. Nothing here trains or reads a file.
+Rows come with Persian headings, for ``genmodels.persian.table``; numbers that a sentence leans on are returned beside
+them, so that the document can assert what it claims. ``slice`` is what a stage ships: ``test_ids`` (N,),
+``test_offsets`` (D + 1,) and ``test_characters`` (D,) of the held-out documents. Nothing here trains or reads a file.
 """
 
 from __future__ import annotations
 
 import inspect
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,23 +20,10 @@ from torch import Tensor
 
 from genmodels.config import RecurrentModelConfig
 from genmodels.lm.base import LanguageModel
-from genmodels.lm.generation import generate
 from genmodels.lm.perplexity import Perplexity, bootstrap_interval, evaluate, summarize, token_losses
 from genmodels.lm.recurrent import RecurrentLM, lstm_reference
-from genmodels.lm.text_measures import distinct_n, repetition_rate, unseen_share
+from genmodels.lm.text_measures import unseen_share
 from genmodels.persian import fa, fa_int, fa_percent
-
-PROMPTS = {
-    "تاریخ": "در سدهٔ نوزدهم میلادی، پادشاه",
-    "جغرافیا": "این روستا در شمال استان",
-    "دانش": "دانشمندان برای اندازه‌گیری دمای",
-    "ورزش": "در فینال جام جهانی، تیم",
-    "هنر": "نخستین فیلم این کارگردان دربارهٔ",
-    "زیست‌شناسی": "این گونه از پرندگان در",
-    "اقتصاد": "با افزایش قیمت نفت، دولت",
-    "رایانه": "این نرم‌افزار برای کاربران",
-}
-"""Beginnings of eight subjects, written for this report."""
 
 MODEL_NAMES = {"rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر"}
 
@@ -64,6 +51,7 @@ def sparsity_rows(shares: Mapping[int, float]) -> list[dict[str, str]]:
 
 def window_rows(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
     """``window_table`` under Persian headings."""
+
     def safe(text: str) -> str:  # an unescaped <bos> would be read as an HTML tag
         return text.replace(" | ", " · ").replace("<", "\\<").replace(">", "\\>")
 
@@ -74,7 +62,7 @@ def lstm_difference(model: RecurrentLM, tokens: Tensor) -> float:
     """Largest |fast - written-out| over the outputs of the first layer of a trained model on ``tokens`` (B, T)."""
     layer = model.layers[0]
     with torch.no_grad():
-        x = model.embedding(tokens.t())
+        x = model.embedding(tokens.t()) * model.width**0.5
         state = model.initial_state(tokens.shape[0])[0]
         fast, _ = layer(x, state)
         written, _ = lstm_reference(x, state, layer.input_weight, layer.hidden_weight, layer.bias)
@@ -90,12 +78,15 @@ def size_rows(config: RecurrentModelConfig, vocabulary: int, train_tokens: int) 
             model = RecurrentLM(size, vocabulary)
         count = sum(p.numel() for p in model.parameters())
         star = "**" if factor == 1 else ""
-        rows.append({
-            "بُعد بردار واژه": fa_int(size.embedding), "بُعد حالت پنهان": fa_int(size.hidden),
-            "پارامترها": f"{star}{fa_int(count)}{star}",
-            "سهم بردارهای واژه": fa_percent(model.embedding.weight.numel() / count),
-            "توکن آموزش به ازای هر پارامتر": fa(train_tokens / count, 2),
-        })
+        rows.append(
+            {
+                "بُعد بردار واژه": fa_int(size.embedding),
+                "بُعد حالت پنهان": fa_int(size.hidden),
+                "پارامترها": f"{star}{fa_int(count)}{star}",
+                "سهم بردارهای واژه": fa_percent(model.embedding.weight.numel() / count),
+                "توکن آموزش به ازای هر پارامتر": fa(train_tokens / count, 2),
+            }
+        )
     return rows
 
 
@@ -110,24 +101,35 @@ def result_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
     rows = []
     for name, result in results.items():
         for split, label in (("validation", "اعتبارسنجی"), ("test", "آزمون")):
-            rows.append({
-                "مدل": MODEL_NAMES[name], "بخش": label, "توکن": fa_int(result.metrics[f"{split}_tokens"]),
-                "زیان (نات بر توکن)": fa(result.metrics[f"{split}_loss_nats"], 3),
-                "سرگشتگی": fa(result.metrics[f"{split}_perplexity"], 1),
-                "بیت بر نویسه": fa(result.metrics[f"{split}_bits_per_character"], 3),
-            })
+            rows.append(
+                {
+                    "مدل": MODEL_NAMES[name],
+                    "بخش": label,
+                    "توکن": fa_int(result.metrics[f"{split}_tokens"]),
+                    "زیان (نات بر توکن)": fa(result.metrics[f"{split}_loss_nats"], 3),
+                    "سرگشتگی": fa(result.metrics[f"{split}_perplexity"], 1),
+                    "بیت بر نویسه": fa(result.metrics[f"{split}_bits_per_character"], 3),
+                }
+            )
     return rows
 
 
 def surprise_rows(
-    model: LanguageModel, ids: Sequence[int], decode: Callable[[list[int]], str], window: int, count: int = 12, start: int = 8
+    model: LanguageModel,
+    ids: Sequence[int],
+    decode: Callable[[list[int]], str],
+    window: int,
+    count: int = 12,
+    start: int = 8,
 ) -> list[dict[str, str]]:
     """``count`` successive tokens of a document: p, loss in nats, and how many equally likely tokens that is worth."""
     losses = token_losses(model, ids, window)[start : start + count]
     return [
         {
-            "توکن": _visible(decode([int(ids[start + k + 1])])), "احتمال": fa_percent(float(np.exp(-loss)), 2),
-            "زیان (نات)": fa(float(loss), 2), "هم‌ارز با انتخاب از میان": fa(float(np.exp(loss)), 1),
+            "توکن": _visible(decode([int(ids[start + k + 1])])),
+            "احتمال": fa_percent(float(np.exp(-loss)), 2),
+            "زیان (نات)": fa(float(loss), 2),
+            "هم‌ارز با انتخاب از میان": fa(float(np.exp(loss)), 1),
         }
         for k, loss in enumerate(losses)
     ]
@@ -135,7 +137,8 @@ def surprise_rows(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same documents. ``difference`` is loss(transformer) - loss(rnn), nats a token, with its interval."""
+    """Two models on the same documents. ``difference`` is loss(transformer) - loss(rnn), nats a token, with its
+    interval."""
 
     rnn: Perplexity
     transformer: Perplexity
@@ -162,7 +165,8 @@ class Comparison:
 
 
 def on_test(result: Any) -> Perplexity:
-    """A shipped result's measures on all test documents: from its recorded sums per document, else (slowly) from the model."""
+    """A shipped result's measures on all test documents: from its recorded sums per document, else (slowly) from the
+    model."""
     sums = result.metrics.get("test_document_nll_nats")
     lengths = np.diff(result.slice["test_offsets"])
     if sums is None:
@@ -190,77 +194,9 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
         ("سرعت تولید هنگام ساخت این سند (توکن بر ثانیه)", lambda name, _: fa(speeds[name], 0)),
     ]
     return [
-        {"سنجه": label} | {MODEL_NAMES[name]: show(name, result) for name, result in results.items()} for label, show in quantities
+        {"سنجه": label} | {MODEL_NAMES[name]: show(name, result) for name, result in results.items()}
+        for label, show in quantities
     ]
-
-
-def continuations(
-    model: LanguageModel, tokenizer: Any, subjects: Sequence[str], new_tokens: int = 30, seed: int = 1, **sampling: Any
-) -> tuple[list[str], list[list[int]]]:
-    """The first sample of ``seed`` for each subject's prompt: texts without the prompt, and their ids."""
-    ids = []
-    for subject in subjects:  # each prompt its own generator: adding a prompt changes no other sample
-        prompt = [tokenizer.bos, *tokenizer.encode(PROMPTS[subject])]
-        generator = torch.Generator().manual_seed(1000 * seed + list(PROMPTS).index(subject))
-        ids += generate(model, prompt, new_tokens, generator, stop=tokenizer.eos, **sampling)
-    return [_in_cell(tokenizer.decode(row)) for row in ids], ids
-
-
-def temperature_rows(
-    model: LanguageModel, tokenizer: Any, temperatures: Sequence[float], subjects: Sequence[str], seed: int = 1
-) -> list[dict[str, str]]:
-    """Prompt x temperature, first samples of ``seed``."""
-    rows = []
-    columns = {t: continuations(model, tokenizer, subjects, seed=seed, temperature=t, top_p=0.95)[0] for t in temperatures}
-    for place, subject in enumerate(subjects):
-        for temperature in temperatures:
-            rows.append({"آغاز": PROMPTS[subject], "دما": fa(temperature, 1), "ادامهٔ مدل": columns[temperature][place]})
-    return rows
-
-
-def measure_rows(
-    model: LanguageModel, tokenizer: Any, settings: Mapping[str, Mapping[str, Any]], seed: int = 1, new_tokens: int = 30
-) -> list[dict[str, str]]:
-    """Variety and repetition of the continuations of all prompts under each setting (label -> options of ``generate``)."""
-    rows = []
-    for label, options in settings.items():
-        _, ids = continuations(model, tokenizer, list(PROMPTS), new_tokens, seed, **options)
-        rows.append({
-            "روش": label, "distinct-1": fa(distinct_n(ids, 1), 2), "distinct-2": fa(distinct_n(ids, 2), 2),
-            "distinct-3": fa(distinct_n(ids, 3), 2), "تکرار ۳-gram": fa_percent(repetition_rate(ids, 3)),
-        })
-    return rows
-
-
-DECODING = {
-    "حریصانه": {"greedy": True},
-    "دمای ۰٫۷": {"temperature": 0.7},
-    "دمای ۱": {},
-    "دمای ۱ و top-k برابر ۴۰": {"top_k": 40},
-    "دمای ۱ و top-p برابر ۰٫۹": {"top_p": 0.9},
-    "دمای ۱ و min-p برابر ۰٫۰۵": {"min_p": 0.05},
-    "حریصانه با جریمهٔ تکرار ۱٫۳": {"greedy": True, "repetition_penalty": 1.3},
-}
-"""Label -> options: the rows of ``measure_rows``."""
-
-
-def side_by_side_rows(results: Mapping[str, Any], tokenizer: Any, subjects: Sequence[str], seed: int = 1) -> list[dict[str, str]]:
-    """The same prompts and settings through both models."""
-    columns = {
-        name: continuations(result.model(), tokenizer, subjects, seed=seed, temperature=0.8, top_p=0.95)[0]
-        for name, result in results.items()
-    }
-    return [
-        {"آغاز": PROMPTS[subject]} | {MODEL_NAMES[name]: texts[place] for name, texts in columns.items()}
-        for place, subject in enumerate(subjects)
-    ]
-
-
-def generation_speed(model: LanguageModel, new_tokens: int = 100, use_cache: bool = True) -> float:
-    """Generated tokens a second, one sequence, this machine, now."""
-    started = time.perf_counter()
-    generate(model, [0], new_tokens, torch.Generator().manual_seed(1), use_cache=use_cache)
-    return new_tokens / (time.perf_counter() - started)
 
 
 def future_gradient(model: LanguageModel, tokens: Tensor, position: int) -> tuple[float, float]:
@@ -288,11 +224,3 @@ def _documents(slice_: Mapping[str, np.ndarray]) -> list[np.ndarray]:
 
 def _visible(token: str) -> str:
     return token.replace("\n", "↵").strip(" ").replace("|", "\\|") or "␣"
-
-
-def _in_cell(text: str) -> str:
-    """Generated text as one line of a Markdown table, with nothing in it that Markdown would read."""
-    plain = " ".join(text.replace("\n", " ↵ ").split())
-    for mark in "\\`*_{}[]<>#|$@~^":
-        plain = plain.replace(mark, "\\" + mark)
-    return plain or "—"

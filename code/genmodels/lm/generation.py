@@ -8,12 +8,13 @@ At each step the logits z of the next token pass, in this order, through
     top-p                  only the smallest set of likeliest tokens whose probability reaches p (arXiv 1904.09751)
     min-p                  only tokens with at least min_p times the probability of the likeliest (arXiv 2407.01082)
 
-and one token is drawn from softmax(z) by the given generator; ``greedy=True`` takes the likeliest instead. Every row draws
-one uniform number a step, by inversion of the cumulative distribution, so that a sample depends on the generator's seed only.
+and one token is drawn from softmax(z) by the given generator; ``greedy=True`` takes the likeliest instead. Every row
+draws one uniform number a step, by inversion of the cumulative distribution, so that a sample depends on the
+generator's seed only.
 
-A Transformer sees at most ``context`` tokens. When the sequence outgrows that, its older half is forgotten (the window then
-holds the last context/2 tokens and grows again), with the cache and without it alike; so both give the same tokens.
-Not here: beam search, and the measures of the generated text (``text_measures.py``).
+A Transformer sees at most ``context`` tokens. When the sequence outgrows that, its older half is forgotten (the
+window then holds the last context/2 tokens and grows again), with the cache and without it alike; so both give the
+same tokens. Not here: beam search, and the measures of the generated text (``text_measures.py``).
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Sampling:
     def check(self) -> None:
         """Raise ``UserError`` naming the first setting that is out of range."""
         if not 0 < self.temperature < float("inf"):
-            raise UserError(f"temperature {self.temperature} is not above 0; for the likeliest token each time use greedy=True")
+            raise UserError(
+                f"temperature {self.temperature} is not above 0; for the likeliest token each time use greedy=True"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top_k {self.top_k} leaves no token; give at least 1, or None for no limit")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -54,7 +57,8 @@ class Sampling:
             raise UserError(f"repetition_penalty {self.repetition_penalty} is not above 0; 1 means no penalty")
 
     def probabilities(self, logits: Tensor, seen: Tensor | None = None) -> Tensor:
-        """(B, V) logits -> (B, V) probabilities of the next token; ``seen`` (B, V): is this token in the sequence already?"""
+        """(B, V) logits -> (B, V) probabilities of the next token; ``seen`` (B, V): is this token in the sequence
+        already?"""
         z = logits.float()
         if self.repetition_penalty != 1 and seen is not None:
             z = torch.where(seen, torch.where(z > 0, z / self.repetition_penalty, z * self.repetition_penalty), z)
@@ -89,11 +93,12 @@ def generate(
     use_cache: bool = True,
     greedy: bool = False,
 ) -> list[list[int]]:
-    """The new tokens of each prompt, one list a prompt, without the prompt; a ``stop`` token ends its list and is left out.
+    """The new tokens of each prompt, one list a prompt, without the prompt; a ``stop`` token ends its list and is
+    left out.
 
-    ``prompt_ids``: one prompt (a list of ids) or several. Prompts of equal length run as one batch; others one by one, in
-    order. ``use_cache=False`` reads the whole sequence anew at each step (slower, same tokens: for tests and timing).
-    Raises ``UserError`` for an empty prompt, an unknown token id, or a setting out of range.
+    ``prompt_ids``: one prompt (a list of ids) or several. Prompts of equal length run as one batch; others one by
+    one, in order. ``use_cache=False`` reads the whole sequence anew at each step (slower, same tokens: for tests and
+    timing). Raises ``UserError`` for an empty prompt, an unknown token id, or a setting out of range.
     """
     sampling = Sampling(temperature, top_k, top_p, min_p, repetition_penalty, greedy)
     prompts = _as_prompts(prompt_ids)
@@ -145,7 +150,12 @@ def stream(
 
 
 def _steps(
-    model: LanguageModel, prompts: list[list[int]], count: int, generator: torch.Generator, sampling: Sampling, use_cache: bool
+    model: LanguageModel,
+    prompts: list[list[int]],
+    count: int,
+    generator: torch.Generator,
+    sampling: Sampling,
+    use_cache: bool,
 ) -> Iterator[list[int]]:
     """Per step the next token of every row."""
     _check(model, prompts, count, sampling)
@@ -155,7 +165,9 @@ def _steps(
     try:
         with torch.no_grad():
             tokens = torch.tensor(prompts, device=device)  # (B, T), all that has been read or written
-            seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(1, tokens, True)
+            seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(
+                1, tokens, True
+            )
             start, fresh, state = 0, 0, None  # the window's first token; the first token that the state has not read
             for _ in range(count):
                 moved = _window_start(tokens.shape[1], start, model.context)
@@ -186,7 +198,9 @@ def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
     u = torch.rand(p.shape[0], 1, generator=generator, dtype=torch.float64, device=generator.device).to(p.device)
     cumulative = p.double().cumsum(1)
     drawn = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)  # (B, 1)
-    last = p.shape[1] - 1 - (p.flip(1) > 0).int().argmax(1, keepdim=True)  # rounding must not lead past the last possible token
+    last = (
+        p.shape[1] - 1 - (p.flip(1) > 0).int().argmax(1, keepdim=True)
+    )  # rounding must not lead past the last possible token
     return torch.minimum(drawn, last)
 
 

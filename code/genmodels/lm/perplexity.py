@@ -7,12 +7,12 @@
 A document of n ids (the first is <bos>, the last <eos>) has n - 1 targets. How much a target's prediction may look at:
 
 - recurrent: the whole document before it; the state is carried from chunk to chunk.
-- Transformer with context W: windows of W tokens, each moved on by W/2. The first window counts all its targets, a later
-  one only those of its second half: every target sees all of the document before it, or at least W/2 tokens.
+- Transformer with context W: windows of W tokens, each moved on by W/2. The first window counts all its targets, a
+  later one only those of its second half: every target sees all of the document before it, or at least W/2 tokens.
 
-Documents are sorted by length and padded to batches; padding has no influence (causal models, right padding). Deterministic.
-The interval is a bootstrap over documents (Efron & Tibshirani 1993), since tokens of one document are not independent.
-Not here: n-gram models (they are measured by their own module on the same targets).
+Documents are sorted by length and padded to batches; padding has no influence (causal models, right padding).
+Deterministic. The interval is a bootstrap over documents (Efron & Tibshirani 1993), since tokens of one document are
+not independent. Not here: n-gram models (they are measured by their own module on the same targets).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ class Perplexity:
 
 
 def summarize(nll_nats: np.ndarray, tokens: np.ndarray, characters: np.ndarray) -> Perplexity:
-    """The measures of a corpus from its documents' sums (each (D,)); without characters, ``bits_per_character`` is nan."""
+    """The measures of a corpus from its documents' sums (each (D,)); without characters, ``bits_per_character`` is
+    nan."""
     total, count, spelt = float(nll_nats.sum()), int(tokens.sum()), int(characters.sum())
     loss = total / count
     bits = total / (spelt * math.log(2)) if spelt else math.nan
@@ -71,14 +72,17 @@ def evaluate(
     """Perplexity of ``model`` on the documents ``tokens[offsets[d] : offsets[d + 1]]``.
 
     ``characters`` (D,): characters of each document's text. ``context``: the Transformer's window (default: its own
-    context); a recurrent model needs none and ignores it. ``batch_tokens``: tokens a forward pass (speed and memory only).
-    Raises ``UserError`` for no documents, no targets, offsets that do not fit, or a token id outside the vocabulary.
+    context); a recurrent model needs none and ignores it. ``batch_tokens``: tokens a forward pass (speed and memory
+    only). Raises ``UserError`` for no documents, no targets, offsets that do not fit, or a token id outside the
+    vocabulary.
     """
     tokens = torch.as_tensor(np.asarray(tokens).astype(np.int64))
     offsets = np.asarray(offsets, dtype=np.int64)
     documents = len(offsets) - 1
     if documents < 1 or offsets[0] < 0 or offsets[-1] > len(tokens) or (np.diff(offsets) < 0).any():
-        raise UserError(f"{len(offsets)} offsets do not cut {len(tokens)} tokens into documents; give 0 … {len(tokens)}, rising")
+        raise UserError(
+            f"{len(offsets)} offsets do not cut {len(tokens)} tokens into documents; give 0 … {len(tokens)}, rising"
+        )
     lengths = np.diff(offsets)
     counts = np.maximum(lengths - 1, 0)
     if counts.sum() == 0:
@@ -120,12 +124,15 @@ def token_losses(model: LanguageModel, ids: list[int] | np.ndarray | Tensor, con
             window = min(context or model.context, model.context)
             for start, stop, counted in window_plan(len(ids) - 1, window):
                 features, _ = model.features(ids[None, start:stop].to(model.output_bias.device))
-                found[counted:stop] = token_nll(model, features[0, counted - start :], ids[counted + 1 : stop + 1]).numpy()
+                found[counted:stop] = token_nll(
+                    model, features[0, counted - start :], ids[counted + 1 : stop + 1]
+                ).numpy()
     return found
 
 
 def window_plan(inputs: int, window: int) -> list[tuple[int, int, int]]:
-    """Windows over ``inputs`` positions: (start, stop, first position whose target counts). Positions are counted once each."""
+    """Windows over ``inputs`` positions: (start, stop, first position whose target counts). Positions are counted
+    once each."""
     stride, plan, counted = max(1, window // 2), [], 0
     while counted < inputs:
         stop = min(inputs, window if not plan else counted + stride)
@@ -135,7 +142,8 @@ def window_plan(inputs: int, window: int) -> list[tuple[int, int, int]]:
 
 
 def token_nll(model: LanguageModel, features: Tensor, targets: Tensor) -> Tensor:
-    """-ln p of ``targets`` (N,) from features (N, width): (N,) on the CPU, fp64; block by block, so that memory stays small."""
+    """-ln p of ``targets`` (N,) from features (N, width): (N,) on the CPU, fp64; block by block, so that memory stays
+    small."""
     targets = targets.to(features.device)
     found = [
         F.cross_entropy(model.logits(features[k : k + BLOCK]), targets[k : k + BLOCK], reduction="none")
@@ -161,7 +169,9 @@ def bootstrap_interval(
     if other is not None and not np.array_equal(result.document_tokens, other.document_tokens):
         raise UserError("the two results have different documents or tokens; evaluate both models on the same ones")
     if not 0 < confidence < 1 or resamples < 1:
-        raise UserError(f"confidence {confidence} and resamples {resamples}: give a confidence between 0 and 1, resamples >= 1")
+        raise UserError(
+            f"confidence {confidence} and resamples {resamples}: give a confidence between 0 and 1, resamples >= 1"
+        )
     values = np.empty(resamples)
     for k in range(resamples):
         chosen = torch.randint(documents, (documents,), generator=generator).numpy()
@@ -171,7 +181,9 @@ def bootstrap_interval(
 
 
 def _resampled(result: Perplexity, chosen: np.ndarray) -> Perplexity:
-    return summarize(result.document_nll_nats[chosen], result.document_tokens[chosen], result.document_characters[chosen])
+    return summarize(
+        result.document_nll_nats[chosen], result.document_tokens[chosen], result.document_characters[chosen]
+    )
 
 
 @contextlib.contextmanager
@@ -194,8 +206,11 @@ def _groups(order: list[int], lengths: np.ndarray, batch_tokens: int, chunk: int
         at += rows
 
 
-def _add_recurrent(model: LanguageModel, tokens: Tensor, offsets: np.ndarray, group: list[int], nll: np.ndarray) -> None:
-    """Read a batch of documents (longest first) chunk by chunk, carrying the state; finished documents leave the batch."""
+def _add_recurrent(
+    model: LanguageModel, tokens: Tensor, offsets: np.ndarray, group: list[int], nll: np.ndarray
+) -> None:
+    """Read a batch of documents (longest first) chunk by chunk, carrying the state; finished documents leave the
+    batch."""
     device = model.output_bias.device
     lengths = offsets[np.asarray(group) + 1] - offsets[group] - 1  # inputs of each, falling
     state = model.initial_state(len(group))
@@ -204,7 +219,9 @@ def _add_recurrent(model: LanguageModel, tokens: Tensor, offsets: np.ndarray, gr
         width = min(CHUNK, int(lengths[0]) - start)
         batch = torch.full((rows, width + 1), IGNORED)
         for row in range(rows):
-            piece = tokens[offsets[group[row]] + start : min(offsets[group[row]] + start + width + 1, offsets[group[row] + 1])]
+            piece = tokens[
+                offsets[group[row]] + start : min(offsets[group[row]] + start + width + 1, offsets[group[row] + 1])
+            ]
             batch[row, : len(piece)] = piece
         state = [tuple(part[:rows].contiguous() for part in layer) for layer in state]
         features, state = model.features(batch[:, :-1].clamp_min(0).to(device), state)
@@ -228,7 +245,9 @@ def _windows(
         at += rows
 
 
-def _add_windows(model: LanguageModel, tokens: Tensor, pieces: list[tuple[int, int, int, int]], nll: np.ndarray) -> None:
+def _add_windows(
+    model: LanguageModel, tokens: Tensor, pieces: list[tuple[int, int, int, int]], nll: np.ndarray
+) -> None:
     width = pieces[0][2] - pieces[0][1]
     inputs = torch.zeros(len(pieces), width, dtype=torch.int64)
     targets = torch.full((len(pieces), width), IGNORED)

@@ -5,8 +5,8 @@
 - ``copied_share``: share of the texts' n-grams that occur word for word in the training tokens.
 - ``unseen_share``: the other side of it over a corpus, the sparsity that a count-based model meets.
 
-n-grams are token n-grams and never span two texts. A text shorter than n has none; with no n-gram at all a measure is nan.
-Not here: judgements of fluency or truth; no number here measures them.
+n-grams are token n-grams and never span two texts. A text shorter than n has none; with no n-gram at all a measure is
+nan. Not here: judgements of fluency or truth; no number here measures them.
 """
 
 from __future__ import annotations

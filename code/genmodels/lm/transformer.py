@@ -1,4 +1,5 @@
-"""A decoder-only Transformer language model, written from its parts (no ``nn.Transformer``, no ``nn.MultiheadAttention``).
+"""A decoder-only Transformer language model, written from its parts (no ``nn.Transformer``, no
+``nn.MultiheadAttention``).
 
     h_0 = embedding of the tokens
     u_l = h_l + Attention(RMSNorm(h_l))            who said what before me
@@ -9,7 +10,8 @@
   1910.07467): x / sqrt(mean(x^2) + eps) * gain.
 - SwiGLU (Shazeer 2020, arXiv 2002.05202): W_down( silu(W_gate x) (.) W_up x ), silu(z) = z sigma(z).
 - Positions by rotation inside the attention (``attention.py``), so there is no position embedding.
-- Residual projections start smaller by 1 / sqrt(2 layers) (Radford et al. 2019), so that depth does not swell the stream.
+- Residual projections start smaller by 1 / sqrt(2 layers) (Radford et al. 2019), so that depth does not swell the
+  stream.
 
 Not here: training, decoding, Linformer and other approximate attentions.
 """
@@ -70,7 +72,8 @@ class Block(nn.Module):
 
 
 class TransformerLM(LanguageModel):
-    """Embedding -> blocks -> norm -> tied output. State: a list of ``KVCache``, one a block; ``None`` without a cache."""
+    """Embedding -> blocks -> norm -> tied output. State: a list of ``KVCache``, one a block; ``None`` without a
+    cache."""
 
     def __init__(self, config: TransformerModelConfig, vocabulary: int) -> None:
         super().__init__(vocabulary, config.width)
@@ -95,13 +98,16 @@ class TransformerLM(LanguageModel):
         return [KVCache(batch, kind.kv_heads, room, kind.head, self.output_bias) for kind in kinds]
 
     def features(self, tokens: Tensor, state: list[KVCache] | None = None) -> tuple[Tensor, list[KVCache] | None]:
-        """(B, T) ids -> (B, T, C) normed features. With ``state``, tokens continue what is cached; the cache grows in place.
+        """(B, T) ids -> (B, T, C) normed features. With ``state``, tokens continue what is cached; the cache grows in
+        place.
 
         Raises ``UserError`` where the sequence would be longer than ``config.context``.
         """
         length = tokens.shape[1] + (state[0].length if state else 0)
         if length > self.context:
-            raise UserError(f"a sequence of {length} tokens exceeds the context of {self.context}; give the last {self.context}")
+            raise UserError(
+                f"a sequence of {length} tokens exceeds the context of {self.context}; give the last {self.context}"
+            )
         x = self.embedding(tokens) * math.sqrt(self.width)  # (B, T, C)
         x = F.dropout(x, self.config.dropout, self.training)
         for index, block in enumerate(self.blocks):

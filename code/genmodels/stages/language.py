@@ -26,7 +26,7 @@ from genmodels.text.prepare import prepared
 from genmodels.training import Batch, Objective
 
 TRAINING = TrainingConfig(
-    batch_size=16, steps=2600, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,
+    batch_size=16, steps=3200, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,
 )
 
 
@@ -86,6 +86,7 @@ class LanguageStage(ModelStage):
             metrics |= {
                 f"{split}_loss_nats": found.loss, f"{split}_perplexity": found.perplexity,
                 f"{split}_bits_per_character": found.bits_per_character, f"{split}_tokens": found.tokens,
+                f"{split}_document_nll_nats": found.document_nll_nats.tolist(),
             }
         metrics["train_tokens"] = material.data["train_tokens"]
         metrics["tokens_seen"] = config.training.steps * config.training.batch_size * config.window

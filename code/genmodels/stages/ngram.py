@@ -1,9 +1,9 @@
 """Stage ``ngram``: modified Kneser-Ney models of each order, counted on the training tokens of the networks.
 
-Measured on the same targets as the networks (``lm/perplexity.py``): whole held-out documents, every token once. The training
-tokens are not shipped; shipped are the counts that scoring the test documents touches (``counts.npz``), from which ``verify``
-makes the test perplexity of the highest order again, anywhere, to rounding. The fingerprint is the log-probabilities that
-today's code gives on a fixed tiny stream.
+Measured on the same targets as the networks (``lm/perplexity.py``): whole held-out documents, every token once. The
+training tokens are not shipped; shipped are the counts that scoring the test documents touches (``counts.npz``), from
+which ``verify`` makes the test perplexity of the highest order again, anywhere, to rounding. The fingerprint is the
+log-probabilities that today's code gives on a fixed tiny stream.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from genmodels.lm.kneser_ney import KneserNey, per_document
 from genmodels.lm.perplexity import Perplexity, summarize
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Stage
 from genmodels.text.prepare import PreparedText, prepared
+from genmodels.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-9  # relative: counts are exact, only the order of sums may differ
+COMMON = 500  # occurrences of the tokens compared by what they follow
 SMOKE = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
 
 
@@ -55,8 +57,13 @@ class NgramResult:
         return pd.DataFrame(self.metrics["orders"])
 
     @cached_property
+    def continuations(self) -> pd.DataFrame:
+        """Common words that follow the fewest, and the most, different tokens for their number of occurrences."""
+        return pd.DataFrame(self.metrics["continuations"])
+
+    @cached_property
     def matches(self) -> pd.DataFrame:
-        """Of the highest order: how long the longest known n-gram ending in a test token is, and the loss of such tokens."""
+        """Of the highest order: test tokens by the length of the longest known n-gram that ends in them; their loss."""
         return pd.DataFrame(self.metrics["matches"])
 
     def test(self, order: int | None = None) -> Perplexity:
@@ -116,6 +123,7 @@ class NgramStage(Stage):
             "corpus": config.text.corpus, "vocabulary": config.text.vocabulary,
             "train_tokens": int(len(tokens)), "train_targets": int(len(tokens) - len(offsets) + 1),
             "orders": rows, "matches": _matches(model, ids, borders), "samples": samples,
+            "continuations": _continuations(model, tokens, text.tokenizer),
             "shipped_ngrams": [int(len(level.keys)) for level in shipped.levels],
         } | {key: value for key, value in rows[-1].items() if key.startswith(("test_", "validation_"))}
         arrays = {
@@ -156,11 +164,12 @@ class NgramStage(Stage):
             checks.append(Check(key, same, f"{value:.12g}, stored {wanted:.12g}"))
         found, kept = model.evaluate(*_documents(result.slice)).document_nll_nats, result.slice["document_nll_nats"][-1]
         same = np.allclose(found, kept, rtol=TOLERANCE, atol=0)
-        return [*checks, Check("documents", same, f"each of {len(kept)} documents' loss {'as' if same else 'not as'} stored")]
+        detail = f"the losses of {len(kept)} documents are {'as' if same else 'not as'} stored"
+        return [*checks, Check("documents", same, detail)]
 
 
 def sample(model: KneserNey, count: int, rng: np.random.RandomState, eos: int) -> list[list[int]]:
-    """``count`` tokens drawn from the model, from the beginning of a document on; after ``eos`` a new document begins."""
+    """``count`` tokens drawn from the model, beginning with a document's first; after ``eos`` a new document begins."""
     documents = [[model.bos]]
     for _ in range(count):
         if documents[-1][-1] == eos:
@@ -208,7 +217,19 @@ def _measure(model: KneserNey, text: PreparedText, fit_seconds: float) -> tuple[
 def _matches(model: KneserNey, ids: np.ndarray, borders: np.ndarray) -> list[dict[str, Any]]:
     """Test targets by the length of their longest known n-gram: share and mean loss of each length that occurs."""
     lengths, nll = model.matches(ids, borders), -model.log_probabilities(ids, borders)
+    groups = {int(length): nll[lengths == length] for length in np.unique(lengths)}
     return [
-        {"length": int(length), "share": float((lengths == length).mean()), "loss_nats": float(nll[lengths == length].mean())}
-        for length in np.unique(lengths)
+        {"length": length, "share": len(losses) / len(nll), "loss_nats": float(losses.mean())}
+        for length, losses in groups.items()
     ]
+
+
+def _continuations(model: KneserNey, tokens: np.ndarray, tokenizer: Tokenizer, each: int = 4) -> list[dict[str, Any]]:
+    """Common words with count and continuation count: the ``each`` with the lowest ratio, and with the highest."""
+    counts, contexts = np.bincount(tokens, minlength=model.vocabulary), model.levels[0].counts
+    common = np.flatnonzero((counts >= COMMON) & (contexts > 0))  # not <bos>
+    ratios = contexts[common] / counts[common]
+    names = {int(i): tokenizer.decode([i]) for i in common[np.argsort(ratios, kind="stable")]}
+    words = [i for i, name in names.items() if name[0:1] == " " and name.replace("\u200c", "").strip().isalpha()]
+    chosen = [*words[:each], *words[max(each, len(words) - each) :]]
+    return [{"token": names[i].strip(), "count": int(counts[i]), "contexts": int(contexts[i])} for i in chosen]

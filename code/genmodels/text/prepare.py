@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import multiprocessing
 import os
 import shutil
 import sys
@@ -43,6 +44,7 @@ PREPARATION_VERSION = 1  # raise it when cleaning, normalising or tokenising giv
 CORPORA = ("fluent", "classic")
 ARRAYS = ("tokens", "offsets", "characters", "fluent_characters")
 CHUNK_DOCUMENTS = 64
+START_METHOD = "spawn"  # of worker processes: a forked copy of a process with threads (torch, tokenizers) may hang
 
 
 @dataclass(frozen=True)
@@ -185,7 +187,7 @@ def _run(jobs: list[Any], workers: int) -> Iterable[Any]:
     if workers <= 1:
         yield from map(_prepare_chunk, jobs)
     else:
-        with ProcessPoolExecutor(workers) as pool:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context(START_METHOD)) as pool:
             yield from pool.map(_prepare_chunk, jobs)
 
 

@@ -14,7 +14,9 @@ SPLIT_NAMES = {"train": "آموزش", "validation": "اعتبارسنجی", "tes
 STEP_NAMES = {"raw": "خام", "cleaned": "پاک‌سازی‌شده", "normalized": "نرمال‌شده با hazm"}
 STAGE_NAMES = {"words": "واژه‌ها و نشانه‌ها", "content": "بی ایست‌واژه و نشانه", "lemmas": "و سپس لم‌شده"}
 TOY_TEXT = "کتاب کتاب کتاب کتابی کتابی کتب بتاب"
-FIRST_STRONG, RIGHT_TO_LEFT, END, RLM = "\u2068", "\u2067", "\u2069", "\u200f"  # isolates, and a mark
+FIRST_STRONG, RIGHT_TO_LEFT, END = "\u2068", "\u2067", "\u2069"  # isolates of Unicode's bidirectional algorithm
+LRM, RLM = "\u200e", "\u200f"  # marks: give neighbouring punctuation the direction of the word it belongs to
+SEPARATOR = " · "  # between the symbols of one word
 _PUNCTUATION = re.compile(r"([!-/:-@\[-`{-~])")
 
 
@@ -34,7 +36,7 @@ def cleaning(statistics: dict[str, Any]) -> Markdown:
         before, after = cells or (None, None)
         changed = row["removed"] + row["changed"]
         row_cells = {"قاعده": row["label"], "چرا": row["reason"], "پیش": before, "پس": after}
-        rows.append(row_cells | {"بند": row["paragraphs"], "نویسه": changed})
+        rows.append(row_cells | {"شمار بندها": row["paragraphs"], "شمار نویسه‌ها": changed})
     text = table(rows).data
     for name, example in examples.items():
         text = text.replace(f"| {name} |", f"| {example} |")
@@ -93,8 +95,8 @@ def lemmas(examples: list[list[Any]]) -> Markdown:
 
 def symbol(text: str) -> str:
     """One BPE symbol as code (space ``_``, half-space ``-``, lone bytes in hexadecimal), Persian ones right to left."""
-    persian = any("\u0600" <= character <= "\u06ff" for character in text)
-    return f"{FIRST_STRONG}`{RLM}{text}{RLM}`{END}" if persian else f"{FIRST_STRONG}`{text}`{END}"
+    mark = RLM if any("\u0600" <= character <= "\u06ff" for character in text) else LRM
+    return f"{FIRST_STRONG}`{mark}{text}{mark}`{END}"
 
 
 def toy_bpe(merges: int = 10) -> tuple[BPE, Markdown]:
@@ -113,7 +115,7 @@ def trace(rows: list[dict[str, Any]]) -> Markdown:
     return table(
         {
             "گام": row["step"], "رتبهٔ ادغام": row["rank"],
-            "نمادها": " ".join(map(symbol, row["symbols"])),
+            "نمادها": SEPARATOR.join(map(symbol, row["symbols"])),
         }
         for row in rows
     )
@@ -133,6 +135,6 @@ def vocabularies(study: dict[str, Any], width: int = 256) -> Markdown:
 def shown_words(rows: list[list[Any]]) -> Markdown:
     """How some words are cut."""
     return table(
-        {"واژه": word, "توکن‌ها": " ".join(map(symbol, symbols)), "شمار": fa_int(len(symbols))}
+        {"واژه": word, "توکن‌ها": SEPARATOR.join(map(symbol, symbols)), "شمار": fa_int(len(symbols))}
         for word, symbols in rows
     )

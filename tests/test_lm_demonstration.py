@@ -1,0 +1,103 @@
+"""What the report computes live about the language models: rows have content, numbers are the right ones."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from genmodels.config import RecurrentModelConfig, TransformerModelConfig
+from genmodels.lm import demonstration as lm
+from genmodels.lm import samples
+from genmodels.lm.attention import attention_weights
+from genmodels.lm.perplexity import evaluate
+from genmodels.lm.recurrent import RecurrentLM
+from genmodels.lm.text_measures import unseen_share
+from genmodels.lm.transformer import TransformerLM
+
+VOCABULARY = 40
+IDS = np.random.RandomState(0).randint(2, VOCABULARY, 200)
+SLICE = {"test_ids": IDS, "test_offsets": np.array([0, 60, 100, 200]), "test_characters": np.array([90, 60, 150])}
+
+
+class Letters:
+    """A stand-in tokenizer: a letter a token."""
+
+    bos, eos = 0, 1
+
+    def encode(self, text: str) -> list[int]:
+        return [2 + ord(letter) % (VOCABULARY - 2) for letter in text]
+
+    def decode(self, ids: list[int]) -> str:
+        return "".join(chr(0x620 + i) for i in ids)
+
+
+def models() -> dict[str, torch.nn.Module]:
+    torch.manual_seed(0)
+    small = TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=0.0, context=32)
+    return {
+        "rnn": RecurrentLM(RecurrentModelConfig(embedding=8, hidden=12, layers=2, dropout=0.0), VOCABULARY),
+        "transformer": TransformerLM(small, VOCABULARY),
+    }
+
+
+def results(recorded: bool) -> dict[str, SimpleNamespace]:
+    found = {}
+    for name, model in models().items():
+        sums = evaluate(model, *SLICE.values(), 32).document_nll_nats.tolist()
+        metrics = {"test_document_nll_nats": sums} if recorded else {}
+        found[name] = SimpleNamespace(
+            slice=SLICE, metrics=metrics, config=SimpleNamespace(window=32), model=lambda model=model: model
+        )
+    return found
+
+
+def test_sparsity_by_hand() -> None:
+    assert unseen_share([[1, 2, 3]], [[2, 3, 1]], 2) == 0.5
+    shares = lm.sparsity(SLICE)
+    assert shares[1] < shares[2] <= 1.0 and len(lm.sparsity_rows(shares)) == 5
+
+
+def test_recorded_sums_and_the_model_agree() -> None:
+    live, recorded = (lm.compare(**results(recorded)) for recorded in (False, True))
+    assert recorded.difference == pytest.approx(live.difference, rel=1e-9)
+    assert (recorded.low, recorded.high) == pytest.approx((live.low, live.high), rel=1e-9)
+    assert recorded.low <= recorded.difference <= recorded.high
+    assert recorded.better == lm.MODEL_NAMES["transformer" if recorded.difference < 0 else "rnn"]
+
+
+@pytest.mark.parametrize("name", ["rnn", "transformer"])
+def test_future_gradient(name: str) -> None:
+    past, future = lm.future_gradient(models()[name].eval(), torch.randint(2, VOCABULARY, (1, 20)), position=7)
+    assert past > 0 and future == 0
+
+
+def test_lstm_difference_and_sizes() -> None:
+    model = models()["rnn"]
+    assert 0 <= lm.lstm_difference(model, torch.randint(2, VOCABULARY, (2, 9))) < 1e-5
+    rows = lm.size_rows(model.config, VOCABULARY, 1000)
+    assert len(rows) == 5 and rows[2]["پارامترها"].startswith("**")
+
+
+def test_source_shows_the_code_without_its_docstring() -> None:
+    shown = lm.source(attention_weights).data
+    assert shown.startswith("```python\ndef attention_weights") and '"""' not in shown and "softmax" in shown
+
+
+def test_a_sample_does_not_depend_on_the_other_prompts() -> None:
+    model, tokenizer = models()["rnn"], Letters()
+    subjects = list(samples.PROMPTS)
+    texts, ids = samples.continuations(model, tokenizer, subjects, new_tokens=6)
+    assert samples.continuations(model, tokenizer, subjects[3:4], new_tokens=6) == ([texts[3]], [ids[3]])
+    assert len({tuple(row) for row in ids}) > 1
+    assert len(samples.temperature_rows(model, tokenizer, (0.5, 1.0), subjects[:2])) == 4
+    assert len(samples.measure_rows(model, tokenizer, samples.DECODING, new_tokens=6)) == len(samples.DECODING)
+    row = samples.side_by_side_rows(results(True), tokenizer, subjects[:1])[0]
+    assert set(row) == {"آغاز", *lm.MODEL_NAMES.values()}
+
+
+def test_generated_text_cannot_break_a_table() -> None:
+    assert samples.plain_line("a|b\n<c> *d* ") == "a\\|b ↵ \\<c\\> \\*d\\*"
+    assert samples.plain_line("") == "—"

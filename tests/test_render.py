@@ -1,0 +1,338 @@
+"""The route without Quarto: a sample document that uses every construct once, and every way to get it wrong.
+
+The kernel starts once for the sample and once per test that needs a failing chunk; the rest stops before execution or
+runs on documents without chunks.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pypandoc
+import pytest
+import typst
+import yaml
+
+from genmodels import options, render as rendering
+from genmodels.errors import UserError
+from genmodels.qmd import parse
+from genmodels.render import render, uncovered
+from genmodels.weave import weave
+
+ROOT = Path(__file__).resolve().parents[1]
+TESTS = Path(__file__).resolve().parent
+
+
+def make_project(folder: Path) -> Path:
+    """A project with our configuration and assets, and no document."""
+    config = (ROOT / "_quarto.yml").read_text("utf-8")
+    assert "references.bib" in config
+    (folder / "_quarto.yml").write_text(config.replace("references.bib", "sample.bib"), "utf-8")
+    (folder / "assets").symlink_to(ROOT / "assets")
+    for name in ("sample.bib", "sample.svg"):
+        shutil.copy(TESTS / name, folder)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    return make_project(tmp_path)
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text outside code, mathematics and style."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.skipping = 0
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attributes)))
+        self.skipping += tag in ("code", "math", "style", "script")
+
+    def handle_endtag(self, tag: str) -> None:
+        self.skipping -= tag in ("code", "math", "style", "script")
+
+    def handle_data(self, data: str) -> None:
+        if not self.skipping:
+            self.text += data
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, bytes]:
+    folder = make_project(tmp_path_factory.mktemp("sample"))
+    shutil.copy(TESTS / "sample.qmd", folder)
+    html, pdf = render(folder, source="sample.qmd")
+    assert [path.name for path in folder.joinpath("_output").iterdir()] != []
+    assert {path.name for path in folder.joinpath("_output").iterdir()} == {"sample.html", "sample.pdf"}
+    return html.read_text("utf-8"), pdf.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def page(rendered: tuple[str, bytes]) -> Page:
+    return Page(rendered[0])
+
+
+def test_page_is_right_to_left_and_self_contained(page: Page, rendered: tuple[str, bytes]) -> None:
+    html = dict(page.tags)["html"]
+    assert (html["lang"], html["dir"]) == ("fa", "rtl")
+    for tag, attributes in page.tags:
+        for name in ("src", "poster", "data") + (("href",) if tag == "link" else ()):
+            assert (attributes.get(name) or "data:").startswith("data:"), (tag, attributes)
+    styles = "".join(re.findall(r"<style[^>]*>(.*?)</style>", rendered[0], re.S))
+    urls = set(re.findall(r"url\(([^)]{1,40})", rendered[0]))
+    assert urls and all(url.strip("'\"").startswith("data:") for url in urls), urls
+    assert "@import" not in styles and "<script" not in rendered[0]
+
+
+def test_numbers_labels_and_references(page: Page) -> None:
+    text = page.text.replace("\u00a0", " ")
+    for expected in (
+        "شکل ۱:", "شکل ۲:", "شکل ۳:", "جدول ۱:", "جدول ۲:", "جدول ۳:", "برنامه ۱:",
+        "در شکل ۱ و جدول ۱", "رابطهٔ ۱ و رابطهٔ ۲",
+        "بخش ۲ روش", "۲.۱", "(۱)", "۲۵ دی ۱۴۰۴", "(۴۰۱۲۳۴۵۶۷)", "[نیز ببینید ۱، ۲، ۳]",
+        "فهرست مطالب", "هشدار", "Python 3.11",
+        "در ۱۰ دور", "\u2066−۳٫۵۰\u2069", "\u2066۱٫۲۰×۱۰−۵\u2069", "۱٬۲۳۴٬۵۶۷", "تنها در HTML",
+    ):  # fmt: skip
+        assert expected in text, expected
+    assert "@" not in text and "??" not in text and "{#" not in text and "Traceback" not in text
+
+
+def test_every_link_inside_the_page_has_its_target(page: Page) -> None:
+    identifiers = {attributes.get("id") for _, attributes in page.tags}
+    links = [a["href"][1:] for tag, a in page.tags if tag == "a" and (a.get("href") or "").startswith("#")]
+    assert len(links) > 20
+    from urllib.parse import unquote
+
+    assert [link for link in links if unquote(link) not in identifiers] == []
+
+
+def test_latin_digits_stay_only_where_they_belong(page: Page) -> None:
+    body = page.text[: page.text.rindex("منابع")]
+    left = [word for word in body.split() if re.search(r"\d", word.translate(str.maketrans("۰۱۲۳۴۵۶۷۸۹", "x" * 10)))]
+    assert {re.sub(r"[.،]$", "", word) for word in left} <= {"3.11", "https://example.org/a?b=1"}
+
+
+def test_code_is_left_to_right_and_folded_where_asked(page: Page, rendered: tuple[str, bytes]) -> None:
+    for pre, attributes in re.findall(r"(<pre[^>]*>)?<code([^>]*)>", rendered[0]):
+        assert pre or 'dir="ltr"' in attributes
+    directed = re.findall(r'<pre dir="ltr"|<div class="sourceCode"[^>]* dir="ltr"', rendered[0])
+    assert len(directed) == len(re.findall(r"<pre\b", rendered[0])) > 5
+    assert rendered[0].count("<details class=\"code-fold\">") == 1
+    assert "\u2068شبکهٔ ساده\u2069" in rendered[0]
+
+
+def test_images_have_alternative_texts(page: Page) -> None:
+    texts = [a["alt"] for tag, a in page.tags if tag == "img"]
+    assert texts == ["نمودار خطی کاهش زیان", "دو جعبه و یک پیکان", "شکلی پهن‌تر از متن"]
+
+
+def test_references_are_set_in_their_own_direction(page: Page) -> None:
+    entries = [(a["dir"], a["lang"]) for tag, a in page.tags if tag == "div" and a.get("class") == "bib-text"]
+    assert entries == [("ltr", "en"), ("ltr", "en"), ("rtl", "fa")]
+
+
+def test_pdf(rendered: tuple[str, bytes], tmp_path: Path) -> None:
+    pdf = rendered[1]
+    assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
+    assert b"pdfuaid:part" in pdf or b"pdfuaid" in pdf  # PDF/UA-1
+    fonts = {name.split(b"+")[-1].split(b"-")[0] for name in re.findall(rb"/BaseFont\s*/([^\s/]+)", pdf)}
+    assert fonts <= {b"Vazirmatn", b"JetBrainsMono", b"NewCM10", b"NewCMMath"} and b"Vazirmatn" in fonts
+    if not shutil.which("pdftotext"):
+        pytest.skip("pdftotext is not here to read the PDF back")
+    path = tmp_path / "sample.pdf"
+    path.write_bytes(pdf)
+    text = subprocess.run(["pdftotext", str(path), "-"], capture_output=True, check=True).stdout.decode("utf-8")
+    for expected in ("PixelCNN", "۱۴۰۴", "transforms.Normalize", "accuracy: 98.7"):
+        assert expected in text
+    assert "\ufffd" not in text
+
+
+def test_sample_has_no_character_without_a_glyph() -> None:
+    assert uncovered((TESTS / "sample.qmd").read_text("utf-8")) == []
+    assert uncovered("سلام 漢") == ["漢"]
+
+
+# what is outside the subset -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        ("::: {.panel-tabset}\nمتن\n:::", r"line 1: the class .panel-tabset is outside"),
+        ("::: {layout-ncol=2}\nمتن\n:::", r"line 1: the attribute layout-ncol is outside"),
+        ("::: {.column-margin}\nمتن\n:::", r"the class .column-margin"),
+        ("::: {.callout-note collapse=true}\nمتن\n:::", r"line 1: the callout option collapse"),
+        ("::: {#nte-x .callout-note}\nمتن\n:::", r"a callout cannot have a label"),
+        ("[متن]{.aside}", r"the class .aside"),
+        ("{{< video a.mp4 >}}", r"line 1: the shortcode video is outside"),
+        ("```{r}\n1\n```", r"line 1: only \{python\} chunks"),
+        ("```{mermaid}\na\n```", r"only \{python\} chunks"),
+        ("```{python}\n#| layout-ncol: 2\n1\n```", r"line 1: the chunk option layout-ncol is outside"),
+        ("```{python}\n#| label: fig-x\n1\n```", r"line 1: a chunk needs both fig-cap"),
+        ("```{python}\n#| label: a\n1\n```\n\n```{python}\n#| label: a\n1\n```", r"line 6: the label a is taken"),
+        ("```{python}\n1", r"line 1: the code block is never closed"),
+        ("- مورد\n\n  ```{python}\n  1\n  ```", r"line 3: a chunk begins at the start of its line"),
+        ("مقدار `{python} 1 +\n1` است", r"line 1: an inline expression must end on the line"),
+        ("مقدار `{r} x` است", r"line 1: only `\{python\}"),
+        ("نگاه کنید به @fig-nowhere.", r"line 1: unresolved cross-reference @fig-nowhere"),
+        ("## بخش {#sec-a .unnumbered}\n\nدر @sec-a.", r"unresolved cross-reference @sec-a"),
+        ("کار @nobody2000 است.", r"line 1: unknown citation key @nobody2000"),
+        ("![شرح](nowhere.svg){#fig-a}", r"line 1: the image nowhere.svg is missing"),
+        ("![شرح](https://example.org/a.png){#fig-a}", r"is not a local file"),
+        ("![شرح](sample.svg)", r"line 1: a figure with a caption needs a label"),
+        ("![شرح](sample.svg){#fig-a .lightbox fig-align=left}", r"the image option fig-align"),
+        ("| a |\n|---|\n| b |\n\n: شرح جدول", r"a table with a caption needs a label"),
+        ("$$x$$ {#eq-a}\n\n$$y$$ {#eq-a}", r"line 1: the label #eq-a is used twice"),
+        ("$\\notamacro{x}$", r"Could not convert TeX math"),
+    ],
+)  # fmt: skip
+def test_outside_the_subset(project: Path, body: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint) as error:
+        render_text(project, body)
+    assert "\n" not in str(error.value)
+    assert not (project / "_output").exists()
+
+
+def render_text(project: Path, body: str, formats: tuple[str, ...] = ("html",)) -> str:
+    """Render a document of one's own; the text of the first file written."""
+    (project / "own.qmd").write_text(body + "\n", "utf-8")
+    return render(project, formats, source="own.qmd")[0].read_text("utf-8", errors="replace")
+
+
+@pytest.mark.parametrize(
+    ("front", "complaint"),
+    [
+        ("lightbox: true", r"own.qmd, line 2: the option lightbox is outside"),
+        ("execute:\n  cache: true", r"line 3: the option execute.cache is outside"),
+        ("execute:\n  freeze: auto", r"the option execute.freeze"),
+        ("format:\n  docx:\n    toc: true", r"the option format.docx"),
+        ("format: html", r"as a mapping of formats"),
+        ("format:\n  html:\n    html-math-method: mathjax", r"must be mathml"),
+        ("title: [a", r"line 3: the front matter is not YAML"),
+        ("bibliography: nowhere.bib", r"nowhere.bib is missing"),
+        ("language: nowhere.yml", r"nowhere.yml is missing"),
+        ("format:\n  html:\n    css: nowhere.css", r"nowhere.css is missing"),
+        ("date: 2026-01-15\ndate-format: short", r"date-format short is outside"),
+    ],
+)  # fmt: skip
+def test_front_matter_outside_the_subset(project: Path, front: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint):
+        render_text(project, f"---\n{front}\n---\n\nمتن")
+    assert not (project / "_output").exists()
+
+
+@pytest.mark.parametrize(
+    ("chunk", "complaint"),
+    [
+        ("#| label: broken\nprint(1)\nraise ValueError('a\\nb')", r"own.qmd, line 3: the chunk broken failed: .*b$"),
+        ("def (", r"line 3: the chunk failed: SyntaxError"),
+        ("#| label: fig-a\n#| fig-cap: شرح\n1", r"chunk fig-a has a figure's label but made no figure"),
+        ("#| label: tbl-a\n#| tbl-cap: شرح\nNone", r"chunk tbl-a has a table's label but returned no table"),
+        ("from IPython.display import HTML\nHTML('<b>x</b>')", r"returned text/html.*table\(rows\)"),
+        ("x = 1\n```\n\nعدد `{python} y` است.\n\n```{python}\n1", r"line 7: the inline expression `y` failed: Name"),
+        ("x = 1\n```\n\nعدد `{python} x` است.\n\n```{python}\n1", r"line 7: `x` is a int, not text; wrap it in fa"),
+    ],
+)  # fmt: skip
+def test_failing_chunks(project: Path, chunk: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint) as error:
+        render_text(project, f"متن\n\n```{{python}}\n{chunk}\n```")
+    assert "\n" not in str(error.value) and not (project / "_output").exists()
+
+
+def test_nothing_is_replaced_when_a_later_format_fails(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "نخست" in render_text(project, "نخست")
+    monkeypatch.setattr(rendering, "ASSETS", project)  # the fonts are not there
+    with pytest.raises(UserError, match="missing"):
+        render_text(project, "دوم", ("html", "pdf"))
+    assert [path.name for path in (project / "_output").iterdir()] == ["own.html"]
+    assert "نخست" in (project / "_output" / "own.html").read_text("utf-8")
+
+
+def test_unknown_format_and_missing_document(project: Path) -> None:
+    with pytest.raises(UserError, match="cannot render to 'docx'"):
+        render(project, ("docx",))
+    with pytest.raises(UserError, match="report.qmd is missing"):
+        render(project)
+
+
+# parsing, weaving, options ------------------------------------------------------------------------------------------
+
+
+def test_parse_keeps_lines_and_shown_code() -> None:
+    shown = "```\n`{python} z` {{< no >}}\n```\n"
+    body = "یک `{python} x` دو\n\n```{python}\n#| label: a\n#| echo: false\ny = 1\n```\n" + shown
+    parts = parse(body, 10, "a.qmd")
+    assert [part.kind for part in parts] == ["markdown", "inline", "markdown", "chunk", "markdown"]
+    assert [part.line for part in parts] == [10, 10, 10, 12, 17]
+    assert parts[1].text == "x" and parts[3].text == "y = 1" and parts[3].options == {"label": "a", "echo": False}
+    assert "`{python} z` {{< no >}}" in parts[4].text
+    assert "".join(part.text for part in parts if part.kind == "markdown").count("```") == 2
+
+
+def test_weave_escapes_inline_text_and_outgrows_fences(tmp_path: Path) -> None:
+    parts = parse("`{python} a` `{python} b`\n\n```{python}\nprint(1)\n```\n", 1, "a.qmd")
+    parts[1].outputs = [{"text": "*1* | [x] @y", "markdown": False}]
+    parts[3].outputs = [{"text": "*2*", "markdown": True}]
+    parts[5].outputs = [{"output_type": "stream", "name": "stdout", "text": "````\x1b[1mx\n"}]
+    text = weave(parts, tmp_path, {}, "a.qmd")
+    assert text.startswith(r"\*1\* \| \[x\] \@y *2*")
+    assert "`````\n````x\n`````" in text
+
+
+def test_options_merge_and_every_language_label_is_there() -> None:
+    assert options.merged({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}}) == {"a": {"b": 4, "c": 2}, "d": 3}
+    labels = yaml.safe_load((ROOT / "assets" / "fa.yml").read_text("utf-8"))
+    assert len(labels) > 90
+    assert [name for name, text in labels.items() if re.search("[A-Za-z]{3}", text.replace("BibTeX", ""))] == []
+    options.check_options(yaml.safe_load((ROOT / "_quarto.yml").read_text("utf-8")), "", "_quarto.yml")
+
+
+# the shared filters, on what Quarto hands them at post-finalize ------------------------------------------------------
+
+
+def filtered(markdown: str, to: str, *more: str) -> str:
+    filters = [f"--lua-filter={ROOT / 'assets' / 'filters' / name}.lua" for name in ("bibliography", "persian")]
+    command = [pypandoc.get_pandoc_path(), "--from=markdown", f"--to={to}", "--wrap=none", "--mathml", *filters, *more]
+    done = subprocess.run(command, input=markdown.encode(), capture_output=True, check=True, cwd=TESTS)
+    assert done.stderr == b""
+    return done.stdout.decode("utf-8")
+
+
+def test_filters_undo_the_repr_of_quartos_inline_expressions() -> None:
+    assert filtered(r"\\u2066−۳٫۵\\u2069 و می\\u200cشود", "html") == "<p>\u2066−۳٫۵\u2069 و می\u200cشود</p>\n"
+
+
+def test_filters_set_quartos_equation_numbers_beside_the_formula() -> None:
+    html = filtered(r"[$$ x \qquad(12)$$]{#eq-a}", "html")
+    assert "qquad" not in html and '<span class="eq-number">(۱۲)</span>' in html
+
+
+def test_filters_leave_nothing_for_pandocs_own_citeproc() -> None:
+    front = "---\nlang: fa\nbibliography: sample.bib\ncsl: ../assets/references.csl\n---\n"
+    source = front + "کار [@oord2016] در سال 2016.\n"
+    html = filtered(source, "html", "--citeproc")
+    assert html.count("csl-entry") == 1 and html.count('id="refs"') == 1 and "سال ۲۰۱۶" in html and "1747–1756" in html
+    pdf = filtered(source, "typst", "--citeproc")
+    assert "#cite" not in pdf and "#bibliography" not in pdf and pdf.count("#bibentry") == 1
+
+
+def test_formulas_compile_although_pandoc_and_typst_name_symbols_differently(tmp_path: Path) -> None:
+    names = "odot otimes ominus oplus cap bigcap sqcap bigodot bigotimes lhd rhd unlhd unrhd vDash cup cdot times".split()
+    (tmp_path / "a.typ").write_text(filtered("$" + " ".join(f"a \\{name} b" for name in names) + "$", "typst"), "utf-8")
+    assert typst.compile_with_warnings(str(tmp_path / "a.typ"))[1] == []
+
+
+def test_filters_mind_latin_runs_code_and_alignment() -> None:
+    html = filtered('Python 3.11 و 12، `a 1` [x 1]{dir=ltr}\n\n| a | b |\n|:--|--:|\n| 1 | 2 |', "html")
+    assert "Python 3.11 و ۱۲" in html and '<code dir="ltr">a 1</code>' in html and 'dir="ltr">x 1</span>' in html
+    assert "text-align: left" not in html and "text-align: right" in html
+    code = filtered("```python\nprint(\"سلام\")\n```", "typst").strip()
+    assert code == '#raw(block: true, lang: "python", "print(\\"\u2068سلام\u2069\\")")'
