@@ -14,7 +14,6 @@ from genmodels.lm import samples
 from genmodels.lm.attention import attention_weights
 from genmodels.lm.perplexity import evaluate
 from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.text_measures import unseen_share
 from genmodels.lm.transformer import TransformerLM
 
 VOCABULARY = 40
@@ -52,12 +51,6 @@ def results(recorded: bool) -> dict[str, SimpleNamespace]:
             slice=SLICE, metrics=metrics, config=SimpleNamespace(window=32), model=lambda model=model: model
         )
     return found
-
-
-def test_sparsity_by_hand() -> None:
-    assert unseen_share([[1, 2, 3]], [[2, 3, 1]], 2) == 0.5
-    shares = lm.sparsity(SLICE)
-    assert shares[1] < shares[2] <= 1.0 and len(lm.sparsity_rows(shares)) == 5
 
 
 def test_recorded_sums_and_the_model_agree() -> None:

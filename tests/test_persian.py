@@ -23,7 +23,8 @@ def parsed(text: str) -> float:
     [
         (0, None, "۰"), (12345, None, "۱۲٬۳۴۵"), (64.0, None, "۶۴"), (3.14159, 2, "۳٫۱۴"), (0.001, None, "۰٫۰۰۱"),
         (-3.5, None, f"{LRI}−۳٫۵{PDI}"), (-0.001, 2, "۰٫۰۰"), (float("nan"), None, "نامعین"), (float("inf"), 1, "∞"),
-        (np.float32(0.5), None, "۰٫۵"), (np.int64(7), None, "۷"), (True, None, "بله"), (1e-8, None, f"{LRI}۱٫۰۰×۱۰⁻⁸{PDI}"),
+        (np.float32(0.5), None, "۰٫۵"), (np.int64(7), None, "۷"), (True, None, "بله"),
+        (1e-8, None, f"{LRI}۱٫۰۰×۱۰⁻⁸{PDI}"),
     ],
 )  # fmt: skip
 def test_fa(value: object, digits: int | None, expected: str) -> None:

@@ -58,7 +58,7 @@ def test_text_is_shaped_only_where_matplotlib_does_not(monkeypatch: pytest.Monke
     assert persian_text("زیان") == "\u200fزیان"
     monkeypatch.setattr(plotting, "SHAPES_ITSELF", False)
     shaped = persian_text("زیان (train)")
-    assert shaped.startswith("(train) ") and shaped.endswith("\ufeaf")  # reversed; the first letter in its isolated form
+    assert shaped.startswith("(train) ") and shaped.endswith("\ufeaf")  # in drawing order
     assert persian_text("لایهٔ L(θ)").startswith("L(θ) ")
     assert persian_text(f"عدد {fa(-3.5)}").startswith("−۳٫۵ ")
     assert "\u0654" not in persian_text("دورهٔ") and "\u200c" not in persian_text("می‌شود")

@@ -325,7 +325,7 @@ def test_filters_leave_nothing_for_pandocs_own_citeproc() -> None:
 
 
 def test_formulas_compile_although_pandoc_and_typst_name_symbols_differently(tmp_path: Path) -> None:
-    names = "odot otimes ominus oplus cap bigcap sqcap bigodot bigotimes lhd rhd unlhd unrhd vDash cup cdot times".split()
+    names = "odot otimes ominus oplus cap bigcap sqcap bigodot bigotimes lhd rhd unlhd vDash".split()
     (tmp_path / "a.typ").write_text(filtered("$" + " ".join(f"a \\{name} b" for name in names) + "$", "typst"), "utf-8")
     assert typst.compile_with_warnings(str(tmp_path / "a.typ"))[1] == []
 

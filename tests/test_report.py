@@ -54,7 +54,7 @@ def prose() -> str:
     text = re.sub(r"\A---\n.*?\n---\n", "", SOURCE, flags=re.DOTALL)
     text = re.sub(r"^```.*?^```\s*$", "", text, flags=re.DOTALL | re.MULTILINE)
     for pattern in (r"\$\$.*?\$\$", r"\$[^$]*\$", r"`[^`]*`", r"\{[#.][^}]*\}", r"@[\w-]+", r"\]\([^)]*\)"):
-        text = re.sub(pattern, "", text, flags=re.DOTALL)
+        text = re.sub(pattern, "§", text, flags=re.DOTALL)
     return re.sub(r"^\d+\. ", "", text, flags=re.MULTILINE)
 
 

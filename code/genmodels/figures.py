@@ -153,7 +153,23 @@ def loss_curves(history: pd.DataFrame, unit_label: str) -> Figure:
     figure, ax = new_figure(6.0, 3.4)
     for (column, label), (colour, style, marker) in zip(present.items(), LINES):
         _line(ax, history, column, label, colour, style, marker)
+    _cut_first(ax, history, list(present))
     return _finish_curves(figure, ax, history, unit_label)
+
+
+def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str]) -> None:
+    """Where the first training mean towers over all that follows, leave it above the frame and print its value there."""
+    if "train_loss" not in columns or len(history) < 3:
+        return
+    first, rest = history["train_loss"].iloc[0], history[columns].iloc[1:].to_numpy()
+    top, bottom = np.nanmax([rest.max(), history[columns].iloc[0].drop("train_loss").max()]), np.nanmin(rest)
+    if first - bottom > 2 * (top - bottom):
+        ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.12 * (top - bottom))
+        x = history["epoch" if "epoch" in history else "step"].iloc[0]
+        ax.annotate(
+            persian_text(f"↑ {fa(first, 1)}"), (x, 1), xycoords=("data", "axes fraction"), xytext=(4, -4),
+            textcoords="offset points", ha="left", va="top", fontsize=8,
+        )
 
 
 def compare_curves(histories: Mapping[str, pd.DataFrame], unit_label: str, column: str = "validation_loss") -> Figure:

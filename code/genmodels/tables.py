@@ -14,7 +14,9 @@ from torch import nn
 
 from genmodels.persian import fa, fa_int, table
 
-STAGE_NAMES = {"pixelcnn": "PixelCNN", "rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر"}
+STAGE_NAMES = {
+    "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر",
+}
 
 
 def show(value: Any) -> str:
@@ -60,12 +62,17 @@ def parameters(model: nn.Module) -> Markdown:
     return table([*rows, {"پارامتر": "**مجموع**", "شکل": "", "شمار": f"**{fa_int(total)}**", "سهم (٪)": fa(100.0, 1)}])
 
 
-def summary(pixelcnn: Any, rnn: Any, transformer: Any) -> Markdown:
+def summary(pixelcnn: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
     """The main results, one row a model."""
     rows = [{
         "مدل": "PixelCNN", "داده": "MNIST دودویی", "پارامترها": fa_int(pixelcnn.metrics["live_parameters"]),
         "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)", "آزمون": fa(pixelcnn.metrics["test_nll_nats"], 2),
     }]
+    best = ngram.test()
+    rows.append({
+        "مدل": f"{STAGE_NAMES['ngram']}، n = {ngram.config.orders[-1]}", "داده": "ویکی‌پدیای فارسی", "پارامترها": "—",
+        "سنجه": "سرگشتگی (perplexity) بر توکن", "آزمون": fa(best.perplexity, 1),
+    })
     for name, result in (("rnn", rnn), ("transformer", transformer)):
         rows.append({
             "مدل": STAGE_NAMES[name], "داده": "ویکی‌پدیای فارسی", "پارامترها": fa_int(result.metrics["parameters"]),
@@ -86,7 +93,6 @@ def provenance(results: dict[str, Any]) -> Markdown:
             "کامیت": f"`{manifest['commit'][:10]}`",
             "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته",
             "دقیقهٔ پردازنده": fa(manifest["cpu_seconds"] / 60, 1),
-            "دانه": fa_int(result.config.training.seed),
             "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
         })
     return table(rows)
@@ -97,6 +103,9 @@ CHECK_NAMES = {
     "behaviour": "اثر انگشت رفتار",
     "test_nll_nats": "زیان روی برش آزمون (نات بر تصویر)",
     "test_perplexity": "سرگشتگی روی متن آزمون",
+    "documents": "زیان سند به سند",
+    "tokens_per_word": "توکن بر واژه در متن دیده‌نشده",
+    "round_trip_share": "رمزگشایی دقیق متن",
     "test_bits_per_character": "بیت بر نویسه روی متن آزمون",
 }
 

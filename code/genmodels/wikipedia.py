@@ -38,7 +38,8 @@ KNOWN_DIGESTS = {  # sha256 by file name; a file that is not listed is accepted,
     "persian-wikipedia-sample.txt": "e9a4f4dbed6abf42f9dbe41e39ef4018fa901816ee11d7a1dacfb2c26697a403",
 }
 WAYS_OUT = (
-    f"put {KAGGLE_FILE} into the data folder (kaggle datasets download -d {KAGGLE_DATASET} -f {KAGGLE_FILE}), "
+    "run `python -m genmodels data wikipedia`, or put the file into the data folder yourself "
+    f"(kaggle datasets download -d {KAGGLE_DATASET} -f {KAGGLE_FILE}), "
     "or give its place with --from PATH, or set GENMODELS_DATA to the folder that holds it"
 )
 

@@ -22,7 +22,6 @@ from genmodels.config import RecurrentModelConfig
 from genmodels.lm.base import LanguageModel
 from genmodels.lm.perplexity import Perplexity, bootstrap_interval, evaluate, summarize, token_losses
 from genmodels.lm.recurrent import RecurrentLM, lstm_reference
-from genmodels.lm.text_measures import unseen_share
 from genmodels.persian import fa, fa_int, fa_percent
 
 MODEL_NAMES = {"rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر"}
@@ -35,18 +34,6 @@ def source(function: Callable[..., Any]) -> Markdown:
         head, _, rest = text.partition('"""')
         text = head.rstrip() + "\n" + rest.partition('"""')[2].lstrip("\n")
     return Markdown(f"```python\n{text.rstrip()}\n```")
-
-
-def sparsity(slice_: Mapping[str, np.ndarray], orders: Sequence[int] = (1, 2, 3, 4, 5)) -> dict[int, float]:
-    """Share of the n-grams of the second half of the documents that never occur in the first half, by n."""
-    documents = _documents(slice_)
-    half = len(documents) // 2
-    return {n: unseen_share(documents[half:], documents[:half], n) for n in orders}
-
-
-def sparsity_rows(shares: Mapping[int, float]) -> list[dict[str, str]]:
-    """The rows of ``sparsity``."""
-    return [{"n": fa_int(n), "n-gramهای نادیده": fa_percent(share)} for n, share in shares.items()]
 
 
 def window_rows(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:

@@ -3,7 +3,6 @@
 - ``distinct_n`` (Li et al. 2016, arXiv 1510.03055): share of different n-grams among all n-grams of the texts.
 - ``repetition_rate``: share of a text's n-grams that occurred earlier in the same text.
 - ``copied_share``: share of the texts' n-grams that occur word for word in the training tokens.
-- ``unseen_share``: the other side of it over a corpus, the sparsity that a count-based model meets.
 
 n-grams are token n-grams and never span two texts. A text shorter than n has none; with no n-gram at all a measure is
 nan. Not here: judgements of fluency or truth; no number here measures them.
@@ -41,11 +40,6 @@ def copied_share(texts: Sequence[Sequence[int]], training_tokens: np.ndarray, n:
     Time O(N), memory 8 N bytes; a million training tokens take some hundredths of a second.
     """
     return _found_share(texts, [training_tokens], n)
-
-
-def unseen_share(documents: Sequence[Sequence[int]], known: Sequence[Sequence[int]], n: int) -> float:
-    """Share of the n-grams of ``documents`` that occur in none of the ``known`` documents."""
-    return 1 - _found_share(documents, known, n)
 
 
 def _found_share(texts: Sequence[Sequence[int]], known: Sequence[Sequence[int]], n: int) -> float:

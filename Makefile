@@ -1,0 +1,86 @@
+# make          .venv, install, render: _output/report.html and _output/report.pdf
+# make test     the tests
+# make help     the rest
+#
+# Works with GNU make 3.81 and later and /bin/sh; needs Python 3.11 to 3.13 on PATH (or PYTHON=...), nothing else.
+# Every path is relative, so that the project may lie under a path with spaces or Persian letters.
+
+SHELL   := /bin/sh
+PY      := .venv/bin/python
+PROFILE ?= full
+STAGE   ?=
+ONLY    ?=
+
+# What the report is made from. A missing output file asks for rendering too.
+SOURCES := $(wildcard report.qmd _quarto.yml _environment references.bib) \
+  $(shell find code assets cache -type f ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -path '*/.*' \
+          ! -path 'cache/checkpoints/*' 2>/dev/null)
+MISSING := $(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force)
+
+.PHONY: report install test train verify bench data clean distclean help force
+.DELETE_ON_ERROR:
+
+report: _output/.rendered
+
+_output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
+	@mkdir -p _output
+	@if command -v quarto >/dev/null 2>&1; then \
+	  echo "rendering with Quarto $$(quarto --version)"; \
+	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render; \
+	else \
+	  echo "rendering with Pandoc and Typst (Quarto is not on PATH)"; \
+	  $(PY) -m genmodels render; \
+	fi
+	@mkdir -p _output && touch $@
+
+install: .venv/.installed
+
+.venv/.installed: pyproject.toml constraints.txt
+	@if ! $(PY) -c '' 2>/dev/null; then \
+	  for candidate in "$(PYTHON)" python3.11 python3.12 python3.13 python3 python; do \
+	    if [ -n "$$candidate" ] && "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	       >/dev/null 2>&1; then chosen=$$candidate; break; fi; \
+	  done; \
+	  if [ -z "$$chosen" ]; then \
+	    echo "no Python 3.11, 3.12 or 3.13 with venv was found; install one (Debian: python3.11-venv) or say make PYTHON=/path/to/python" >&2; \
+	    exit 1; \
+	  fi; \
+	  echo "making .venv with $$chosen ($$("$$chosen" --version))"; \
+	  "$$chosen" -m venv --clear .venv; \
+	fi
+	@echo 'installing the pinned packages into .venv (some minutes)'
+	$(PY) -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[test]'
+	@touch $@
+
+test: .venv/.installed
+	$(PY) -m pytest -q $(ONLY)
+
+train: .venv/.installed
+	$(PY) -m genmodels train $(STAGE) --profile $(PROFILE)
+
+verify: .venv/.installed
+	$(PY) -m genmodels verify $(STAGE) --profile $(PROFILE)
+
+bench: .venv/.installed
+	$(PY) -m genmodels bench
+
+data: .venv/.installed
+	$(PY) -m genmodels data
+
+# The shipped results in cache/ and the raw data in data/ stay.
+clean:
+	rm -rf _output .quarto .pytest_cache .hypothesis report_files
+	find code tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean
+	rm -rf .venv
+
+help:
+	@echo 'make                 install into .venv and render _output/report.html and _output/report.pdf'
+	@echo 'make test            run the tests (ONLY=tests/test_mnist.py for some of them)'
+	@echo 'make data            fetch MNIST and the Persian Wikipedia text into GENMODELS_DATA or data/'
+	@echo 'make train           train every stage one after the other (PROFILE=full|smoke, STAGE="pixelcnn rnn transformer")'
+	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
+	@echo 'make bench           run the benchmarks'
+	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
+	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

@@ -1,0 +1,236 @@
+-- What Persian needs and Pandoc does not do, the same on both routes (Quarto: at post-finalize).
+--
+--   digits        Persian in prose, captions, references and labels; Latin stays in code, math, addresses, Latin runs
+--                 (a number right after a Latin word, as in "Python 3.11"), and whatever is marked dir=ltr
+--   superscripts  ۱۰⁻⁴ becomes a real superscript with Persian digits (the font has only some of ⁰–⁹)
+--   \u2066        Quarto prints the repr of a string from an inline expression; its escapes become characters again
+--   code          left to right; Persian strings and comments inside it are isolated, so that they drag nothing along
+--   tables        "left" means "at the start of the line", which is on the right here
+--   equations     HTML: the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
+
+local typst = FORMAT:match("typst") ~= nil
+local html = FORMAT:match("html") ~= nil
+local stringify = pandoc.utils.stringify
+
+local DIGIT, RAISED = {}, {}
+for index, digit in ipairs { "۰", "۱", "۲", "۳", "۴", "۵", "۶", "۷", "۸", "۹" } do DIGIT[tostring(index - 1)] = digit end
+for index, raised in ipairs { "⁰", "¹", "²", "³", "⁴", "⁵", "⁶", "⁷", "⁸", "⁹" } do RAISED[raised] = DIGIT[tostring(index - 1)] end
+RAISED["⁻"] = "−"
+local FSI, PDI = "\u{2068}", "\u{2069}"
+local PERSIAN = "[\216-\219][\128-\191]"
+
+local function persian_digits(text) return (text:gsub("%d", DIGIT)) end
+
+local function unescape(text)
+  return (text:gsub("\\[ux](%x%x%x?%x?)", function(code)
+    local point = tonumber(code, 16)
+    return (#code == 4 or #code == 2) and point > 127 and utf8.char(point) or nil
+  end))
+end
+
+-- Str "۱۰⁻⁴" → Str "۱۰", Superscript "−۴"
+local function raise(text)
+  local out, run, raised = pandoc.Inlines {}, {}, false
+  local function flush()
+    if #run > 0 then
+      local str = pandoc.Str(table.concat(run))
+      out:insert(raised and pandoc.Superscript { str } or str)
+      run = {}
+    end
+  end
+  for _, point in utf8.codes(text) do
+    local character = utf8.char(point)
+    local is_raised = RAISED[character] ~= nil
+    if is_raised ~= raised then flush(); raised = is_raised end
+    run[#run + 1] = RAISED[character] or character
+  end
+  flush()
+  return out
+end
+
+local function has_raised(text)
+  for mark in pairs(RAISED) do
+    if text:find(mark, 1, true) then return true end
+  end
+  return false
+end
+
+local function inlines(list)
+  local out, after_latin = pandoc.Inlines {}, false
+  for _, inline in ipairs(list) do
+    if inline.t == "Str" then
+      local text = unescape(inline.text)
+      local latin = text:match("%a") ~= nil
+      if not latin and not after_latin then text = persian_digits(text) end
+      after_latin = latin or (after_latin and text:match("^[%d%.]*$") ~= nil)
+      if not latin and has_raised(text) then out:extend(raise(text)) else out:insert(pandoc.Str(text)) end
+    else
+      if inline.t ~= "Space" and inline.t ~= "SoftBreak" then after_latin = false end
+      out:insert(inline)
+    end
+  end
+  return out
+end
+
+-- code ------------------------------------------------------------------------------------------------------------
+
+local function isolate_line(line)
+  if not line:match(PERSIAN) then return line end
+  local function quoted(open, body, close)
+    if body:match(PERSIAN) then return open .. FSI .. body .. PDI .. close end
+  end
+  line = line:gsub('("+)([^"]-)("+)', quoted):gsub("(')([^']*)(')", quoted)
+  return (line:gsub("(#%s*)([^\"'#]*)$", function(mark, comment)
+    if comment:match(PERSIAN) then return mark .. FSI .. comment .. PDI end
+  end))
+end
+
+local function isolate(text)
+  local lines = {}
+  for line in (text .. "\n"):gmatch("(.-)\n") do lines[#lines + 1] = isolate_line(line) end
+  return table.concat(lines, "\n")
+end
+
+local function typst_string(text)
+  return '"' .. text:gsub("\\", "\\\\"):gsub('"', '\\"'):gsub("\n", "\\n"):gsub("\t", "    ") .. '"'
+end
+
+local function code_block(block)
+  local language = block.classes:find_if(function(class) return class == "python" or class == "bash" or class == "text" end)
+  language = language or block.classes[1]
+  if language == "cell-code" or language == "output" then language = nil end
+  if typst then
+    local lang = language and (', lang: "' .. language .. '"') or ""
+    return pandoc.RawBlock("typst", "#raw(block: true" .. lang .. ", " .. typst_string(isolate(block.text)) .. ")")
+  end
+  block.text = isolate(block.text)
+  if html then block.attributes.dir = "ltr" end
+  return block
+end
+
+local function code(inline)
+  if html then inline.attributes.dir = "ltr"; return inline end
+end
+
+-- the rest --------------------------------------------------------------------------------------------------------
+
+local SHORT_ROWS, SHORT_TEXT = 15, 1500 -- a table no longer than this (rows, characters) is not broken over pages
+
+local function align(tbl)
+  tbl.colspecs = tbl.colspecs:map(function(spec)
+    if spec[1] == "AlignLeft" then return { "AlignDefault", spec[2] } end
+    return spec
+  end)
+  if not typst then return tbl end
+  local rows = 0
+  for _, body in ipairs(tbl.bodies) do rows = rows + #body.body end
+  if rows > SHORT_ROWS or #stringify(tbl) > 2 * SHORT_TEXT then return tbl end -- two bytes a Persian letter
+  return { pandoc.RawBlock("typst", "#block(breakable: false)["), tbl, pandoc.RawBlock("typst", "]") }
+end
+
+-- Quarto writes the number into the formula: \qquad(7)
+local function equation(span)
+  local math = span.content[1]
+  if not (html and span.identifier:match("^eq%-") and math and math.t == "Math") then return nil end
+  local text, number = math.text:match("^(.-)%s*\\qquad%((%d+)%)%s*$")
+  if not text then return nil end
+  math.text = text
+  span.classes:insert("equation")
+  span.content = { math, pandoc.Span({ pandoc.Str("(" .. persian_digits(number) .. ")") }, pandoc.Attr("", { "eq-number" })) }
+  return span
+end
+
+-- Names that Pandoc 3.9 writes and Typst 0.14/0.15 renamed: the characters themselves are the same in every version.
+local RENAMED = {
+  { "sect%.big", "⋂" }, { "sect%.sq", "⊓" }, { "sect", "∩" }, { "minus%.circle", "⊖" }, { "times%.circle%.big", "⨂" },
+  { "times%.circle", "⊗" }, { "dot%.circle%.big", "⨀" }, { "dot%.circle", "⊙" }, { "lt%.tri%.eq", "⊴" },
+  { "gt%.tri%.eq", "⊵" }, { "lt%.tri", "⊲" }, { "gt%.tri", "⊳" }, { "tack%.r%.double", "⊨" },
+}
+
+local function math(inline)
+  if not typst then return nil end
+  local alternative = inline.text
+  if inline.text:find("\\begin{cases}", 1, true) then -- Pandoc's Typst writer sets the condition against the value
+    inline.text = inline.text:gsub("\\begin{cases}.-\\end{cases}", function(cases) return (cases:gsub("&", "&\\quad ")) end)
+  end
+  -- It also takes the bars of ‖x‖ for a relation, with limits above and below.
+  inline.text = inline.text:gsub("\\left%s*\\|", "\\lVert "):gsub("\\right%s*\\|", "\\rVert "):gsub("\\|(.-)\\|", "\\lVert %1\\rVert ")
+  local formula = pandoc.write(pandoc.Pandoc { pandoc.Plain { inline } }, "typst"):gsub("%s+$", "")
+  for _, pair in ipairs(RENAMED) do formula = formula:gsub("%f[%w]" .. pair[1] .. "%f[^%w%.]", pair[2]) end
+  return pandoc.RawInline("typst", "#[#set math.equation(alt: " .. typst_string(alternative:gsub("%s+", " ")) .. ");" .. formula .. "]")
+end
+
+local function directed(element, wrap)
+  local dir, lang = element.attributes.dir, element.attributes.lang
+  if not (typst and dir) then return element end
+  element.attributes.dir, element.attributes.lang = nil, nil
+  return wrap(element, "dir: " .. dir .. (lang and ', lang: "' .. lang:sub(1, 2) .. '"' or ""))
+end
+
+local function directed_div(div)
+  return directed(div, function(element, settings)
+    local out = pandoc.Blocks { pandoc.RawBlock("typst", "#block(width: 100%)[#set text(" .. settings .. ")") }
+    out:extend(element.content)
+    out:insert(pandoc.RawBlock("typst", "]"))
+    return out
+  end)
+end
+
+local function directed_span(span)
+  return directed(span, function(element, settings)
+    local out = pandoc.Inlines { pandoc.RawInline("typst", "#text(" .. settings .. ")["), pandoc.Str("\u{2066}") }
+    out:extend(element.content)
+    out:extend { pandoc.Str("\u{2069}"), pandoc.RawInline("typst", "]") }
+    return out
+  end)
+end
+
+local walker = {
+  traverse = "topdown",
+  Inlines = inlines,
+  CodeBlock = code_block,
+  Code = code,
+  Math = math,
+  Link = function(link) -- an address is not prose
+    if stringify(link.content) == link.target then return link, false end
+  end,
+  Span = function(span)
+    if span.attributes.dir == "ltr" then return directed_span(span), false end
+    return equation(span) or directed_span(span)
+  end,
+  Div = function(div)
+    if div.attributes.dir == "ltr" then return directed_div(div), false end
+    return directed_div(div)
+  end,
+}
+
+local inside = {}
+for name, handler in pairs(walker) do inside[name] = handler end
+function walker.Table(tbl) return align(tbl:walk(inside)), false end
+
+local function persian_inlines(value)
+  return pandoc.utils.type(value) == "Inlines" and inlines(value) or value
+end
+
+-- The student's number has no place of its own in Quarto's title block: it follows the (first) author's name.
+local function student(meta)
+  local number = meta["student-id"]
+  local authors = meta["by-author"] or meta.author
+  if not number or not authors then return end
+  local name = authors[1] and authors[1].name
+  local target = name and name.literal
+  if pandoc.utils.type(target) == "Inlines" then
+    target:extend { pandoc.Space(), pandoc.Str("(" .. persian_digits(stringify(number)) .. ")") }
+    name.literal = target
+  end
+end
+
+function Pandoc(doc)
+  for _, key in ipairs { "title", "subtitle", "date" } do
+    if doc.meta[key] then doc.meta[key] = persian_inlines(doc.meta[key]) end
+  end
+  if pandoc.utils.type(doc.meta.abstract) == "Blocks" then doc.meta.abstract = doc.meta.abstract:walk(walker) end
+  student(doc.meta)
+  doc.blocks = doc.blocks:walk(walker) -- not doc:walk, which would turn the digits of toc-depth and other settings too
+  return doc
+end
