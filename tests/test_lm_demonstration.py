@@ -92,5 +92,5 @@ def test_a_sample_does_not_depend_on_the_other_prompts() -> None:
 
 
 def test_generated_text_cannot_break_a_table() -> None:
-    assert samples.plain_line("a|b\n<c> *d* ") == "a\\|b ↵ \\<c\\> \\*d\\*"
+    assert samples.plain_line("a|b\n<c> *d* ") == "a\\|b ¶ \\<c\\> \\*d\\*"
     assert samples.plain_line("") == "—"

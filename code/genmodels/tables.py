@@ -6,6 +6,9 @@ No table of the document is written by hand: each is read off a config, a module
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +17,7 @@ from torch import nn
 
 from genmodels.persian import fa, fa_int, table
 
+LAYER_NUMBER = re.compile(r"\.\d+\.")
 STAGE_NAMES = {
     "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر",
 }
@@ -48,18 +52,27 @@ def hyperparameters(config: Any) -> Markdown:
 
 
 def parameters(model: nn.Module) -> Markdown:
-    """Every learned tensor: name, shape, count, share; the last row is the sum. Tied tensors appear once."""
+    """Every learned tensor: name, shape, count, share; the last row is the sum. Tied tensors appear once.
+
+    Tensors that repeat from layer to layer (same name but for the layer's number, same shape) share one row.
+    """
     total = sum(p.numel() for p in model.parameters())
-    rows = [
-        {
-            "پارامتر": f"`{name}`",
-            "شکل": " × ".join(fa_int(side, grouping=False) for side in p.shape),
-            "شمار": fa_int(p.numel()),
-            "سهم (٪)": fa(100 * p.numel() / total, 1),
-        }
-        for name, p in model.named_parameters()
-    ]
-    return table([*rows, {"پارامتر": "**مجموع**", "شکل": "", "شمار": f"**{fa_int(total)}**", "سهم (٪)": fa(100.0, 1)}])
+    named = [(name, tuple(p.shape)) for name, p in model.named_parameters()]
+    repeats = Counter((LAYER_NUMBER.sub(".*.", name), shape) for name, shape in named)
+    rows = []
+    for name, shape in named:
+        times = repeats.pop((LAYER_NUMBER.sub(".*.", name), shape), 0)
+        if not times:
+            continue  # already in the row of the first layer
+        rows.append({
+            "پارامتر": f"`{LAYER_NUMBER.sub('.*.', name) if times > 1 else name}`",
+            "شکل": " × ".join(fa_int(side, grouping=False) for side in shape),
+            "تکرار": fa_int(times),
+            "شمار": fa_int(times * math.prod(shape)),
+            "سهم (٪)": fa(100 * times * math.prod(shape) / total, 1),
+        })
+    last = {"پارامتر": "**مجموع**", "شکل": "", "تکرار": "", "شمار": f"**{fa_int(total)}**", "سهم (٪)": fa(100.0, 1)}
+    return table([*rows, last])
 
 
 def summary(pixelcnn: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
@@ -70,7 +83,7 @@ def summary(pixelcnn: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
     }]
     best = ngram.test()
     rows.append({
-        "مدل": f"{STAGE_NAMES['ngram']}، n = {ngram.config.orders[-1]}", "داده": "ویکی‌پدیای فارسی", "پارامترها": "—",
+        "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})", "داده": "ویکی‌پدیای فارسی", "پارامترها": "—",
         "سنجه": "سرگشتگی (perplexity) بر توکن", "آزمون": fa(best.perplexity, 1),
     })
     for name, result in (("rnn", rnn), ("transformer", transformer)):

@@ -45,10 +45,15 @@ class Measurements:
         row["removed"] += len(before) - len(after)
         if len(before) == len(after):
             row["changed"] += sum(map(ne, before, after))
-        if row["example"] is None or len(row["example"][0]) > 60:
+        if row["example"] is None or awkwardness(row["example"]) > 60:
             example = excerpt(before, after)
-            if row["example"] is None or len(example[0]) < len(row["example"][0]):
+            if row["example"] is None or awkwardness(example) < awkwardness(row["example"]):
                 row["example"] = example
+
+
+def awkwardness(example: list[str]) -> int:
+    """How unfit an example is for a table: its length, and much more for phonetic letters, which few fonts draw."""
+    return len(example[0]) + 1000 * any("\u0250" <= letter <= "\u02ff" for letter in example[0])
 
 
 def excerpt(before: str, after: str, around: int = 14, longest: int = 90) -> list[str]:

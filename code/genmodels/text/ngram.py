@@ -103,4 +103,4 @@ def window_table(
 
 
 def _visible(token: str) -> str:
-    return token.replace("\n", "↵").strip(" ") or "_"
+    return token.replace("\n", "¶").strip(" ") or "_"

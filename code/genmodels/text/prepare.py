@@ -33,7 +33,7 @@ from genmodels import wikipedia
 from genmodels.config import TextConfig, to_plain
 from genmodels.datafolder import project_root
 from genmodels.errors import DataError, UserError
-from genmodels.files import data_digest, file_digest, read_json, write_json
+from genmodels.files import data_digest, exclusive_lock, file_digest, read_json, write_json
 from genmodels.progress import progress_bar
 from genmodels.text import normalization
 from genmodels.text.cleaning import clean_documents
@@ -107,12 +107,21 @@ def prepared(config: TextConfig = TextConfig(), folder: Path | str | None = None
         "hazm": importlib.metadata.version("hazm"),
     }
     place = prepared_root() / f"{config.corpus}-{data_digest(json.dumps(sources, sort_keys=True))[:16]}"
+    if (kept := _kept(config, place)) is not None:
+        return kept
+    with exclusive_lock(place.with_name(f".{place.name}.lock")):  # of two processes (torchrun's), one builds, one waits
+        return _kept(config, place, tell=True) or _build(config, raw, place, sources, workers)
+
+
+def _kept(config: TextConfig, place: Path, tell: bool = False) -> PreparedText | None:
+    """What stands in ``place``, if it is whole."""
     if place.exists():
         try:
             return _open(config, place)
         except UserError as error:
-            print(f"genmodels: {error}; preparing it again", file=sys.stderr)
-    return _build(config, raw, place, sources, workers)
+            if tell:
+                print(f"genmodels: {error}; preparing it again", file=sys.stderr)
+    return None
 
 
 def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], workers: int) -> PreparedText:
@@ -250,7 +259,7 @@ def _write(place: Path, arrays: dict[str, np.ndarray], tokenizer: Tokenizer, rec
         os.replace(temporary, place)
         temporary = None
     except OSError as error:
-        reason = error.strerror or error
+        reason = error.strerror or f"the disk may be full ({error})"  # numpy's: so many items written
         way_out = "set GENMODELS_PREPARED to a folder you can write to"
         raise UserError(f"cannot write {place}: {reason}; {way_out}") from error
     finally:

@@ -1,0 +1,32 @@
+"""The generated tables say what the objects say."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from genmodels import tables
+from genmodels.config import PixelCNNConfig
+from genmodels.persian import fa_int
+
+
+def cells(markdown: object) -> list[list[str]]:
+    return [[c.strip() for c in line.strip("|").split("|")] for line in markdown.data.splitlines()]
+
+
+def test_repeated_layers_share_a_row_and_the_sum_is_right() -> None:
+    model = nn.ModuleDict({"blocks": nn.ModuleList(nn.Linear(3, 4) for _ in range(5)), "head": nn.Linear(4, 2)})
+    rows = cells(tables.parameters(model))[2:]
+    assert [row[0] for row in rows] == ["`blocks.*.weight`", "`blocks.*.bias`", "`head.weight`", "`head.bias`", "**مجموع**"]
+    assert rows[0][2:4] == [fa_int(5), fa_int(60)] and rows[-1][3] == f"**{fa_int(5 * 16 + 10)}**"
+
+
+def test_layers_of_different_shapes_keep_their_rows() -> None:
+    model = nn.Sequential(nn.Linear(3, 4, bias=False), nn.Linear(4, 5, bias=False))
+    inner = nn.ModuleDict({"layers": model})
+    assert [row[0] for row in cells(tables.parameters(inner))[2:4]] == ["`layers.0.weight`", "`layers.1.weight`"]
+
+
+def test_every_setting_has_its_row() -> None:
+    rows = cells(tables.hyperparameters(PixelCNNConfig()))[2:]
+    names = {row[1] for row in rows}
+    assert {"`channels`", "`kernels`", "`learning_rate`", "`seed`", "`binarization`"} <= names and all(row[0] for row in rows)
