@@ -111,4 +111,8 @@ def test_shipped_results_belong_to_todays_settings_and_behaviour(name: str) -> N
     stage = stages.get(name)
     result = stage.load("full")
     assert "+changes" not in result.manifest["commit"] and result.manifest["commit"] != "unknown"
-    assert stage.fingerprint(result.config) == pytest.approx(result.manifest["fingerprint"], rel=base.FINGERPRINT_TOLERANCE)
+    if isinstance(stage, base.ModelStage):  # the slice is left to `make verify`: it takes a while
+        again = stage.fingerprint(result.config)
+        assert again == pytest.approx(result.manifest["fingerprint"], rel=base.FINGERPRINT_TOLERANCE)
+    else:
+        assert all(check.passed for check in stage.contradict(result))

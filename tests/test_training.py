@@ -204,6 +204,6 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "Ranks", lambda: type("R", (), {"size": 3, "rank": 0})())
+    monkeypatch.setattr(training, "Ranks", lambda alone: type("R", (), {"size": 3, "rank": 0, "leave": lambda self: None})())
     with pytest.raises(UserError, match="batch_size 8 cannot be shared by 3"):
         training.train(make_model(), Points(), OBJECTIVE, CONFIG)

@@ -3,7 +3,8 @@
 --   digits        Persian in prose, captions, references and labels; Latin stays in code, math, addresses, Latin runs
 --                 (a number right after a Latin word, as in "Python 3.11"), and whatever is marked dir=ltr
 --   superscripts  ۱۰⁻⁴ becomes a real superscript with Persian digits (the font has only some of ⁰–⁹)
---   \u2066        Quarto prints the repr of a string from an inline expression; its escapes become characters again
+--   \u200c        Quarto prints the repr of a string from an inline expression, each of its backslashes doubled (quarto-cli
+--                 #11291): the escapes of half-spaces and isolates become characters again
 --   code          left to right; Persian strings and comments inside it are isolated, so that they drag nothing along
 --   tables        "left" means "at the start of the line", which is on the right here
 --   equations     HTML: the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
@@ -22,10 +23,12 @@ local PERSIAN = "[\216-\219][\128-\191]"
 local function persian_digits(text) return (text:gsub("%d", DIGIT)) end
 
 local function unescape(text)
-  return (text:gsub("\\[ux](%x%x%x?%x?)", function(code)
+  if not text:find("\\", 1, true) then return text end
+  local function character(code)
     local point = tonumber(code, 16)
-    return (#code == 4 or #code == 2) and point > 127 and utf8.char(point) or nil
-  end))
+    return point > 127 and utf8.char(point) or nil
+  end
+  return (text:gsub("\\+u(%x%x%x%x)", character):gsub("\\+x(%x%x)", character))
 end
 
 -- Str "۱۰⁻⁴" → Str "۱۰", Superscript "−۴"
@@ -110,6 +113,8 @@ end
 
 local function code(inline)
   if html then inline.attributes.dir = "ltr"; return inline end
+  -- Written here, because Quarto ≥ 1.9 colours it as a token and earlier versions do not.
+  if typst then return pandoc.RawInline("typst", "#raw(" .. typst_string(inline.text) .. ");") end
 end
 
 -- the rest --------------------------------------------------------------------------------------------------------
@@ -157,7 +162,7 @@ local function math(inline)
   inline.text = inline.text:gsub("\\left%s*\\|", "\\lVert "):gsub("\\right%s*\\|", "\\rVert "):gsub("\\|(.-)\\|", "\\lVert %1\\rVert ")
   local formula = pandoc.write(pandoc.Pandoc { pandoc.Plain { inline } }, "typst"):gsub("%s+$", "")
   for _, pair in ipairs(RENAMED) do formula = formula:gsub("%f[%w]" .. pair[1] .. "%f[^%w%.]", pair[2]) end
-  return pandoc.RawInline("typst", "#[#set math.equation(alt: " .. typst_string(alternative:gsub("%s+", " ")) .. ");" .. formula .. "]")
+  return pandoc.RawInline("typst", "#described(" .. typst_string((alternative:gsub("%s+", " "))) .. ")[" .. formula .. "];")
 end
 
 local function directed(element, wrap)
@@ -180,7 +185,7 @@ local function directed_span(span)
   return directed(span, function(element, settings)
     local out = pandoc.Inlines { pandoc.RawInline("typst", "#text(" .. settings .. ")["), pandoc.Str("\u{2066}") }
     out:extend(element.content)
-    out:extend { pandoc.Str("\u{2069}"), pandoc.RawInline("typst", "]") }
+    out:extend { pandoc.Str("\u{2069}"), pandoc.RawInline("typst", "];") }
     return out
   end)
 end

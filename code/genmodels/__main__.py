@@ -1,12 +1,13 @@
 """``python -m genmodels data | prepare | train | verify | render | bench``: the commands behind the Makefile.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
-Ctrl-C ends with 130 after the checkpoint is written.
+Ctrl-C ends with 130, a training's after its checkpoint is written.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import runpy
 import sys
 import time
@@ -39,12 +40,13 @@ def command_prepare(arguments: argparse.Namespace) -> int:
 
 
 def command_train(arguments: argparse.Namespace) -> int:
-    from genmodels import stages
+    from genmodels import stages, training
 
     for name in arguments.stage or list(stages.STAGES):
         started = time.monotonic()
         path = stages.get(name).run(arguments.profile, arguments.data, arguments.restart)
-        print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)")
+        if training.leads():
+            print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
     return 0
 
 
@@ -119,6 +121,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
+    for stream in (sys.stdout, sys.stderr):  # in a locale that cannot say "…" or a Persian path: escapes, no traceback
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
         return options.run(options)
@@ -126,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt as stop:
-        print(f"{stop or 'stopped'}; the same command goes on from the checkpoint", file=sys.stderr)
+        print(stop if str(stop) else "stopped", file=sys.stderr)
         return 130
 
 

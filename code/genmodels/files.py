@@ -1,4 +1,4 @@
-"""Files that are either whole or absent: atomic writes, digests, canonical JSON.
+"""Files that are either whole or absent: atomic writes, locks, digests, canonical JSON.
 
 Every write goes to a temporary file beside its target, is flushed to the disk, and is then
 renamed over the target. A crash, a full disk or Ctrl-C leaves the old file or none, never half a file.
@@ -6,6 +6,7 @@ renamed over the target. A crash, a full disk or Ctrl-C leaves the old file or n
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,6 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from genmodels.errors import UserError
+
+try:
+    import fcntl
+except ImportError:  # Windows: there is no lock then
+    fcntl = None  # type: ignore[assignment]
 
 _BLOCK = 1 << 20
 
@@ -49,6 +55,57 @@ def atomic_writer(path: Path | str, mode: str = "wb", **options: Any) -> Iterato
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive_lock(
+    path: Path | str, busy: str | None = None, way_out: str = "free some space or choose a folder you can write to"
+) -> Iterator[None]:
+    """Hold the lock file ``path``: one process at a time is inside the block; the file goes when the block ends.
+
+    The system frees the lock when its holder ends, however it ends (``flock(2)``), so none is ever left behind.
+    Where another process holds it: without ``busy`` wait for it, with ``busy`` raise ``UserError`` with that text
+    and the holder's process id. Raises ``UserError``, which ends in ``way_out``, where the folder cannot be made or
+    written.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(path, wait=busy is None)
+    except BlockingIOError:
+        holder = path.read_text("ascii", errors="replace").strip() if path.exists() else ""
+        raise UserError(f"{busy} (process {holder or 'unknown'})") from None
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}; {way_out}") from error
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)  # while it is still held: see _locked
+        os.close(descriptor)
+
+
+def _locked(path: Path, wait: bool) -> int:
+    """A descriptor that holds the lock on the file that ``path`` names now; ``BlockingIOError`` instead of waiting."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            try:
+                if fcntl is not None:
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except OSError as error:
+                if error.errno not in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                    raise  # those three: a (network) file system that knows no locks, which is no reason not to work
+            # The holder before us deletes the file: a lock on a file without a name would shut nobody out.
+            if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):
+                os.ftruncate(descriptor, 0)
+                os.write(descriptor, str(os.getpid()).encode())
+                return descriptor
+        except FileNotFoundError:  # deleted between the two questions
+            pass
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
 
 
 def write_bytes(path: Path | str, data: bytes) -> None:

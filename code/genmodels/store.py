@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -33,10 +34,11 @@ from safetensors.torch import save as save_safetensors
 
 from genmodels.config import differences
 from genmodels.errors import StaleResult, UserError
-from genmodels.files import data_digest, file_digest, read_json, write_bytes, write_json
+from genmodels.files import data_digest, exclusive_lock, file_digest, read_json, write_bytes, write_json
 
 FORMAT = 1
 PROJECT = Path(__file__).resolve().parents[2]
+WAY_OUT = "free some space or set GENMODELS_CACHE to a folder you can write to"
 LIBRARIES = ("torch", "numpy", "hazm", "tokenizers", "safetensors")
 
 
@@ -52,6 +54,12 @@ def result_folder(stage: str, profile: str) -> Path:
 def checkpoint_path(stage: str, profile: str) -> Path:
     """Where a run in progress keeps its checkpoint; never shipped."""
     return cache_folder() / "checkpoints" / f"{stage}-{profile}.pt"
+
+
+def only_run(stage: str, profile: str) -> AbstractContextManager[None]:
+    """Held while a stage is trained: two runs would overwrite each other's checkpoint. ``UserError`` if another is."""
+    busy = f"another training of {stage}, profile {profile}, is running; wait for it or stop it"
+    return exclusive_lock(checkpoint_path(stage, profile).with_suffix(".lock"), busy, WAY_OUT)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,9 @@ class StoredResult:
 
 def _git(*arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", "-C", str(PROJECT), *arguments], capture_output=True, text=True, timeout=10)
+        done = subprocess.run(
+            ["git", "-C", str(PROJECT), *arguments], capture_output=True, encoding="utf-8", errors="replace", timeout=10
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
@@ -140,7 +150,7 @@ def publish(
         target.parent.mkdir(parents=True, exist_ok=True)
         fresh = Path(tempfile.mkdtemp(prefix=f".{profile}.", dir=target.parent))
     except OSError as error:
-        raise UserError(f"cannot write {target.parent}: {error.strerror}; free some space or set GENMODELS_CACHE") from error
+        raise UserError(f"cannot write {target.parent}: {error.strerror}; {WAY_OUT}") from error
     try:
         payload = dict(files or {})
         if history is not None:
@@ -157,10 +167,13 @@ def publish(
         write_json(fresh / "manifest.json", head | manifest)
         fresh.chmod(0o755)
         old = fresh.with_name(fresh.name + ".old")
-        if target.exists():
-            os.replace(target, old)
-        os.replace(fresh, target)
+        with exclusive_lock(target.with_name(f".{profile}.lock"), way_out=WAY_OUT):
+            if target.exists():
+                os.replace(target, old)
+            os.replace(fresh, target)
         shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}; {WAY_OUT}") from error
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return target

@@ -7,7 +7,8 @@ A checkpoint therefore holds only weights, optimiser state, the averaged weights
 - Optimiser: AdamW with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101), linear warm-up, then a
   cosine (arXiv 1608.03983); gradients are clipped by their total norm.
 - Averaging: exponential moving average of the weights with a warmed-up decay; it is what is evaluated and kept.
-- Scale-out: under ``torchrun`` the same call becomes data-parallel (DDP; gloo on CPUs, nccl on GPUs). Every rank
+- Scale-out: under ``torchrun`` the same call becomes data-parallel (DDP; gloo on CPUs, nccl on GPUs), in a process
+  group of its own that it leaves when it returns. Every rank
   draws the whole global batch and keeps its share, so that the losses equal those of a single process.
   (Dropout masks are drawn per rank: with dropout the equality is statistical.)
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import math
 import os
 import signal
@@ -107,17 +109,27 @@ class BatchOrder(Sampler[list[int]]):
             yield order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
 
 
-class Ranks:
-    """This process's place among the processes of one run (rank 0 of 1 without ``torchrun``)."""
+def leads() -> bool:
+    """Whether this process is the one that writes and tells: rank 0 of a ``torchrun``, or the only one."""
+    return os.environ.get("RANK", "0") == "0"
 
-    def __init__(self) -> None:
-        self.size = int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = int(os.environ.get("RANK", "0"))
+
+class Ranks:
+    """This process's place among the processes of one run (rank 0 of 1 without ``torchrun``, or when ``alone``)."""
+
+    def __init__(self, alone: bool = False) -> None:
+        self.size = 1 if alone else int(os.environ.get("WORLD_SIZE", "1"))
+        self.rank = 0 if alone else int(os.environ.get("RANK", "0"))
         self.local = int(os.environ.get("LOCAL_RANK", "0"))
         self.cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", self.local) if self.cuda else torch.device("cpu")
         if self.size > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.cuda else "gloo")
+
+    def leave(self) -> None:
+        """Close the connections to the other processes."""
+        if self.size > 1 and dist.is_initialized():
+            dist.destroy_process_group()
 
     def share(self, batch: Batch) -> Batch:
         """This rank's rows of the global batch."""
@@ -172,8 +184,10 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint atomically: the old one stays until the new one is on the disk."""
+    whole = io.BytesIO()  # torch.save reports a full disk as an error of its own archive, not as the system's
+    torch.save(state, whole)
     with atomic_writer(path) as stream:
-        torch.save(state, stream)
+        stream.write(whole.getbuffer())
 
 
 def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
@@ -223,15 +237,37 @@ def train(
     checkpoint_seconds: float = 60.0,
     identity: str = "",
     label: str = "",
+    alone: bool = False,
 ) -> Record:
     """Train ``model`` in place for ``config.steps`` steps; on return it holds the averaged weights.
 
     ``dataset`` gives a whole batch at once through ``__getitems__(indices) -> tuple of tensors``.
     ``evaluate`` runs ``config.evaluations`` times, evenly spaced, on the averaged weights; its values join the
     history row. An existing ``checkpoint`` of the same ``identity`` is continued; Ctrl-C writes one and raises
-    ``KeyboardInterrupt``. Raises ``UserError`` for a loss that is not finite or a batch that ranks cannot share.
+    ``KeyboardInterrupt``; a finished run leaves one, which the caller deletes when its result is safe. ``alone``: train
+    in this process, even under ``torchrun``. Raises ``UserError`` for a loss that is not finite, a batch that ranks
+    cannot share, or ranks that see different checkpoints.
     """
-    ranks = Ranks()
+    ranks = Ranks(alone)
+    try:
+        return _train(ranks, model, dataset, objective, config, evaluate, checkpoint, checkpoint_seconds, identity, label)
+    finally:
+        ranks.leave()
+
+
+def _train(
+    ranks: Ranks,
+    model: nn.Module,
+    dataset: Dataset[Any],
+    objective: Objective,
+    config: TrainingConfig,
+    evaluate: Callable[[nn.Module], dict[str, float]] | None,
+    checkpoint: Path | None,
+    checkpoint_seconds: float,
+    identity: str,
+    label: str,
+) -> Record:
+    """``train`` among ``ranks``."""
     if config.batch_size % ranks.size:
         raise UserError(f"batch_size {config.batch_size} cannot be shared by {ranks.size} processes; choose a multiple")
     model.to(ranks.device).train()
@@ -240,6 +276,8 @@ def train(
     record = Record()
     if checkpoint is not None and checkpoint.exists():
         _restore(load_checkpoint(checkpoint, identity), model, optimizer, average, record)
+    if int(ranks.sum(torch.tensor(record.step, device=ranks.device))) != record.step * ranks.size:
+        raise UserError(f"process {ranks.rank} is at step {record.step}, others are not; give all the same cache folder")
     wrapped = DistributedDataParallel(model) if ranks.size > 1 else model
 
     order = BatchOrder(len(dataset), config.batch_size, config.seed, record.step, config.steps)  # type: ignore[arg-type]
@@ -296,13 +334,15 @@ def train(
                         model.train()
                 record.history.append(row)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k.endswith("loss")})
-            if record.step < config.steps and (signals[1] > 0 if ranks.size > 1 else stop.asked):
+            if signals[1] > 0 if ranks.size > 1 else stop.asked:
                 save()
-                raise KeyboardInterrupt(f"stopped after step {record.step} of {config.steps}")
+                raise KeyboardInterrupt(
+                    f"stopped after step {record.step} of {config.steps}; the same command goes on from there"
+                )
             if time.monotonic() - saved > checkpoint_seconds:
                 save()
                 saved = time.monotonic()
-    settle()
+        save()  # what follows, measuring, may take minutes: a stop there costs no training
     if average.decay:
         with torch.no_grad():
             torch._foreach_copy_(list(model.parameters()), average.weights)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -146,12 +147,16 @@ class ModelStage(Stage):
         small, dataset = self.tiny(config)
         brief = replace(small.training, steps=FINGERPRINT_STEPS, warmup_steps=1, batch_size=4, bf16=False, evaluations=0)
         small = replace(small, training=brief)
-        return training.train(self.seeded_model(small), dataset, self.objective(), small.training).losses
+        return training.train(self.seeded_model(small), dataset, self.objective(), small.training, alone=True).losses
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Train (or resume), measure, publish. Returns the result's folder."""
         config = self.config(profile)
         material = self.material(config, folder)
+        with store.only_run(self.name, profile) if training.leads() else nullcontext():
+            return self._run(profile, config, material, restart)
+
+    def _run(self, profile: str, config: Any, material: Material, restart: bool) -> Path:
         model = self.seeded_model(config)
         self.initialize(model, material)
         checkpoint = store.checkpoint_path(self.name, profile)
@@ -162,7 +167,7 @@ class ModelStage(Stage):
             evaluate=lambda m: self.curve_point(config, material, m),
             checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), label=f"{self.name} {profile}",
         )
-        if training.Ranks().rank:  # the other processes of a torchrun leave the writing to rank 0
+        if not training.leads():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
         model = model.cpu()
         measured = time.monotonic()

@@ -57,12 +57,6 @@ class TextResult:
         return json.loads((self.stored.folder / "held-out.json").read_text("utf-8"))
 
 
-def fingerprint() -> list[int]:
-    """Token ids that today's cleaning and our own BPE give the fixed passage, trained on itself."""
-    cleaned = clean_paragraph(PASSAGE)
-    return bpe.train([cleaned], 300).encode(cleaned)
-
-
 def slice_metrics(tokenizer: Tokenizer, texts: list[str]) -> dict[str, float]:
     """Tokens per word on the held-out texts, and the share of texts that decode to themselves (must be one)."""
     encoded = [tokenizer.encode(text) for text in texts]
@@ -81,6 +75,11 @@ class TextStage(Stage):
     def plain_config(self, profile: str) -> dict[str, Any]:
         return {corpus: to_plain(config) for corpus, config in self.config(profile).items()}
 
+    def fingerprint(self, config: Any) -> list[int]:
+        """Token ids that today's cleaning and our own BPE give the fixed passage, trained on itself."""
+        cleaned = clean_paragraph(PASSAGE)
+        return bpe.train([cleaned], 300).encode(cleaned)
+
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         started, cpu = time.monotonic(), time.process_time()
         texts = {corpus: prepared(config, folder) for corpus, config in self.config(profile).items()}
@@ -98,7 +97,7 @@ class TextStage(Stage):
             },
             "seconds": round(time.monotonic() - started, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
-            "fingerprint": fingerprint(),
+            "fingerprint": self.fingerprint(self.config(profile)),
         }
         files["held-out.json"] = json.dumps(held_out, ensure_ascii=False, indent=1).encode()
         return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, files=files)
@@ -107,7 +106,7 @@ class TextStage(Stage):
         return TextResult(store.load(self.name, profile, self.plain_config(profile)))
 
     def contradict(self, result: TextResult) -> list[Check]:
-        same = fingerprint() == result.manifest["fingerprint"]
+        same = self.fingerprint(self.config(result.manifest["profile"])) == result.manifest["fingerprint"]
         detail = "the fixed passage gives the same tokens" if same else "the fixed passage gives other tokens: prepare again"
         again = slice_metrics(result.tokenizer(), result.held_out)
         return [Check("behaviour", same, detail), *compare_metrics(again, result.metrics["slice"])]

@@ -44,6 +44,7 @@ PREPARATION_VERSION = 1  # raise it when cleaning, normalising or tokenising giv
 CORPORA = ("fluent", "classic")
 ARRAYS = ("tokens", "offsets", "characters", "fluent_characters")
 CHUNK_DOCUMENTS = 64
+WAY_OUT = "free some space or set GENMODELS_PREPARED to a folder you can write to"
 START_METHOD = "spawn"  # of worker processes: a forked copy of a process with threads (torch, tokenizers) may hang
 
 
@@ -109,7 +110,8 @@ def prepared(config: TextConfig = TextConfig(), folder: Path | str | None = None
     place = prepared_root() / f"{config.corpus}-{data_digest(json.dumps(sources, sort_keys=True))[:16]}"
     if (kept := _kept(config, place)) is not None:
         return kept
-    with exclusive_lock(place.with_name(f".{place.name}.lock")):  # of two processes (torchrun's), one builds, one waits
+    # Of two processes (torchrun's) one builds, the other waits and reads.
+    with exclusive_lock(place.with_name(f".{place.name}.lock"), way_out=WAY_OUT):
         return _kept(config, place, tell=True) or _build(config, raw, place, sources, workers)
 
 
@@ -260,8 +262,7 @@ def _write(place: Path, arrays: dict[str, np.ndarray], tokenizer: Tokenizer, rec
         temporary = None
     except OSError as error:
         reason = error.strerror or f"the disk may be full ({error})"  # numpy's: so many items written
-        way_out = "set GENMODELS_PREPARED to a folder you can write to"
-        raise UserError(f"cannot write {place}: {reason}; {way_out}") from error
+        raise UserError(f"cannot write {place}: {reason}; {WAY_OUT}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)
