@@ -279,11 +279,11 @@ def test_parse_keeps_lines_and_shown_code() -> None:
 
 def test_weave_escapes_inline_text_and_outgrows_fences(tmp_path: Path) -> None:
     parts = parse("`{python} a` `{python} b`\n\n```{python}\nprint(1)\n```\n", 1, "a.qmd")
-    parts[1].outputs = [{"text": "*1* | [x] @y", "markdown": False}]
+    parts[1].outputs = [{"text": "*1* | [x], 2.5", "markdown": False}]
     parts[3].outputs = [{"text": "*2*", "markdown": True}]
     parts[5].outputs = [{"output_type": "stream", "name": "stdout", "text": "````\x1b[1mx\n"}]
     text = weave(parts, tmp_path, {}, "a.qmd")
-    assert text.startswith(r"\*1\* \| \[x\] \@y *2*")
+    assert text.startswith(r"\*1\* | \[x\]\, 2\.5 *2*")  # no more and no less than Quarto does
     assert "`````\n````x\n`````" in text
 
 
@@ -306,8 +306,19 @@ def filtered(markdown: str, to: str, *more: str) -> str:
     return done.stdout.decode("utf-8")
 
 
-def test_filters_undo_the_repr_of_quartos_inline_expressions() -> None:
-    assert filtered(r"\\u2066−۳٫۵\\u2069 و می\\u200cشود", "html") == "<p>\u2066−۳٫۵\u2069 و می\u200cشود</p>\n"
+def test_filters_undo_what_quarto_does_to_the_text_of_inline_expressions() -> None:
+    """`asEscapedMarkdown` of quarto-cli's jupyter-inline.ts: the repr, its backslashes doubled, then all escaped."""
+
+    def quarto(text: str) -> str:
+        return re.sub(r"([\\`*_{}\[\]()>#+-.!])", r"\\\1", repr(text)[1:-1].replace("\\", "\\\\"))
+
+    for text in ("\u2066−۳٫۵\u2069", "می\u200cشود", "«تهران،\u00a0بزرگ» (a_b.txt)", "\u2066۱٫۲×۱۰⁻⁵\u2069", "شبکهٔ 'LSTM'"):
+        part = parse("`{python} a`", 1, "a.qmd")[1]
+        part.outputs = [{"text": text, "markdown": False}]
+        ours = weave([part], Path(), {}, "a.qmd")
+        for to in ("html", "typst"):
+            assert filtered(quarto(text), to) == filtered(ours, to)
+            assert "\\" not in filtered(ours, "html")
 
 
 def test_filters_set_quartos_equation_numbers_beside_the_formula() -> None:
@@ -326,7 +337,9 @@ def test_filters_leave_nothing_for_pandocs_own_citeproc() -> None:
 
 def test_formulas_compile_although_pandoc_and_typst_name_symbols_differently(tmp_path: Path) -> None:
     names = "odot otimes ominus oplus cap bigcap sqcap bigodot bigotimes lhd rhd unlhd vDash".split()
-    (tmp_path / "a.typ").write_text(filtered("$" + " ".join(f"a \\{name} b" for name in names) + "$", "typst"), "utf-8")
+    formula = filtered("$" + " ".join(f"a \\{name} b" for name in names) + "$(1)", "typst")
+    look = (ROOT / "assets" / "typst" / "look.typ").read_text("utf-8")
+    (tmp_path / "a.typ").write_text(look + "\n" + formula, "utf-8")
     assert typst.compile_with_warnings(str(tmp_path / "a.typ"))[1] == []
 
 
@@ -334,5 +347,6 @@ def test_filters_mind_latin_runs_code_and_alignment() -> None:
     html = filtered('Python 3.11 و 12، `a 1` [x 1]{dir=ltr}\n\n| a | b |\n|:--|--:|\n| 1 | 2 |', "html")
     assert "Python 3.11 و ۱۲" in html and '<code dir="ltr">a 1</code>' in html and 'dir="ltr">x 1</span>' in html
     assert "text-align: left" not in html and "text-align: right" in html
+    assert filtered("`a` (1) $x$(2)", "typst").startswith('#raw("a"); (۱) #described("x")[$x$];(۲)')
     code = filtered("```python\nprint(\"سلام\")\n```", "typst").strip()
     assert code == '#raw(block: true, lang: "python", "print(\\"\u2068سلام\u2069\\")")'

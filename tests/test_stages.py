@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genmodels import files, mnist, stages, store, training
+from genmodels import batches, files, mnist, stages, store, training
 from genmodels.config import PixelCNNModelConfig
 from genmodels.stages import base
 from genmodels.stages.pixelcnn import PixelCNNStage
@@ -94,7 +94,7 @@ def test_changed_training_behaviour_is_noticed(stage: SmallPixelCNN, monkeypatch
     elif change == "initialisation":
         monkeypatch.setattr(stage, "seeded_model", lambda config: stage.build(config))
     else:
-        monkeypatch.setattr(training.BatchOrder, "__iter__", lambda self: ([i % 16 for i in range(s, s + 4)] for s in range(8)))
+        monkeypatch.setattr(batches.BatchOrder, "__iter__", lambda self: ([i % 16 for i in range(s, s + 4)] for s in range(8)))
     assert outcome(stage)["behaviour"] is False
 
 

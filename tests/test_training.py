@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import training
+from genmodels import checkpoints, training
+from genmodels.batches import BatchOrder, generator_for
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
-from genmodels.training import BatchOrder, Objective, generator_for, learning_rate_at
+from genmodels.ranks import Batch
+from genmodels.training import Objective, learning_rate_at
 
 CONFIG = TrainingConfig(
     batch_size=8, steps=12, learning_rate=0.05, warmup_steps=2, ema_decay=0.9, bf16=False, evaluations=3, weight_decay=0.1
@@ -67,7 +69,7 @@ def train_with_stops(tmp_path: Path, stops: list[int], evaluations: int = 3) -> 
     for stop in [*stops, None]:
         model, steps = make_model(), iter(range(10_000))
 
-        def total(m: nn.Module, batch: training.Batch, stop: int | None = stop, steps=steps) -> torch.Tensor:
+        def total(m: nn.Module, batch: Batch, stop: int | None = stop, steps=steps) -> torch.Tensor:
             if stop is not None and next(steps) >= stop:
                 raise StopAt
             return OBJECTIVE.total(m, batch)
@@ -100,7 +102,7 @@ def test_the_loss_falls_and_history_has_its_rows(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_saves_and_says_where(tmp_path: Path) -> None:
-    def interrupt_at_step_5(model: nn.Module, batch: training.Batch, seen: list[int] = []) -> torch.Tensor:  # noqa: B006
+    def interrupt_at_step_5(model: nn.Module, batch: Batch, seen: list[int] = []) -> torch.Tensor:  # noqa: B006
         seen.append(1)
         if len(seen) == 5:
             assert threading.current_thread() is threading.main_thread()
@@ -110,7 +112,7 @@ def test_ctrl_c_saves_and_says_where(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt, match="step 5 of 12"):
         training.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_step_5), CONFIG, checkpoint=path, identity="x")
-    assert training.load_checkpoint(path, "x")["record"]["step"] == 5
+    assert checkpoints.load_checkpoint(path, "x")["record"]["step"] == 5
     model = make_model()
     training.train(model, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
     whole, _ = train_with_stops(tmp_path / "whole", [])
@@ -119,7 +121,7 @@ def test_ctrl_c_saves_and_says_where(tmp_path: Path) -> None:
 
 def test_checkpoint_of_another_run_or_damaged_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "run.pt"
-    training.save_checkpoint(path, {"identity": "a" * 64})
+    checkpoints.save_checkpoint(path, {"identity": "a" * 64})
     with pytest.raises(UserError, match="belongs to run aaaa"):
         training.train(make_model(), Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="b" * 64)
     path.write_bytes(path.read_bytes()[:100])
@@ -134,7 +136,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 
     torch.save({"identity": "x", "evil": Evil()}, tmp_path / "run.pt")
     with pytest.raises(UserError, match="damaged"):
-        training.load_checkpoint(tmp_path / "run.pt", "x")
+        checkpoints.load_checkpoint(tmp_path / "run.pt", "x")
     assert not (tmp_path / "pwned").exists()
 
 

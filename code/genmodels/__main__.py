@@ -40,12 +40,12 @@ def command_prepare(arguments: argparse.Namespace) -> int:
 
 
 def command_train(arguments: argparse.Namespace) -> int:
-    from genmodels import stages, training
+    from genmodels import ranks, stages
 
     for name in arguments.stage or list(stages.STAGES):
         started = time.monotonic()
         path = stages.get(name).run(arguments.profile, arguments.data, arguments.restart)
-        if training.leads():
+        if ranks.leads():
             print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
     return 0
 
@@ -121,8 +121,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    for stream in (sys.stdout, sys.stderr):  # in a locale that cannot say "…" or a Persian path: escapes, no traceback
-        if isinstance(stream, io.TextIOWrapper):
+    for stream in (sys.stdout, sys.stderr):  # "…" and Persian paths in any locale: no traceback
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() in ("ascii", "ansi_x3.4-1968", "us-ascii"):
+            stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # locale C: file names are bytes there
+        elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:

@@ -20,6 +20,7 @@ from genmodels.qmd import Part
 
 CELL_SECONDS = 600
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_UNICODE_ESCAPE = re.compile(r"\\u[0-9a-f]{4}|\\x[89a-f][0-9a-f]")  # what persian.lua turns back into characters
 
 _EVALUATE = """__import__('json').dumps([
     (lambda v: [v._repr_markdown_(), True] if hasattr(v, '_repr_markdown_')
@@ -71,6 +72,9 @@ def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str,
             if text is None:
                 where = f"{name}, line {part.line}"
                 raise UserError(f"{where}: `{part.text}` is a {markdown}, not text; wrap it in fa(…)")
+            if not markdown and "\\" in _UNICODE_ESCAPE.sub("", repr(text)):
+                where = f"{name}, line {part.line}"
+                raise UserError(f"{where}: Quarto cannot show the text of `{part.text}` ({text!r}); return Markdown(…)")
             part.outputs = [{"text": text, "markdown": markdown is True}]
 
     environment = {**environment_file(project), **os.environ, "IPYTHONDIR": str(scratch / "ipython")}

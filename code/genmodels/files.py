@@ -63,7 +63,8 @@ def exclusive_lock(
 ) -> Iterator[None]:
     """Hold the lock file ``path``: one process at a time is inside the block; the file goes when the block ends.
 
-    The system frees the lock when its holder ends, however it ends (``flock(2)``), so none is ever left behind.
+    The system frees the lock when its holder ends, however it ends (``flock(2)``): a file left by a killed process
+    holds nobody up.
     Where another process holds it: without ``busy`` wait for it, with ``busy`` raise ``UserError`` with that text
     and the holder's process id. Raises ``UserError``, which ends in ``way_out``, where the folder cannot be made or
     written.

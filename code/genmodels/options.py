@@ -21,7 +21,7 @@ TOP = {
 }  # fmt: skip
 FORMAT = {
     "html": {"embed-resources", "html-math-method", "theme", "css", "appendix-style", "fig-format"},
-    "typst": {"papersize", "section-numbering", "page-numbering", "font-paths", "include-in-header", "keep-typ"},
+    "typst": {"papersize", "section-numbering", "font-paths", "include-in-header", "keep-typ"},
 }
 
 

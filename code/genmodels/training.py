@@ -7,10 +7,9 @@ A checkpoint therefore holds only weights, optimiser state, the averaged weights
 - Optimiser: AdamW with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101), linear warm-up, then a
   cosine (arXiv 1608.03983); gradients are clipped by their total norm.
 - Averaging: exponential moving average of the weights with a warmed-up decay; it is what is evaluated and kept.
-- Scale-out: under ``torchrun`` the same call becomes data-parallel (DDP; gloo on CPUs, nccl on GPUs), in a process
-  group of its own that it leaves when it returns. Every rank
-  draws the whole global batch and keeps its share, so that the losses equal those of a single process.
-  (Dropout masks are drawn per rank: with dropout the equality is statistical.)
+- Scale-out: under ``torchrun`` the same call becomes data-parallel (``ranks.py``), in a process group of its own that
+  it leaves when it returns. Every rank draws the whole global batch and keeps its share, so that the losses equal
+  those of a single process. (Dropout masks are drawn per rank: with dropout the equality is statistical.)
 
 This module knows no model by name; a stage gives it a data set, an ``Objective`` and an evaluation.
 """
@@ -18,12 +17,7 @@ This module knows no model by name; a stage gives it a data set, an ``Objective`
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import io
 import math
-import os
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,17 +25,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
+from genmodels.batches import BatchOrder, generator_for, seed_for
+from genmodels.checkpoints import StopRequest, load_checkpoint, save_checkpoint
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
-from genmodels.files import atomic_writer
 from genmodels.progress import progress_bar
-
-Batch = tuple[Tensor, ...]
+from genmodels.ranks import Batch, Ranks
 
 
 @dataclass(frozen=True)
@@ -68,17 +61,6 @@ class Record:
     step: int = 0
 
 
-def seed_for(seed: int, purpose: str, *counters: int) -> int:
-    """A 63-bit seed for one purpose at one moment (independent streams by sha256, no state to carry)."""
-    text = ":".join([str(seed), purpose, *map(str, counters)])
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little") >> 1
-
-
-def generator_for(seed: int, purpose: str, *counters: int) -> torch.Generator:
-    """A CPU generator seeded by ``seed_for``."""
-    return torch.Generator().manual_seed(seed_for(seed, purpose, *counters))
-
-
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
     """Linear warm-up to ``learning_rate``, then half a cosine down to ``final_learning_rate``."""
     if step < config.warmup_steps:
@@ -86,60 +68,6 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     swing = config.learning_rate - config.final_learning_rate
     return config.final_learning_rate + swing * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
-
-
-class BatchOrder(Sampler[list[int]]):
-    """Index lists of the steps ``start … stop``: a fresh permutation each epoch, its ragged end left out."""
-
-    def __init__(self, size: int, batch_size: int, seed: int, start: int, stop: int) -> None:
-        if size < batch_size:
-            raise UserError(f"the training set has {size} examples, fewer than one batch of {batch_size}; lower batch_size")
-        self.size, self.batch_size, self.seed, self.start, self.stop = size, batch_size, seed, start, stop
-        self.per_epoch = size // batch_size
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __iter__(self) -> Iterator[list[int]]:
-        current, order = -1, torch.empty(0)
-        for step in range(self.start, self.stop):
-            epoch, place = divmod(step, self.per_epoch)
-            if epoch != current:
-                current, order = epoch, torch.randperm(self.size, generator=generator_for(self.seed, "order", epoch))
-            yield order[place * self.batch_size : (place + 1) * self.batch_size].tolist()
-
-
-def leads() -> bool:
-    """Whether this process is the one that writes and tells: rank 0 of a ``torchrun``, or the only one."""
-    return os.environ.get("RANK", "0") == "0"
-
-
-class Ranks:
-    """This process's place among the processes of one run (rank 0 of 1 without ``torchrun``, or when ``alone``)."""
-
-    def __init__(self, alone: bool = False) -> None:
-        self.size = 1 if alone else int(os.environ.get("WORLD_SIZE", "1"))
-        self.rank = 0 if alone else int(os.environ.get("RANK", "0"))
-        self.local = int(os.environ.get("LOCAL_RANK", "0"))
-        self.cuda = torch.cuda.is_available()
-        self.device = torch.device("cuda", self.local) if self.cuda else torch.device("cpu")
-        if self.size > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if self.cuda else "gloo")
-
-    def leave(self) -> None:
-        """Close the connections to the other processes."""
-        if self.size > 1 and dist.is_initialized():
-            dist.destroy_process_group()
-
-    def share(self, batch: Batch) -> Batch:
-        """This rank's rows of the global batch."""
-        rows = batch[0].shape[0] // self.size
-        return tuple(part[self.rank * rows : (self.rank + 1) * rows] for part in batch)
-
-    def sum(self, value: Tensor) -> Tensor:
-        if self.size > 1:
-            dist.all_reduce(value)
-        return value
 
 
 class WeightAverage:
@@ -180,50 +108,6 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
         {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
-
-
-def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint atomically: the old one stays until the new one is on the disk."""
-    whole = io.BytesIO()  # torch.save reports a full disk as an error of its own archive, not as the system's
-    torch.save(state, whole)
-    with atomic_writer(path) as stream:
-        stream.write(whole.getbuffer())
-
-
-def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
-    """Read a checkpoint of the run ``identity``; ``UserError`` where it is damaged or another run's."""
-    remedy = "resume with the settings it was made with, or start over with --restart"
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        found = state["identity"]
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise UserError(f"checkpoint {path} is damaged ({type(error).__name__}); start over with --restart") from error
-    if found != identity:
-        raise UserError(f"checkpoint {path} belongs to run {found[:12]}, not to {identity[:12]}; {remedy}")
-    return state
-
-
-class _StopRequest:
-    """Ctrl-C and SIGTERM ask for a stop at the end of the current step; a second Ctrl-C does not wait."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._old: dict[int, Any] = {}
-
-    def __enter__(self) -> _StopRequest:
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._old[number] = signal.signal(number, self._ask)
-        return self
-
-    def _ask(self, number: int, frame: Any) -> None:
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._old.items():
-            signal.signal(number, handler)
 
 
 def train(
@@ -302,7 +186,7 @@ def _train(
             save_checkpoint(checkpoint, _snapshot(identity, model, optimizer, average, record))
 
     bar = progress_bar(total=config.steps, initial=record.step, desc=label, unit="step", disable=None if ranks.rank == 0 else True)
-    with _StopRequest() as stop, bar:
+    with StopRequest() as stop, bar:
         for batch in batches:
             step = record.step
             batch = objective.prepare(batch, generator_for(config.seed, "draws", step))

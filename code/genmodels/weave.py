@@ -17,7 +17,7 @@ from genmodels.errors import UserError
 from genmodels.execution import option
 from genmodels.qmd import Part
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+\-.!|~^$@<])")
+_SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+,\-.!])")  # exactly what Quarto escapes in a string (jupyter-inline.ts)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import store, training
+from genmodels import batches, ranks, store, training
 from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import StaleResult
 from genmodels.training import Objective, Record
@@ -51,24 +51,32 @@ class Check:
     detail: str
 
 
-class Result:
-    """A shipped result opened for the report: settings, measures, curve, slice and the trained model."""
+class Opened:
+    """A shipped result opened for the report: settings, manifest, measures, curve and evaluation slice."""
 
-    def __init__(self, stage: ModelStage, stored: store.StoredResult, config: Any) -> None:
-        self.stage, self.stored, self.config = stage, stored, config
+    def __init__(self, stored: store.StoredResult, config: Any) -> None:
+        self.stored, self.config = stored, config
         self.manifest, self.metrics = stored.manifest, stored.metrics
 
-    @cached_property
+    @property
     def history(self) -> pd.DataFrame:
         return self.stored.history
 
-    @cached_property
+    @property
     def slice(self) -> dict[str, np.ndarray]:
         return self.stored.slice
 
+
+class Result(Opened):
+    """A shipped result with its trained network."""
+
+    def __init__(self, stored: store.StoredResult, config: Any, build: Callable[[Any], nn.Module]) -> None:
+        super().__init__(stored, config)
+        self._build = build
+
     def model(self) -> nn.Module:
         """The trained network, in evaluation mode; a fresh one each time, so that an experiment on it stays its own."""
-        model = self.stage.build(self.config)
+        model = self._build(self.config)
         model.load_state_dict(self.stored.weights())
         return model.eval()
 
@@ -139,7 +147,7 @@ class ModelStage(Stage):
         """Data-dependent initialisation, if the stage has one."""
 
     def seeded_model(self, config: Any) -> nn.Module:
-        torch.manual_seed(training.seed_for(config.training.seed, "weights"))
+        torch.manual_seed(batches.seed_for(config.training.seed, "weights"))
         return self.build(config)
 
     def fingerprint(self, config: Any) -> list[float]:
@@ -153,7 +161,7 @@ class ModelStage(Stage):
         """Train (or resume), measure, publish. Returns the result's folder."""
         config = self.config(profile)
         material = self.material(config, folder)
-        with store.only_run(self.name, profile) if training.leads() else nullcontext():
+        with store.only_run(self.name, profile) if ranks.leads() else nullcontext():
             return self._run(profile, config, material, restart)
 
     def _run(self, profile: str, config: Any, material: Material, restart: bool) -> Path:
@@ -167,7 +175,7 @@ class ModelStage(Stage):
             evaluate=lambda m: self.curve_point(config, material, m),
             checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), label=f"{self.name} {profile}",
         )
-        if not training.leads():  # the other processes of a torchrun leave the writing to rank 0
+        if not ranks.leads():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
         model = model.cpu()
         measured = time.monotonic()
@@ -193,7 +201,7 @@ class ModelStage(Stage):
 
     def load(self, profile: str) -> Result:
         config = self.config(profile)
-        return Result(self, store.load(self.name, profile, to_plain(config)), config)
+        return Result(store.load(self.name, profile, to_plain(config)), config, self.build)
 
     def contradict(self, result: Result) -> list[Check]:
         """The behaviour of today's training, then the headline metrics from the shipped weights and slice."""

@@ -20,10 +20,11 @@ from genmodels.config import LanguageModelConfig, RecurrentModelConfig, Training
 from genmodels.lm.perplexity import evaluate
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.transformer import TransformerLM
+from genmodels.ranks import Batch
 from genmodels.stages.base import Material, ModelStage, training_profile
 from genmodels.text.ngram import NgramDataset
 from genmodels.text.prepare import prepared
-from genmodels.training import Batch, Objective
+from genmodels.training import Objective
 
 TRAINING = TrainingConfig(
     batch_size=16, steps=3200, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,

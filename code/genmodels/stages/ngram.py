@@ -9,7 +9,7 @@ log-probabilities that today's code gives on a fixed tiny stream.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ from genmodels.config import NgramConfig, to_plain
 from genmodels.errors import DataError, UserError
 from genmodels.lm.kneser_ney import KneserNey, per_document
 from genmodels.lm.perplexity import Perplexity, summarize
-from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Stage
+from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 
@@ -32,24 +32,8 @@ COMMON = 500  # occurrences of the tokens compared by what they follow
 SMOKE = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
 
 
-@dataclass(frozen=True)
-class NgramResult:
-    """A shipped result opened for the report."""
-
-    stored: store.StoredResult
-    config: NgramConfig
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return self.stored.manifest
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self.stored.metrics
-
-    @property
-    def slice(self) -> dict[str, np.ndarray]:
-        return self.stored.slice
+class NgramResult(Opened):
+    """A shipped result with its tables and the counted model."""
 
     @cached_property
     def orders(self) -> pd.DataFrame:

@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from genmodels import mnist
+from genmodels.batches import generator_for
 from genmodels.config import PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.files import data_digest
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.ranks import Batch
 from genmodels.stages.base import Material, ModelStage, training_profile
-from genmodels.training import Batch, Objective, generator_for
+from genmodels.training import Objective
 
 PIXELS = 28 * 28
 SLICE_TEST_IMAGES = 500

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import numpy as np
 from genmodels import store
 from genmodels.config import TextConfig, to_plain
 from genmodels.files import data_digest
-from genmodels.stages.base import Check, Stage, compare_metrics
+from genmodels.stages.base import Check, Opened, Stage, compare_metrics
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
 from genmodels.text.prepare import CORPORA, prepared
@@ -34,19 +33,8 @@ PASSAGE = (
 )
 
 
-@dataclass(frozen=True)
-class TextResult:
+class TextResult(Opened):
     """The shipped statistics (``metrics[corpus]``), tokenizers and held-out texts."""
-
-    stored: store.StoredResult
-
-    @property
-    def manifest(self) -> dict[str, Any]:
-        return self.stored.manifest
-
-    @property
-    def metrics(self) -> dict[str, Any]:
-        return self.stored.metrics
 
     def tokenizer(self, corpus: str = "fluent") -> Tokenizer:
         return Tokenizer.load(self.stored.folder / f"{corpus}-tokenizer.json")
@@ -103,10 +91,10 @@ class TextStage(Stage):
         return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, files=files)
 
     def load(self, profile: str) -> TextResult:
-        return TextResult(store.load(self.name, profile, self.plain_config(profile)))
+        return TextResult(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
 
     def contradict(self, result: TextResult) -> list[Check]:
-        same = self.fingerprint(self.config(result.manifest["profile"])) == result.manifest["fingerprint"]
+        same = self.fingerprint(result.config) == result.manifest["fingerprint"]
         detail = "the fixed passage gives the same tokens" if same else "the fixed passage gives other tokens: prepare again"
         again = slice_metrics(result.tokenizer(), result.held_out)
         return [Check("behaviour", same, detail), *compare_metrics(again, result.metrics["slice"])]
