@@ -239,6 +239,7 @@ def test_front_matter_outside_the_subset(project: Path, front: str, complaint: s
         ("from IPython.display import HTML\nHTML('<b>x</b>')", r"returned text/html.*table\(rows\)"),
         ("x = 1\n```\n\nعدد `{python} y` است.\n\n```{python}\n1", r"line 7: the inline expression `y` failed: Name"),
         ("x = 1\n```\n\nعدد `{python} x` است.\n\n```{python}\n1", r"line 7: `x` is a int, not text; wrap it in fa"),
+        ("x = 'a\\nb'\n```\n\nمتن `{python} x` است.\n\n```{python}\n1", r"line 7: Quarto cannot show the text of `x`"),
     ],
 )  # fmt: skip
 def test_failing_chunks(project: Path, chunk: str, complaint: str) -> None:
@@ -312,7 +313,8 @@ def test_filters_undo_what_quarto_does_to_the_text_of_inline_expressions() -> No
     def quarto(text: str) -> str:
         return re.sub(r"([\\`*_{}\[\]()>#+-.!])", r"\\\1", repr(text)[1:-1].replace("\\", "\\\\"))
 
-    for text in ("\u2066−۳٫۵\u2069", "می\u200cشود", "«تهران،\u00a0بزرگ» (a_b.txt)", "\u2066۱٫۲×۱۰⁻⁵\u2069", "شبکهٔ 'LSTM'"):
+    texts = ("\u2066−۳٫۵\u2069", "می\u200cشود", "«تهران،\u00a0بزرگ» (a_b.txt)", "\u2066۱٫۲×۱۰⁻⁵\u2069", "شبکهٔ 'LSTM'")
+    for text in texts:
         part = parse("`{python} a`", 1, "a.qmd")[1]
         part.outputs = [{"text": text, "markdown": False}]
         ours = weave([part], Path(), {}, "a.qmd")
@@ -347,6 +349,6 @@ def test_filters_mind_latin_runs_code_and_alignment() -> None:
     html = filtered('Python 3.11 و 12، `a 1` [x 1]{dir=ltr}\n\n| a | b |\n|:--|--:|\n| 1 | 2 |', "html")
     assert "Python 3.11 و ۱۲" in html and '<code dir="ltr">a 1</code>' in html and 'dir="ltr">x 1</span>' in html
     assert "text-align: left" not in html and "text-align: right" in html
-    assert filtered("`a` (1) $x$(2)", "typst").startswith('#raw("a"); (۱) #described("x")[$x$];(۲)')
+    assert filtered("`a` (1) $x$(2)", "typst").startswith('#raw("a"); (۱) #described("x")[$x$];\\(۲)')
     code = filtered("```python\nprint(\"سلام\")\n```", "typst").strip()
     assert code == '#raw(block: true, lang: "python", "print(\\"\u2068سلام\u2069\\")")'

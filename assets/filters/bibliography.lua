@@ -62,7 +62,7 @@ local function entry(div, english)
   local latin = english[div.identifier]
   local source = (latin and not is_persian(stringify(latin))) and latin or div
   local label, text = entry_parts(source)
-  local attributes = source == div and { lang = "fa", dir = "rtl" } or { lang = "en", dir = "ltr" }
+  local attributes = source == div and { { "lang", "fa" }, { "dir", "rtl" } } or { { "lang", "en" }, { "dir", "ltr" } }
   if source == div then text = persian_marks(text) end
   label = entry_parts(div) -- the mark in the text is Persian, so is the label here
   if FORMAT:match("typst") then

@@ -129,8 +129,8 @@ local function align(tbl)
   if not typst then return tbl end
   local rows = 0
   for _, body in ipairs(tbl.bodies) do rows = rows + #body.body end
-  if rows > SHORT_ROWS or #stringify(tbl) > 2 * SHORT_TEXT then return tbl end -- two bytes a Persian letter
-  return { pandoc.RawBlock("typst", "#block(breakable: false)["), tbl, pandoc.RawBlock("typst", "]") }
+  local long = rows > SHORT_ROWS or #stringify(tbl) > 2 * SHORT_TEXT -- two bytes a Persian letter
+  return { pandoc.RawBlock("typst", long and "#fitted[" or "#block(breakable: false, fitted["), tbl, pandoc.RawBlock("typst", long and "]" or "])") }
 end
 
 -- Quarto writes the number into the formula: \qquad(7)

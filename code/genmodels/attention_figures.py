@@ -21,7 +21,7 @@ from genmodels.plotting import persian_text, persian_ticks
 
 _NAMES = {
     "full": "توجه کامل، ۴n²d", "log": "روش لگاریتمی، ۴n log₂n d", "projections": "چهار نگاشت خطی، ۸nd²",
-    "scores": "امتیازها، ۲hn²", "cache": "کلید و مقدارِ نگه‌داشته، ۴nd",
+    "scores": "امتیازها، ۲hn²", "cache": "حافظهٔ نهان، ۴nd",
 }
 _ORDER = ("full", "scores", "log", "cache", "linformer_64", "linformer_256", "projections")
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")

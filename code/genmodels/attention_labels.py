@@ -19,10 +19,10 @@ STEP_LABELS = {
 
 ALTERNATIVE_LABELS = {
     "a_both_products": "هر دو ضرب، امتیازها و جمع وزن‌دار (ضرب‌وجمع)",
-    "a_both_flops": "همان به FLOP (هر ضرب‌وجمع دو عمل)",
+    "a_both_flops": "همان به FLOP (هر ضرب‌وجمع دو FLOP)",
     "a_projections_flops": "چهار نگاشت خطی Q، K، V و خروجی (FLOP)",
     "a_all_flops": "همهٔ ضرب‌های ماتریسی لایه (FLOP)",
-    "a_softmax_flops": "مقیاس و سافت‌مکس با ۸ سر (عمل ساده)",
+    "a_softmax_flops": "مقیاس و softmax با ۸ سر (عمل ساده)",
     "a_causal": "تنها جفت‌های علّی، هر توکن تا خودش (ضرب‌وجمع)",
     "b_square": "پرسش و کلید هر دو ۲۰٪",
     "b_819": "۸۱۹ توکن، همهٔ کلیدها",
@@ -53,13 +53,13 @@ START_LABELS = {
 }
 
 KIND_LABELS = {
-    "mha": "چندسر، ۸ سر", "gqa": "پرسش گروهی، ۸ سر و ۲ سرِ کلید", "mqa": "چندپرسشی، ۸ سر و ۱ سرِ کلید",
-    "groups64": "۶۴ گروه: ۶۴ سر، ۶۴ سرِ کلید", "cached": "یک توکن تازه با حافظهٔ نهان",
+    "mha": "چندسر، ۸ سر", "gqa": "پرسش‌گروهی، ۸ سر و ۲ سر کلید", "mqa": "چندپرسشی، ۸ سر و ۱ سر کلید",
+    "groups64": "۶۴ گروه: ۶۴ سر، ۶۴ سر کلید", "cached": "یک توکن تازه با حافظهٔ نهان",
     "linformer64": "Linformer، رتبهٔ ۶۴", "linformer512": "Linformer، رتبهٔ ۵۱۲",
 }
 
 CROSSOVER_LABELS = {
-    "rank": "Linformer ارزان‌تر از توجه کامل، با شمارش صورت سؤال",
+    "rank": "Linformer ارزان‌تر از توجه کامل، با شمارش سؤال",
     "rank_flops": "همان، با شمارش همهٔ ضرب‌ها",
     "projections": "هستهٔ توجه گران‌تر از چهار نگاشت خطی",
     "block": "هستهٔ توجه گران‌تر از همهٔ دیگر ضرب‌های بلوک",
@@ -72,6 +72,6 @@ SYMBOL_LABELS = {
 }
 
 GROWTH_LABELS = {
-    "full_seconds": "نوشته‌شده (ms)", "fused_seconds": "هستهٔ ادغام‌شده (ms)", "linformer_seconds": "Linformer (ms)",
-    "full_bytes": "نوشته‌شده (MB)", "linformer_bytes": "Linformer (MB)",
+    "full_seconds": "توجه کامل (ms)", "fused_seconds": "هستهٔ ادغام‌شده (ms)", "linformer_seconds": "Linformer (ms)",
+    "full_bytes": "توجه کامل (MB)", "linformer_bytes": "Linformer (MB)",
 }

@@ -29,7 +29,7 @@ class TrainingConfig:
     steps: int = setting(1000, "شمار گام‌ها", "گام بهینه‌ساز")
     learning_rate: float = setting(1e-3, "بیشینهٔ نرخ یادگیری")
     warmup_steps: int = setting(50, "گام‌های گرم‌کردن", "افزایش خطی نرخ یادگیری")
-    final_learning_rate: float = setting(0.0, "نرخ یادگیری پایانی", "پایان کسینوس")
+    final_learning_rate: float = setting(0.0, "نرخ یادگیری پایانی", "پایان کاهش کسینوسی")
     beta1: float = setting(0.9, "ضریب β۱ در AdamW")
     beta2: float = setting(0.99, "ضریب β۲ در AdamW")
     weight_decay: float = setting(0.0, "میرایی وزن", "تنها برای ماتریس‌ها")
@@ -55,7 +55,7 @@ class PixelCNNConfig:
     training: TrainingConfig = TrainingConfig()
     binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
-    curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در مجموعهٔ آزمون")
+    curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
     test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
 
 
@@ -72,7 +72,7 @@ class RecurrentModelConfig:
     """LSTM language model with tied embeddings."""
 
     embedding: int = setting(256, "بُعد بردار واژه")
-    hidden: int = setting(512, "بُعد حالت پنهان", "لایه‌های میانی؛ لایهٔ آخر به بُعد بردار واژه")
+    hidden: int = setting(512, "بُعد حالت پنهان", "لایه‌های میانی؛ بُعد لایهٔ آخر با بردار واژه برابر است")
     layers: int = setting(2, "شمار لایه‌ها")
     dropout: float = setting(0.1, "حذف تصادفی", "ماسک ثابت در طول دنباله")
 

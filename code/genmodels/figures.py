@@ -88,7 +88,7 @@ def image_rows(rows: Mapping[str, Any], columns: int = 10) -> Figure:
 def binarizations(grey: Any, threshold: Any, draws: Sequence[Any], columns: int = 10) -> Figure:
     """Grey images, their threshold bits, and several random draws of them, under each other. ``grey`` is 0..255."""
     rows = {"خاکستری": as_images(grey) / 255, "آستانه‌ای": threshold}
-    rows |= {f"نمونه‌گیری {fa(index)}": draw for index, draw in enumerate(draws, start=1)}
+    rows |= {f"قرعهٔ {fa(index)}": draw for index, draw in enumerate(draws, start=1)}
     return image_rows(rows, columns)
 
 
@@ -138,7 +138,7 @@ def receptive_field(field: Any, row: int | None = None, column: int | None = Non
         plt.Line2D([], [], marker="x", color=BLACK, markeredgewidth=2.2, linestyle="none"),
         Patch(facecolor="#6BAED6"), Patch(facecolor="white", edgecolor=ORANGE, hatch="////"), Patch(facecolor=PAPER),
     ]
-    names = ["پیکسل خروجی", "پیش از آن و دیده‌شده", "پیش از آن و نادیده", "پس از آن (آینده)"]
+    names = ["پیکسل خروجی", "پیش از آن و دیده‌شده", "پیش از آن و دیده‌نشده", "پس از آن (آینده)"]
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": 2, "frameon": False, "fontsize": 9}
     ax.legend(handles, [persian_text(name) for name in names], **place)
     return figure
@@ -205,7 +205,7 @@ def completions(truth: Any, mask: Any, drawn: Any) -> Figure:
 def calibration(table: pd.DataFrame) -> Figure:
     """Predicted probability against observed frequency, with the number of pixels in each bin below."""
     figure, (ax, below) = new_figure(4.6, 4.4, 2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
-    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, label=persian_text("مدل بی‌خطا"))
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, label=persian_text("واسنجی کامل"))
     ax.plot(table.predicted, table.observed, color=BLUE, marker="o", linestyle="--", label=persian_text("مدل ما"))
     ax.set_ylabel(persian_text("فراوانی پیکسل روشن"))
     ax.legend(frameon=False)
@@ -244,7 +244,7 @@ def _line(ax: Axes, history: pd.DataFrame, column: str, label: str, colour: str,
 
 
 def _finish_curves(figure: Figure, ax: Axes, history: pd.DataFrame, unit_label: str) -> Figure:
-    ax.set_xlabel(persian_text("دوره (epoch)" if "epoch" in history else "گام"))
+    ax.set_xlabel(persian_text("دوره" if "epoch" in history else "گام"))
     ax.set_ylabel(persian_text(f"زیان ({unit_label})"))
     ax.legend(frameon=False)
     persian_ticks(ax)

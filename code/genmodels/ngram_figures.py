@@ -83,8 +83,8 @@ def sparsity_table(orders: pd.DataFrame, vocabulary: int) -> Markdown:
             "n": int(row.order),
             "ممکن، $V^n$": fa_sci(float(vocabulary) ** row.order, 1),
             "دیده‌شده در آموزش": int(row.ngrams),
-            "تنها یک بار دیده‌شده": fa_percent(row.once_share, 1),
-            "ندیده در میان n-gramهای آزمون": _share(row.unseen_test_share),
+            "تنها یک‌بار دیده‌شده": fa_percent(row.once_share, 1),
+            "نادیده در میان n-gramهای آزمون": _share(row.unseen_test_share),
         }
         for row in orders.itertuples()
     )
@@ -99,8 +99,8 @@ def orders_table(orders: pd.DataFrame) -> Markdown:
             "سرگشتگی اعتبارسنجی": fa(row.validation_perplexity, 1),
             "سرگشتگی آزمون": fa(row.test_perplexity, 1),
             "بیت بر نویسه": fa(row.test_bits_per_character, 3),
-            "افزودن یک": fa(row.add_one_test_perplexity, 0),
-            "شمردن (ثانیه)": fa(row.fit_cpu_seconds, 2),
+            "سرگشتگی آزمون، افزودن یک": fa(row.add_one_test_perplexity, 0),
+            "شمارش (ثانیهٔ پردازنده)": fa(row.fit_cpu_seconds, 2),
         }
         for row in orders.itertuples()
     )
@@ -110,7 +110,7 @@ def continuations_table(words: pd.DataFrame) -> Markdown:
     """Common words: occurrences, different tokens before them, and the ratio."""
     return table(
         {
-            "واژه": f"«{row.token}»", "رخداد": int(row.count_), "توکن پیشین متفاوت": int(row.contexts),
+            "واژه": f"«{row.token}»", "رخداد": int(row.count_), "شمار پیوند": int(row.contexts),
             "نسبت": fa_percent(row.contexts / row.count_, 1),
         }
         for row in words.rename(columns={"count": "count_"}).itertuples()  # tuples have a method count

@@ -84,12 +84,12 @@ def summary(pixelcnn: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
     best = ngram.test()
     rows.append({
         "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})", "داده": "ویکی‌پدیای فارسی", "پارامترها": "—",
-        "سنجه": "سرگشتگی (perplexity) بر توکن", "آزمون": fa(best.perplexity, 1),
+        "سنجه": "سرگشتگی بر توکن", "آزمون": fa(best.perplexity, 1),
     })
     for name, result in (("rnn", rnn), ("transformer", transformer)):
         rows.append({
             "مدل": STAGE_NAMES[name], "داده": "ویکی‌پدیای فارسی", "پارامترها": fa_int(result.metrics["parameters"]),
-            "سنجه": "سرگشتگی (perplexity) بر توکن", "آزمون": fa(result.metrics["test_perplexity"], 1),
+            "سنجه": "سرگشتگی بر توکن", "آزمون": fa(result.metrics["test_perplexity"], 1),
         })
     return table(rows)
 
@@ -112,11 +112,11 @@ def provenance(results: dict[str, Any]) -> Markdown:
 
 
 CHECK_NAMES = {
-    "manifest": "درستی فایل‌ها و تنظیم‌ها",
+    "manifest": "درستی پرونده‌ها و تنظیم‌ها",
     "behaviour": "اثر انگشت رفتار",
     "test_nll_nats": "زیان روی برش آزمون (نات بر تصویر)",
     "test_perplexity": "سرگشتگی روی متن آزمون",
-    "documents": "زیان سند به سند",
+    "documents": "زیان، سند به سند",
     "tokens_per_word": "توکن بر واژه در متن دیده‌نشده",
     "round_trip_share": "رمزگشایی دقیق متن",
     "test_bits_per_character": "بیت بر نویسه روی متن آزمون",

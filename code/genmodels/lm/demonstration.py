@@ -148,7 +148,7 @@ class Comparison:
     def reading(self) -> str:
         """What the interval says, in Persian."""
         if self.certain:
-            return "این بازه صفر را در بر ندارد، پس اختلاف از گوناگونی سندها نیست"
+            return "این بازه صفر را در بر ندارد، پس اختلاف تنها از گوناگونی سندها نیست"
         return "این بازه صفر را در بر دارد، پس این آزمون میان دو مدل داوری نمی‌کند"
 
 

@@ -73,7 +73,7 @@ def measure_rows(
                 "distinct-1": fa(distinct_n(ids, 1), 2),
                 "distinct-2": fa(distinct_n(ids, 2), 2),
                 "distinct-3": fa(distinct_n(ids, 3), 2),
-                "تکرار ۳-gram": fa_percent(repetition_rate(ids, 3)),
+                "تکرار سه‌تایی‌ها": fa_percent(repetition_rate(ids, 3)),
             }
         )
     return rows

@@ -68,7 +68,7 @@ def mask_rows(trials: dict[str, MaskTrial]) -> list[dict[str, str]]:
             "گرادیان نسبت به خود پیکسل": fa(trial.own_gradient, 3) if trial.own_gradient else fa_int(0),
             "فاصلهٔ نزدیک‌ترین پیکسل دیده‌شدهٔ سطر": fa_int(trial.nearest_seen),
             "پیکسل‌های پیشین دیده‌شده": fa_int(trial.pixels_seen),
-            "زیان پس از آموزش کوتاه (نات)": fa(trial.nll_nats, 1),
+            "زیان پس از آموزش کوتاه (نات بر تصویر)": fa(trial.nll_nats, 1),
         }
         for name, trial in trials.items()
     ]
@@ -82,7 +82,7 @@ def layer_rows(model: PixelCNN) -> list[dict[str, str]]:
             "هسته": "×".join(fa_int(int(side)) for side in row["kernel"].split("×")),
             "کانال (ورودی ← خروجی)": f"{fa_int(row['in_channels'])} ← {fa_int(row['out_channels'])}",
             "فعال‌سازی": row["activation"], "پارامتر زنده": fa_int(row["parameters"]),
-            "دید (سطر بالا، ستون کنار)": f"{fa_int(row['rows_up'])}، ±{fa_int(row['columns_aside'])}",
+            "میدان دید (سطر بالا، ستون کنار)": f"{fa_int(row['rows_up'])}، ±{fa_int(row['columns_aside'])}",
         }
         for row in model.layer_table()
     ]

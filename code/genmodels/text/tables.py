@@ -12,7 +12,7 @@ from genmodels.text.bpe import BPE, train
 
 SPLIT_NAMES = {"train": "آموزش", "validation": "اعتبارسنجی", "test": "آزمون"}
 STEP_NAMES = {"raw": "خام", "cleaned": "پاک‌سازی‌شده", "normalized": "نرمال‌شده با hazm"}
-STAGE_NAMES = {"words": "واژه‌ها و نشانه‌ها", "content": "بی ایست‌واژه و نشانه", "lemmas": "و سپس لم‌شده"}
+STAGE_NAMES = {"words": "واژه‌ها و نشانه‌ها", "content": "پس از حذف ایست‌واژه و نشانه", "lemmas": "پس از لم‌یابی"}
 TOY_TEXT = "کتاب کتاب کتاب کتابی کتابی کتب بتاب"
 FIRST_STRONG, RIGHT_TO_LEFT, END = "\u2068", "\u2067", "\u2069"  # isolates of Unicode's bidirectional algorithm
 LRM, RLM = "\u200e", "\u200f"  # marks: give neighbouring punctuation the direction of the word it belongs to
@@ -65,7 +65,7 @@ def normalization(rows: list[dict[str, Any]]) -> Markdown:
     return table(
         {
             "متن آموزش": STEP_NAMES[row["step"]], "واژه": row["words"], "گونهٔ واژه": row["types"],
-            "گونهٔ یک‌بار دیده": row["once"], "نویسهٔ متمایز": row["characters"],
+            "گونهٔ یک‌بار دیده‌شده": row["once"], "نویسهٔ متمایز": row["characters"],
         }
         for row in rows
     )
@@ -81,7 +81,7 @@ def lemmatization(words: dict[str, Any]) -> Markdown:
     return table(
         {
             "متن": STAGE_NAMES[stage], "توکن آموزش": words[stage]["tokens"], "گونهٔ آموزش": words[stage]["types"],
-            "گونهٔ یک‌بار دیده": fa_percent(words[stage]["once_share"]),
+            "گونهٔ یک‌بار دیده‌شده": fa_percent(words[stage]["once_share"]),
             "واژهٔ نادیده در آزمون": fa_percent(words[stage]["unseen_test_share"]),
         }
         for stage in STAGE_NAMES
@@ -126,7 +126,7 @@ def vocabularies(study: dict[str, Any], width: int = 256) -> Markdown:
     return table(
         {
             "واژگان": row["vocabulary"], "توکن بر واژه": fa(row["tokens_per_word"], 2),
-            "نویسه بر توکن": fa(row["characters_per_token"], 2), "پارامتر جاسازی": row["vocabulary"] * width,
+            "نویسه بر توکن": fa(row["characters_per_token"], 2), "پارامتر بردارهای واژه": row["vocabulary"] * width,
         }
         for row in study["vocabularies"]
     )
