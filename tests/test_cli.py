@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from genmodels import stages
 from genmodels.__main__ import main
 
 
@@ -59,3 +63,34 @@ def test_bad_grammar_is_argparse_exit_2() -> None:
     with pytest.raises(SystemExit) as stop:
         main(["train", "--profile", "huge"])
     assert stop.value.code == 2
+
+
+def test_a_persian_path_in_a_locale_without_persian(tmp_path: Path) -> None:
+    """Locale C without Python's own remedies: the message is one line with the path in it, not a UnicodeEncodeError."""
+    place = tmp_path / "پوشهٔ نتیجه"
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "GENMODELS_CACHE": str(place)}
+    environment.pop("PYTHONIOENCODING", None)
+    done = subprocess.run([sys.executable, "-m", "genmodels", "verify", "text"], env=environment, capture_output=True, timeout=60)
+    assert done.returncode == 2 and str(place) in done.stdout.decode("utf-8") and one_line(done.stderr.decode("utf-8"))
+
+
+def test_an_unwritable_cache_is_told_before_the_training(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "file"))
+    stage = stages.get("pixelcnn")
+    monkeypatch.setattr(stage, "material", lambda config, folder: None)
+    monkeypatch.setattr(stage, "_run", lambda *_: pytest.fail("it trains"))
+    code, error = run(capsys, "train", "pixelcnn", "--profile", "smoke")
+    assert code == 2 and one_line(error) and "cannot write" in error and "GENMODELS_CACHE" in error
+
+
+def test_of_several_processes_one_prepares_and_all_train(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+    for name in stages.STAGES:
+        monkeypatch.setattr(stages.get(name), "run", lambda *_, name=name: ran.append(name))
+    monkeypatch.setenv("RANK", "1")
+    assert main(["train"]) == 0 and ran == ["pixelcnn", "rnn", "transformer"] and capsys.readouterr().out == ""
+    monkeypatch.setenv("RANK", "0")
+    assert main(["train"]) == 0 and ran[3:] == list(stages.STAGES)

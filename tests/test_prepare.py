@@ -3,6 +3,7 @@
 import json
 import os
 import random
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -125,6 +126,17 @@ def test_an_interrupted_build_leaves_nothing(places, monkeypatch):
     with pytest.raises(UserError, match="No space left") as error:
         prepared(CONFIG, places[0])
     assert "\n" not in str(error.value) and list(places[1].iterdir()) == []
+
+
+def test_two_at_once_build_once(places, monkeypatch):
+    """As two processes of a torchrun do: one builds, the other waits and reads the same arrays."""
+    built = []
+    build = prepare._build
+    monkeypatch.setattr(prepare, "_build", lambda *arguments: (built.append(1), build(*arguments))[1])
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda _: prepared(CONFIG, places[0]), range(2))
+    assert built == [1] and one.digest == two.digest
+    assert [path.name for path in places[1].iterdir()] == [one.folder.name]
 
 
 def test_unwritable_place(places, monkeypatch, tmp_path):

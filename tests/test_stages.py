@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,12 +30,16 @@ class SmallPixelCNN(PixelCNNStage):
         )
 
 
-@pytest.fixture
-def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallPixelCNN:
+def toy_images() -> mnist.MNIST:
     generator = torch.Generator().manual_seed(3)
     draw = lambda count: torch.randint(0, 256, (count, 28, 28), dtype=torch.uint8, generator=generator)  # noqa: E731
     labels = torch.zeros(60, dtype=torch.uint8)
-    toy = mnist.MNIST(draw(60), labels, draw(30), labels[:30], digest="f" * 64)
+    return mnist.MNIST(draw(60), labels, draw(30), labels[:30], digest="f" * 64)
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallPixelCNN:
+    toy = toy_images()
     monkeypatch.setattr(mnist, "load", lambda folder=None: toy)
     monkeypatch.setattr(mnist, "static_test_set", lambda folder=None: None)
     monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
@@ -59,6 +66,32 @@ def test_an_honest_result_verifies(stage: SmallPixelCNN) -> None:
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
     assert {"config", "data", "payload", "commit", "versions", "device", "seconds", "finished_utc", "fingerprint"} <= manifest.keys()
     assert manifest["config"]["training"]["seed"] == 1 and len(manifest["data"]["digest"]) == 64
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_stages as t
+t.mnist.load = lambda folder=None: t.toy_images()
+t.mnist.static_test_set = lambda folder=None: None
+t.SmallPixelCNN().run("full")
+"""
+
+
+def test_two_processes_publish_one_result_that_verifies(stage: SmallPixelCNN, tmp_path: Path) -> None:
+    """The whole way under torchrun: rank 0 alone measures and writes; no process is left waiting for the other."""
+    stage.run("full")
+    alone = stage.load("full")
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER.format(tests=str(Path(__file__).parent)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "destroy_process_group" not in done.stderr and "Traceback" not in done.stderr
+    together = stage.load("full")
+    assert together.manifest["device"]["processes"] == 2 and all(outcome(stage).values())
+    assert together.metrics["test_nll_nats"] == pytest.approx(alone.metrics["test_nll_nats"], rel=1e-4)
+    assert not list((tmp_path / "cache" / "checkpoints").iterdir())
 
 
 def test_swapped_weights_with_a_forged_manifest_are_contradicted(stage: SmallPixelCNN) -> None:

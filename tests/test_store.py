@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +133,46 @@ def test_atomic_writer_leaves_old_or_nothing(tmp_path: Path) -> None:
 
 def test_data_digest_keeps_borders() -> None:
     assert files.data_digest("ab", "c") != files.data_digest("a", "bc") != files.data_digest("abc")
+
+
+HOLDER = """
+import sys, time
+from genmodels.store import only_run
+with only_run("toy", "full"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_training_of_the_same_stage_is_refused_until_the_first_is_gone(cache: Path) -> None:
+    """Another process holds the lock; it is killed without a chance to clean up, and the way is free."""
+    environment = os.environ | {"GENMODELS_CACHE": str(cache)}
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        with pytest.raises(UserError, match=rf"another training of toy, profile full, is running.*process {holder.pid}\)"):
+            with store.only_run("toy", "full"):
+                raise AssertionError("two at once")
+        with store.only_run("toy", "smoke"):
+            pass
+    finally:
+        holder.kill()
+        holder.wait()
+    with store.only_run("toy", "full"):
+        pass
+    assert not list((cache / "checkpoints").iterdir())
+
+
+def test_one_after_the_other_through_a_waiting_lock(tmp_path: Path) -> None:
+    """Twelve threads count in a file; without exclusion (also while the lock file is deleted and made anew) they lose some."""
+    counter = tmp_path / "count"
+    counter.write_text("0")
+
+    def add(_: int) -> None:
+        for _ in range(15):
+            with files.exclusive_lock(tmp_path / "lock"):
+                counter.write_text(str(int(counter.read_text()) + 1))
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(add, range(12)))
+    assert counter.read_text() == "180" and not (tmp_path / "lock").exists()

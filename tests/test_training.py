@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import checkpoints, training
+from genmodels import checkpoints, files, training
 from genmodels.batches import BatchOrder, generator_for
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
@@ -203,6 +203,36 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
     assert one == pytest.approx(two, rel=1e-5)
     for a, b in zip(one_weights, two_weights, strict=True):
         torch.testing.assert_close(torch.tensor(a), torch.tensor(b), rtol=1e-4, atol=1e-6)
+
+
+def test_ctrl_c_at_the_last_step_and_while_measuring_costs_nothing(tmp_path: Path) -> None:
+    """A finished run leaves its checkpoint, so that a stop during the measuring that follows loses no training."""
+    path, whole = tmp_path / "run.pt", make_model()
+
+    def interrupt_at_the_end(model: nn.Module, batch: Batch, seen: list[int] = []) -> torch.Tensor:  # noqa: B006
+        seen.append(1)
+        if len(seen) == CONFIG.steps:
+            signal.raise_signal(signal.SIGINT)
+        return OBJECTIVE.total(model, batch)
+
+    with pytest.raises(KeyboardInterrupt, match="step 12 of 12"):
+        training.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_the_end), CONFIG, checkpoint=path, identity="x")
+    record = training.train(whole, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
+    assert len(record.losses) == CONFIG.steps and checkpoints.load_checkpoint(path, "x")["record"]["step"] == CONFIG.steps
+    again, _ = train_with_stops(tmp_path / "whole", [])
+    assert all(torch.equal(a, b) for a, b in zip(weights(whole), again, strict=True))
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_a_checkpoint_on_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run.pt"
+    checkpoints.save_checkpoint(path, {"identity": "x"})
+    before = path.read_bytes()
+    opened = os.fdopen
+    monkeypatch.setattr(files.os, "fdopen", lambda descriptor, *rest, **more: (os.close(descriptor), opened(os.open("/dev/full", os.O_WRONLY), *rest, **more))[1])
+    with pytest.raises(UserError, match="cannot write .*run.pt: No space left on device"):
+        checkpoints.save_checkpoint(path, {"identity": "x", "weights": torch.zeros(100_000)})
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

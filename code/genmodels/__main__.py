@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import runpy
 import sys
 import time
@@ -17,6 +18,8 @@ from genmodels.config import PROFILES
 from genmodels.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
+# Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores many times slower.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def command_data(arguments: argparse.Namespace) -> int:
@@ -44,7 +47,10 @@ def command_train(arguments: argparse.Namespace) -> int:
 
     for name in arguments.stage or list(stages.STAGES):
         started = time.monotonic()
-        path = stages.get(name).run(arguments.profile, arguments.data, arguments.restart)
+        stage = stages.get(name)
+        if not (ranks.leads() or stage.shares_work):
+            continue
+        path = stage.run(arguments.profile, arguments.data, arguments.restart)
         if ranks.leads():
             print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
     return 0

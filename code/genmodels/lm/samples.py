@@ -114,7 +114,8 @@ def generation_speed(model: LanguageModel, new_tokens: int = 100, use_cache: boo
 
 def plain_line(text: str) -> str:
     """Generated text as one line of a Markdown table, with nothing in it that Markdown would read."""
-    plain = " ".join(text.replace("\n", " ¶ ").split())
+    whole = text.rstrip("\ufffd")  # the last token may hold half a letter, whose other half was never drawn
+    plain = " ".join(whole.replace("\n", " ¶ ").split())
     for mark in "\\`*_{}[]<>#|$@~^":
         plain = plain.replace(mark, "\\" + mark)
     return plain or "—"

@@ -85,6 +85,7 @@ class Stage(ABC):
     """What can be run, loaded and verified under a name."""
 
     name: str
+    shares_work = False  # among the processes of a torchrun; where not, rank 0 works alone
 
     @abstractmethod
     def config(self, profile: str) -> Any:
@@ -114,6 +115,8 @@ class Stage(ABC):
 
 class ModelStage(Stage):
     """One trained model: a subclass says what is particular, this class how a result is made and checked."""
+
+    shares_work = True
 
     @abstractmethod
     def build(self, config: Any) -> nn.Module:
