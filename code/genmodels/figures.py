@@ -167,8 +167,8 @@ def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str]) -> None:
         ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.12 * (top - bottom))
         x = history["epoch" if "epoch" in history else "step"].iloc[0]
         ax.annotate(
-            persian_text(f"↑ {fa(first, 1)}"), (x, 1), xycoords=("data", "axes fraction"), xytext=(4, -4),
-            textcoords="offset points", ha="left", va="top", fontsize=8,
+            persian_text(f"↑ {fa(first, 1)}"), (x, 1), xycoords=("data", "axes fraction"), xytext=(0, -4),
+            textcoords="offset points", ha="center", va="top", fontsize=8,
         )
 
 

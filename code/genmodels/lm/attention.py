@@ -36,8 +36,10 @@ def attention_reference(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 
 def attention_weights(q: Tensor, k: Tensor) -> Tensor:
     """The matrix A of ``attention_reference``, (B, H, T, S): row i says how much query i takes from each position."""
-    scores = q @ repeat_heads(k, q.shape[1]).transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, S)
-    scores = scores.masked_fill(~causal_mask(q.shape[2], k.shape[2], q.device), float("-inf"))
+    keys = repeat_heads(k, q.shape[1])  # (B, H, S, D)
+    scores = q @ keys.transpose(-2, -1) / math.sqrt(q.shape[-1])  # (B, H, T, S)
+    future = ~causal_mask(q.shape[2], k.shape[2], q.device)
+    scores = scores.masked_fill(future, float("-inf"))
     return torch.softmax(scores, dim=-1)
 
 

@@ -36,7 +36,11 @@ LayerState = tuple[Tensor, Tensor]
 
 
 def lstm_reference(
-    x: Tensor, state: LayerState, input_weight: Tensor, hidden_weight: Tensor, bias: Tensor
+    x: Tensor,
+    state: LayerState,
+    input_weight: Tensor,
+    hidden_weight: Tensor,
+    bias: Tensor,
 ) -> tuple[Tensor, LayerState]:
     """The equations as they stand. ``x`` (T, B, I), ``input_weight`` (4H, I), ``hidden_weight`` (4H, H), ``bias``
     (4H,).
@@ -46,7 +50,8 @@ def lstm_reference(
     h, c = state  # (B, H), (B, H)
     outputs = []
     for x_t in x:  # (B, I)
-        i, f, g, o = (x_t @ input_weight.T + h @ hidden_weight.T + bias).chunk(4, dim=-1)  # (B, H) each
+        gates = x_t @ input_weight.T + h @ hidden_weight.T + bias  # (B, 4H)
+        i, f, g, o = gates.chunk(4, dim=-1)  # (B, H) each
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
         h = torch.sigmoid(o) * torch.tanh(c)
         outputs.append(h)
