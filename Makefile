@@ -7,6 +7,10 @@
 
 SHELL   := /bin/sh
 PY      := .venv/bin/python
+# In locale C, Python before 3.13 cannot start from a .venv under a path with Persian letters (site.py reads .pth files).
+ifneq ($(filter C POSIX,$(LC_ALL)),)
+export LC_ALL := C.UTF-8
+endif
 PROFILE ?= full
 STAGE   ?=
 ONLY    ?=

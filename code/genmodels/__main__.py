@@ -18,7 +18,7 @@ from genmodels.config import PROFILES
 from genmodels.errors import UserError
 
 PROJECT = Path(__file__).resolve().parents[2]
-# Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores many times slower.
+# Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
@@ -89,7 +89,7 @@ def command_bench(arguments: argparse.Namespace) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0])
+    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0].replace("`", ""))
     commands = top.add_subparsers(dest="command", required=True)
 
     data = commands.add_parser("data", help="fetch or copy the raw data, checked, into the data folder")

@@ -16,6 +16,7 @@ STAGES = {
     "text": "genmodels.stages.text:TextStage",
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
+    "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
     "ngram": "genmodels.stages.ngram:NgramStage",
 }

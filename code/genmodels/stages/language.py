@@ -1,4 +1,4 @@
-"""Stages ``rnn`` and ``transformer``: next-token models on the same prepared Persian tokens.
+"""Stages ``rnn``, ``rnn-classic`` and ``transformer``: next-token models on the same prepared Persian tokens.
 
 Both train on windows of the n-gram data set (targets at every position), by summed cross-entropy per token, and are
 measured on whole held-out documents, every token once. The evaluation slice ships the test documents' token ids.
@@ -6,6 +6,7 @@ measured on whole held-out documents, every token once. The evaluation slice shi
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.config import LanguageModelConfig, RecurrentModelConfig, TrainingConfig, TransformerModelConfig
+from genmodels.config import LanguageModelConfig, RecurrentModelConfig, TextConfig, TrainingConfig, TransformerModelConfig
 from genmodels.lm.perplexity import evaluate
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.transformer import TransformerLM
@@ -121,6 +122,23 @@ class RecurrentStage(LanguageStage):
 
     def tiny_model(self) -> RecurrentModelConfig:
         return RecurrentModelConfig(embedding=8, hidden=12, layers=2, dropout=self.full.model.dropout)
+
+
+class ClassicRecurrentStage(RecurrentStage):
+    """The same network on the corpus that the assignment's whole preparation leaves, for as many epochs.
+
+    Beside its own characters, its loss is also spread over those of the fluent text it was made from.
+    """
+
+    name = "rnn-classic"
+    full = replace(RecurrentStage.full, text=TextConfig(corpus="classic"), training=replace(TRAINING, steps=1850))
+
+    def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
+        metrics = super().final_metrics(config, material, model)
+        documents = len(metrics["test_document_nll_nats"])
+        original = int(np.sum(material.context["text"].fluent_characters["test"][:documents]))
+        bits = metrics["test_loss_nats"] * metrics["test_tokens"] / math.log(2)
+        return metrics | {"test_fluent_characters": original, "test_bits_per_fluent_character": bits / original}
 
 
 class TransformerStage(LanguageStage):
