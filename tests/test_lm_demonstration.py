@@ -94,3 +94,30 @@ def test_a_sample_does_not_depend_on_the_other_prompts() -> None:
 def test_generated_text_cannot_break_a_table() -> None:
     assert samples.plain_line("a|b\n<c> *d* ") == "a\\|b ¶ \\<c\\> \\*d\\*"
     assert samples.plain_line("") == "—"
+
+
+def test_margin_against_counts_is_the_difference_of_losses() -> None:
+    found = results(recorded=True)
+    counted = evaluate(models()["rnn"], *SLICE.values(), 32)  # the same network: no margin at all
+    margins = lm.against_counts(found, counted)
+    assert margins["rnn"].difference == margins["rnn"].low == margins["rnn"].high == margins["rnn"].perplexity_share == 0
+    other = margins["transformer"]
+    assert other.low <= other.difference <= other.high
+    assert other.perplexity == pytest.approx(counted.perplexity * (1 - other.perplexity_share))
+    assert len(lm.against_counts_rows(margins, counted)) == 3
+
+
+def test_openings_of_test_documents_are_fixed_and_shown_beside_their_corpus() -> None:
+    networks = {"fluent": (results(False)["rnn"], Letters()), "classic": (results(False)["transformer"], Letters())}
+    rows = samples.opening_rows(networks, documents=2, opening=5)
+    assert [row["پیکره"] for row in rows] == ["روان", "کلاسیک"] * 2
+    assert rows == samples.opening_rows(networks, documents=2, opening=5)
+    assert rows[0]["آغاز سند آزمون"] == rows[1]["آغاز سند آزمون"] != rows[2]["آغاز سند آزمون"]
+
+
+def test_bits_of_a_classic_corpus_are_also_spread_over_the_fluent_text() -> None:
+    measured = {"train_tokens": 9, "test_tokens": 5, "test_perplexity": 4.0, "test_bits_per_character": 2.0}
+    fluent = SimpleNamespace(metrics=measured)
+    classic = SimpleNamespace(metrics=measured | {"test_bits_per_fluent_character": 1.25})
+    first, second = lm.corpus_rows({"fluent": fluent, "classic": classic})
+    assert first["بیت بر نویسهٔ متن روان"] == first["بیت بر نویسهٔ خود پیکره"] != second["بیت بر نویسهٔ متن روان"]

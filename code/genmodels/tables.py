@@ -19,7 +19,8 @@ from genmodels.persian import fa, fa_int, table
 
 LAYER_NUMBER = re.compile(r"\.\d+\.")
 STAGE_NAMES = {
-    "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر",
+    "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
+    "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
 }
 
 

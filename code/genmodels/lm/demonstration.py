@@ -25,6 +25,7 @@ from genmodels.lm.perplexity import Perplexity, bootstrap_interval, evaluate, su
 from genmodels.lm.recurrent import RecurrentLM, lstm_reference
 from genmodels.persian import fa, fa_int, fa_percent
 
+CORPUS_NAMES = {"fluent": "روان", "classic": "کلاسیک"}
 MODEL_NAMES = {"rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر"}
 
 
@@ -99,6 +100,25 @@ def result_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
                     "بیت بر نویسه": fa(result.metrics[f"{split}_bits_per_character"], 3),
                 }
             )
+    return rows
+
+
+def corpus_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The same network on the two corpora: corpus name -> shipped result. Bits are spread over the corpus's own
+    characters and over those of the fluent text that both were made from."""
+    rows = []
+    for name, result in results.items():
+        own = result.metrics["test_bits_per_character"]
+        rows.append(
+            {
+                "پیکره": CORPUS_NAMES[name],
+                "توکن آموزش": fa_int(result.metrics["train_tokens"]),
+                "توکن آزمون": fa_int(result.metrics["test_tokens"]),
+                "سرگشتگی آزمون": fa(result.metrics["test_perplexity"], 1),
+                "بیت بر نویسهٔ خود پیکره": fa(own, 3),
+                "بیت بر نویسهٔ متن روان": fa(result.metrics.get("test_bits_per_fluent_character", own), 3),
+            }
+        )
     return rows
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from genmodels.lm.base import LanguageModel
-from genmodels.lm.demonstration import MODEL_NAMES
+from genmodels.lm.demonstration import CORPUS_NAMES, MODEL_NAMES
 from genmodels.lm.generation import generate
 from genmodels.lm.text_measures import distinct_n, repetition_rate
 from genmodels.persian import fa, fa_percent
@@ -119,3 +119,27 @@ def plain_line(text: str) -> str:
     for mark in "\\`*_{}[]<>#|$@~^":
         plain = plain.replace(mark, "\\" + mark)
     return plain or "—"
+
+
+def opening_rows(
+    networks: Mapping[str, tuple[Any, Any]], documents: int = 3, opening: int = 12, seed: int = 1
+) -> list[dict[str, str]]:
+    """The first words of the first test documents as each corpus has them, and how its own model goes on.
+
+    ``networks``: corpus name -> (shipped result, tokenizer). First samples of ``seed`` at temperature 0.8, top-p 0.95.
+    """
+    rows = []
+    for place in range(documents):
+        for name, (result, tokenizer) in networks.items():
+            start = int(result.slice["test_offsets"][place])
+            prompt = [int(i) for i in result.slice["test_ids"][start : start + 1 + opening]]
+            generator = torch.Generator().manual_seed(1000 * seed + place)
+            (new,) = generate(result.model(), prompt, 25, generator, temperature=0.8, top_p=0.95, stop=tokenizer.eos)
+            rows.append(
+                {
+                    "پیکره": CORPUS_NAMES[name],
+                    "آغاز سند آزمون": plain_line(tokenizer.decode(prompt)),
+                    "ادامهٔ مدل": plain_line(tokenizer.decode(new)),
+                }
+            )
+    return rows
