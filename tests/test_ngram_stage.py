@@ -16,7 +16,8 @@ from genmodels.errors import UserError
 from genmodels.lm import kneser_ney
 from genmodels.lm.kneser_ney import KneserNey
 from genmodels.persian import fa
-from genmodels.stages import base, ngram
+from genmodels.stages import ngram
+from common import outcome, reseal
 
 GOOD = dict.fromkeys(["manifest", "behaviour", "test_perplexity", "test_bits_per_character", "documents"], True)
 COLUMN = "add_one_test_perplexity"
@@ -47,16 +48,6 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallNgram:
     monkeypatch.setattr(ngram, "prepared", lambda config, folder=None: text)
     monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
     return SmallNgram()
-
-
-def outcome(stage: base.Stage) -> dict[str, bool]:
-    return {check.name: check.passed for check in stage.verify("full")}
-
-
-def reseal(folder: Path) -> None:
-    manifest = files.read_json(folder / "manifest.json")
-    manifest["payload"] = {name: files.file_digest(folder / name) for name in manifest["payload"]}
-    files.write_json(folder / "manifest.json", manifest)
 
 
 def test_verifies_without_the_corpus(stage: SmallNgram, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ from genmodels.config import RecurrentModelConfig
 from genmodels.errors import UserError
 from genmodels.lm.base import IGNORED, linear_cross_entropy, locked_dropout
 from genmodels.lm.recurrent import LSTMLayer, RecurrentLM, lstm_reference
+from common import check_dropout_follows_the_seed
 
 TINY = RecurrentModelConfig(embedding=6, hidden=9, layers=3, dropout=0.0)
 
@@ -132,17 +133,8 @@ def test_dropout_mask_is_locked_in_time() -> None:
 
 
 def test_dropout_follows_the_global_seed_and_stops_in_evaluation() -> None:
-    model = RecurrentLM(RecurrentModelConfig(embedding=6, hidden=9, layers=2, dropout=0.5), 20).train()
-    tokens = torch.randint(20, (2, 5))
-
-    def run(seed: int) -> torch.Tensor:
-        torch.manual_seed(seed)
-        return model(tokens)[0]
-
-    assert torch.equal(run(3), run(3))
-    assert not torch.equal(run(3), run(4))
-    model.eval()
-    assert torch.equal(run(3), run(4))
+    model = RecurrentLM(RecurrentModelConfig(embedding=6, hidden=9, layers=2, dropout=0.5), 20)
+    check_dropout_follows_the_seed(model, torch.randint(20, (2, 5)))
 
 
 def test_initialisation() -> None:

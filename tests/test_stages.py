@@ -16,6 +16,7 @@ from genmodels import batches, files, mnist, stages, store, training
 from genmodels.config import PixelCNNModelConfig
 from genmodels.stages import base
 from genmodels.stages.pixelcnn import PixelCNNStage
+from common import outcome, reseal
 
 
 class SmallPixelCNN(PixelCNNStage):
@@ -44,17 +45,6 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallPixelCNN:
     monkeypatch.setattr(mnist, "static_test_set", lambda folder=None: None)
     monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
     return SmallPixelCNN()
-
-
-def outcome(stage: base.Stage) -> dict[str, bool]:
-    return {check.name: check.passed for check in stage.verify("full")}
-
-
-def reseal(folder: Path) -> None:
-    """What a forger would do: make the manifest's digests fit the altered payload."""
-    manifest = files.read_json(folder / "manifest.json")
-    manifest["payload"] = {name: files.file_digest(folder / name) for name in manifest["payload"]}
-    files.write_json(folder / "manifest.json", manifest)
 
 
 def test_an_honest_result_verifies(stage: SmallPixelCNN) -> None:

@@ -13,6 +13,7 @@ from genmodels.config import TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.lm.attention import attention_reference
 from genmodels.lm.transformer import RMSNorm, SwiGLU, TransformerLM
+from common import check_dropout_follows_the_seed
 
 TINY = TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=0.0, context=16)
 
@@ -164,17 +165,7 @@ def test_initialisation_starts_near_the_output_bias() -> None:
 
 
 def test_dropout_follows_the_global_seed_and_stops_in_evaluation() -> None:
-    model = tiny(dropout=0.5).train()
-    tokens = torch.randint(30, (2, 5))
-
-    def run(seed: int) -> torch.Tensor:
-        torch.manual_seed(seed)
-        return model(tokens)[0]
-
-    assert torch.equal(run(3), run(3))
-    assert not torch.equal(run(3), run(4))
-    model.eval()
-    assert torch.equal(run(3), run(4))
+    check_dropout_follows_the_seed(tiny(dropout=0.5), torch.randint(30, (2, 5)))
 
 
 def test_limits_are_named() -> None:
