@@ -125,7 +125,7 @@ class RecurrentStage(LanguageStage):
 
 
 class ClassicRecurrentStage(RecurrentStage):
-    """The same network on the corpus that the assignment's whole preparation leaves, for as many epochs.
+    """The same network on the corpus that the assignment's whole preparation leaves, for about as many epochs.
 
     Beside its own characters, its loss is also spread over those of the fluent text it was made from.
     """
