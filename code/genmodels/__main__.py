@@ -104,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=command_prepare)
 
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
-    train.add_argument("stage", nargs="*", help="pixelcnn, rnn, transformer (default: all)")
+    train.add_argument("stage", nargs="*", help="text, pixelcnn, ngram, rnn, rnn-classic, transformer (default: all)")
     train.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)
