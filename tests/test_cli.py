@@ -29,7 +29,7 @@ def empty_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "prepared"))
 
 
-@pytest.mark.parametrize("stage", ["pixelcnn", "rnn", "transformer"])
+@pytest.mark.parametrize("stage", ["pixelcnn", "rnn", "rnn-classic", "transformer"])
 def test_training_without_data_says_how_to_get_them(capsys: pytest.CaptureFixture[str], tmp_path: Path, stage: str) -> None:
     code, error = run(capsys, "train", stage, "--profile", "smoke")
     assert code == 3 and one_line(error) and "genmodels data" in error
@@ -38,7 +38,7 @@ def test_training_without_data_says_how_to_get_them(capsys: pytest.CaptureFixtur
 
 def test_unknown_stage(capsys: pytest.CaptureFixture[str]) -> None:
     code, error = run(capsys, "train", "gan")
-    assert code == 2 and one_line(error) and "pixelcnn, rnn, transformer" in error
+    assert code == 2 and one_line(error) and "text, pixelcnn, rnn, rnn-classic, transformer, ngram" in error
 
 
 def test_verify_without_results_fails(capsys: pytest.CaptureFixture[str]) -> None:
@@ -94,6 +94,6 @@ def test_of_several_processes_one_prepares_and_all_train(capsys: pytest.CaptureF
     for name in stages.STAGES:
         monkeypatch.setattr(stages.get(name), "run", lambda *_, name=name: ran.append(name))
     monkeypatch.setenv("RANK", "1")
-    assert main(["train"]) == 0 and ran == ["pixelcnn", "rnn", "transformer"] and capsys.readouterr().out == ""
+    assert main(["train"]) == 0 and ran == ["pixelcnn", "rnn", "rnn-classic", "transformer"] and capsys.readouterr().out == ""
     monkeypatch.setenv("RANK", "0")
     assert main(["train"]) == 0 and ran[3:] == list(stages.STAGES)
