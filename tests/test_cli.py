@@ -95,5 +95,6 @@ def test_of_several_processes_one_prepares_and_all_train(capsys: pytest.CaptureF
         monkeypatch.setattr(stages.get(name), "run", lambda *_, name=name: ran.append(name))
     monkeypatch.setenv("RANK", "1")
     assert main(["train"]) == 0 and ran == ["pixelcnn", "rnn", "rnn-classic", "transformer"] and capsys.readouterr().out == ""
+    ran.clear()
     monkeypatch.setenv("RANK", "0")
-    assert main(["train"]) == 0 and ran[3:] == list(stages.STAGES)
+    assert main(["train"]) == 0 and ran == list(stages.STAGES)
