@@ -182,11 +182,16 @@ def on_test(result: Any) -> Perplexity:
     return summarize(np.asarray(sums), np.maximum(lengths - 1, 0), np.asarray(result.slice["test_characters"]))
 
 
-def compare(rnn: Any, transformer: Any, seed: int = 1) -> Comparison:
-    """Both shipped models on the same test documents; paired bootstrap over documents."""
-    ours, theirs = on_test(transformer), on_test(rnn)
+def paired(ours: Perplexity, theirs: Perplexity, seed: int) -> tuple[float, float, float]:
+    """loss(ours) - loss(theirs) in nats a token, and its 95% interval by paired bootstrap over documents."""
     low, high = bootstrap_interval(ours, torch.Generator().manual_seed(seed), other=theirs)
-    return Comparison(theirs, ours, ours.loss - theirs.loss, low, high)
+    return ours.loss - theirs.loss, low, high
+
+
+def compare(rnn: Any, transformer: Any, seed: int = 1) -> Comparison:
+    """Both shipped models on the same test documents."""
+    ours, theirs = on_test(transformer), on_test(rnn)
+    return Comparison(theirs, ours, *paired(ours, theirs, seed))
 
 
 @dataclass(frozen=True)
@@ -194,7 +199,6 @@ class Margin:
     """A network against the counted n-grams on the same documents: ``perplexity_share`` is the fraction by which its
     perplexity is lower; ``low`` … ``high`` the 95% interval of its loss minus theirs, nats a token."""
 
-    name: str
     perplexity: float
     difference: float
     low: float
@@ -206,13 +210,9 @@ class Margin:
 
 
 def against_counts(results: Mapping[str, Any], counted: Perplexity, seed: int = 1) -> dict[str, Margin]:
-    """Each shipped network against ``counted``; paired bootstrap over documents."""
-    margins = {}
-    for name, result in results.items():
-        ours = on_test(result)
-        low, high = bootstrap_interval(ours, torch.Generator().manual_seed(seed), other=counted)
-        margins[name] = Margin(name, ours.perplexity, ours.loss - counted.loss, low, high)
-    return margins
+    """Each shipped network against ``counted``."""
+    measured = {name: on_test(result) for name, result in results.items()}
+    return {name: Margin(ours.perplexity, *paired(ours, counted, seed)) for name, ours in measured.items()}
 
 
 def against_counts_rows(margins: Mapping[str, Margin], counted: Perplexity) -> list[dict[str, str]]:
@@ -264,11 +264,6 @@ def future_gradient(model: LanguageModel, tokens: Tensor, position: int) -> tupl
     (gradient,) = torch.autograd.grad(features[0, position].sum(), kept[0])
     reach = gradient.abs().amax(-1).flatten()  # one row, so that time first or batch first flattens alike
     return float(reach[: position + 1].max()), float(reach[position + 1 :].max())
-
-
-def _documents(slice_: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    offsets = slice_["test_offsets"]
-    return [slice_["test_ids"][a:b] for a, b in zip(offsets[:-1], offsets[1:])]
 
 
 def _visible(token: str) -> str:

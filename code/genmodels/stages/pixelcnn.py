@@ -20,13 +20,12 @@ from genmodels import mnist
 from genmodels.batches import generator_for
 from genmodels.config import PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.files import data_digest
-from genmodels.pixelcnn.evaluation import nll_nats
+from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 from genmodels.ranks import Batch
 from genmodels.stages.base import Material, ModelStage, training_profile
 from genmodels.training import Objective
 
-PIXELS = 28 * 28
 SLICE_TEST_IMAGES = 500
 SLICE_TRAIN_IMAGES = 500
 
@@ -120,7 +119,7 @@ class PixelCNNStage(ModelStage):
             "test_images": len(nll),
             "test_nll_nats": nll.mean().item(),
             "test_nll_standard_error": (nll.std() / len(nll) ** 0.5).item(),
-            "test_bits_per_pixel": nll.mean().item() / PIXELS / float(np.log(2)),
+            "test_bits_per_pixel": bits_per_pixel(nll.mean().item()),
             "validation_nll_nats": validation.mean().item(),
             "live_parameters": model.live_parameters(),
         }
