@@ -40,6 +40,13 @@ class TrainingConfig:
 
 
 @dataclass(frozen=True)
+class MuonTrainingConfig(TrainingConfig):
+    """The same loop with Muon on the inner matrices (``optimizers.py``)."""
+
+    momentum: float = setting(0.95, "تکانهٔ Muon", "ماتریس‌های درونی؛ بقیه با AdamW")
+
+
+@dataclass(frozen=True)
 class PixelCNNModelConfig:
     """The assignment's stack: ``kernels[i]`` is the side of layer i; the first layer has mask A, the rest B."""
 

@@ -4,8 +4,8 @@ What makes the resume exact is that no random state is carried: the order of the
 (seed, epoch), every draw inside a step a function of (seed, step), and the learning rate of the step alone.
 A checkpoint therefore holds only weights, optimiser state, the averaged weights and the record so far.
 
-- Optimiser: AdamW with decoupled weight decay (Loshchilov & Hutter, arXiv 1711.05101), linear warm-up, then a
-  cosine (arXiv 1608.03983); gradients are clipped by their total norm.
+- Optimiser: AdamW or Muon (``optimizers.py``), linear warm-up, then a cosine (arXiv 1608.03983); gradients are clipped
+  by their total norm.
 - Averaging: exponential moving average of the weights with a warmed-up decay; it is what is evaluated and kept.
 - Scale-out: under ``torchrun`` the same call becomes data-parallel (``ranks.py``), in a process group of its own that
   it leaves when it returns. Every rank draws the whole global batch and keeps its share, so that the losses equal
@@ -33,6 +33,7 @@ from genmodels.batches import BatchOrder, generator_for, seed_for
 from genmodels.checkpoints import StopRequest, load_checkpoint, save_checkpoint
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
+from genmodels.optimizers import MuonWithAdamW, make_optimizer
 from genmodels.progress import progress_bar
 from genmodels.ranks import Batch, Ranks
 
@@ -98,16 +99,6 @@ class WeightAverage:
         finally:
             with torch.no_grad():
                 torch._foreach_copy_(parameters, kept)
-
-
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
-    """AdamW; weight decay on matrices only (biases and gains are left free)."""
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trainable if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in trainable if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
 
 
 def train(
@@ -235,7 +226,7 @@ def _train(
 
 
 def _snapshot(
-    identity: str, model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, record: Record
+    identity: str, model: nn.Module, optimizer: torch.optim.Optimizer | MuonWithAdamW, average: WeightAverage, record: Record
 ) -> dict[str, Any]:
     return {
         "identity": identity,
@@ -247,7 +238,7 @@ def _snapshot(
 
 
 def _restore(
-    state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer, average: WeightAverage, record: Record
+    state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | MuonWithAdamW, average: WeightAverage, record: Record
 ) -> None:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -73,11 +73,16 @@ class LanguageModel(nn.Module):
         features, state = self.features(tokens, state)
         if targets is None:
             return self.logits(features), state
-        return linear_cross_entropy(features, self.embedding.weight, self.output_bias, targets), state
+        return linear_cross_entropy(features, self.output_weight, self.output_bias, targets), state
+
+    @property
+    def output_weight(self) -> Tensor:
+        """(V, width): the rows that features are compared with; the embedding itself."""
+        return self.embedding.weight
 
     def logits(self, features: Tensor) -> Tensor:
         """(..., width) -> (..., V): scores before the softmax."""
-        return F.linear(features, self.embedding.weight, self.output_bias)
+        return F.linear(features, self.output_weight, self.output_bias)
 
     @torch.no_grad()
     def initialize_output_bias(self, log_unigram: Tensor) -> None:

@@ -108,8 +108,11 @@ class TransformerLM(LanguageModel):
             raise UserError(
                 f"a sequence of {length} tokens exceeds the context of {self.context}; give the last {self.context}"
             )
-        x = self.embedding(tokens) * math.sqrt(self.width)  # (B, T, C)
-        x = F.dropout(x, self.config.dropout, self.training)
+        x = F.dropout(self.embed(tokens, length - tokens.shape[1]), self.config.dropout, self.training)
         for index, block in enumerate(self.blocks):
             x = block(x, state[index] if state else None)
         return self.final_norm(x), state
+
+    def embed(self, tokens: Tensor, start: int) -> Tensor:
+        """(B, T) ids of positions ``start`` ... -> (B, T, C), the stream before the first block."""
+        return self.embedding(tokens) * math.sqrt(self.width)
