@@ -25,7 +25,7 @@ from genmodels.config import LanguageModelConfig, MuonTrainingConfig, RecurrentM
 from genmodels.errors import UserError
 from genmodels.files import read_json, write_json
 from genmodels.lm.base import LanguageModel, linear_cross_entropy
-from genmodels.lm.perplexity import evaluate
+from genmodels.lm.perplexity import Perplexity, evaluate, summarize
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.variants import Variant, VariantLM
 from genmodels.ranks import Batch
@@ -50,7 +50,7 @@ class StudyRun:
 
 
 class StudyResult(Opened):
-    """``runs``: one row a run, by its key; ``losses(key)``: nats of each validation document, for paired comparisons."""
+    """``runs``: one row a run, by its key; ``on_validation(key)``: its losses, document by document."""
 
     @property
     def runs(self) -> pd.DataFrame:
@@ -60,8 +60,11 @@ class StudyResult(Opened):
         }
         return pd.DataFrame.from_dict(rows, orient="index")
 
-    def losses(self, key: str) -> np.ndarray:
-        return np.array(self.metrics["runs"][key]["validation_document_nll_nats"])
+    def on_validation(self, key: str) -> Perplexity:
+        """The validation measures of a run, for paired comparisons; characters are not kept."""
+        losses = np.array(self.metrics["runs"][key]["validation_document_nll_nats"])
+        tokens = np.array(self.metrics["validation_document_tokens"])
+        return summarize(losses, tokens, np.zeros_like(tokens))
 
 
 def build(run: StudyRun) -> LanguageModel:
@@ -158,12 +161,17 @@ class StudyStage(Stage):
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Train every run that is not finished yet, then publish all. Returns the result's folder."""
         runs = self.config(profile)
-        if len({run.experiment.text for run in runs.values()}) != 1:
-            raise UserError(f"the runs of {self.name} are on different texts; give them one TextConfig")
+        if len({(run.experiment.text, run.experiment.evaluation_documents) for run in runs.values()}) != 1:
+            raise UserError(f"the runs of {self.name} are judged on different texts; give them one TextConfig")
         text = prepared(next(iter(runs.values())).experiment.text, folder)
         with store.only_run(self.name, profile):
             parts = {key: self._one(key, run, profile, text, restart) for key, run in runs.items()}
-        metrics = {"runs": {key: part["measures"] for key, part in parts.items()}, "train_tokens": len(text.tokens["train"])}
+        judged = next(iter(runs.values())).experiment.evaluation_documents
+        metrics = {
+            "runs": {key: part["measures"] for key, part in parts.items()},
+            "train_tokens": len(text.tokens["train"]),
+            "validation_document_tokens": (np.diff(text.offsets["validation"])[: judged or None] - 1).tolist(),
+        }
         history = pd.concat([pd.DataFrame(part["history"]).assign(run=key) for key, part in parts.items()])
         arrays = {"unigram_counts": _unigram(text)}
         for key, run in runs.items():
