@@ -261,7 +261,8 @@ def future_gradient(model: LanguageModel, tokens: Tensor, position: int) -> tupl
         features, _ = model.features(tokens[:1])
     finally:
         handle.remove()
-    (gradient,) = torch.autograd.grad(features[0, position].sum(), kept[0])
+    direction = torch.arange(1.0, features.shape[-1] + 1).cos()  # the plain sum of normalised features is a constant
+    (gradient,) = torch.autograd.grad(features[0, position] @ direction, kept[0])
     reach = gradient.abs().amax(-1).flatten()  # one row, so that time first or batch first flattens alike
     return float(reach[: position + 1].max()), float(reach[position + 1 :].max())
 

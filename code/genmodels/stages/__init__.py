@@ -19,8 +19,6 @@ STAGES = {
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
     "ngram": "genmodels.stages.ngram:NgramStage",
-    "rnn-study": "genmodels.stages.study:RecurrentStudy",
-    "transformer-study": "genmodels.stages.study:TransformerStudy",
 }
 
 

@@ -55,8 +55,8 @@ class StudyResult(Opened):
     @property
     def runs(self) -> pd.DataFrame:
         rows = {
-            key: {name: value for name, value in measures.items() if np.isscalar(value)}
-            for key, measures in self.metrics["runs"].items()
+            key: {name: value for name, value in self.metrics["runs"][key].items() if np.isscalar(value)}
+            for key in self.config
         }
         return pd.DataFrame.from_dict(rows, orient="index")
 

@@ -1,0 +1,80 @@
+"""Which optimiser cares for which parameter, and that both halves learn, stop and resume."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from genmodels.config import MuonTrainingConfig, RecurrentModelConfig, TrainingConfig
+from genmodels.errors import UserError
+from genmodels.lm.recurrent import RecurrentLM
+from genmodels.optimizers import MuonWithAdamW, make_optimizer
+
+pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon (2.9 and newer do)")
+MUON = MuonTrainingConfig(learning_rate=1e-2, weight_decay=0.1)
+
+
+def model() -> RecurrentLM:
+    torch.manual_seed(0)
+    return RecurrentLM(RecurrentModelConfig(embedding=6, hidden=8, layers=2, dropout=0.0), 20)
+
+
+def step(network: nn.Module, optimizer: object) -> None:
+    tokens = torch.arange(20).view(2, 10) % 20
+    network(tokens[:, :-1], targets=tokens[:, 1:])[0].backward()
+    optimizer.step()
+    optimizer.zero_grad()
+
+
+def test_muon_takes_the_inner_matrices_and_nothing_else() -> None:
+    network = model()
+    optimizer = make_optimizer(network, MUON)
+    assert isinstance(optimizer, MuonWithAdamW)
+    names = {id(p): name for name, p in network.named_parameters()}
+    muon, adamw = ([names[id(p)] for group in part.param_groups for p in group["params"]] for part in optimizer.parts)
+    assert sorted(muon) == sorted(n for n in names.values() if n.endswith(("input_weight", "hidden_weight")))
+    assert sorted(muon + adamw) == sorted(names.values()) and "embedding.weight" in adamw
+
+
+def test_without_muon_it_is_adamw() -> None:
+    assert isinstance(make_optimizer(model(), TrainingConfig()), torch.optim.AdamW)
+
+
+def test_an_update_of_muon_is_half_orthogonal() -> None:
+    network = model()
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    optimizer = make_optimizer(network, replace(MUON, weight_decay=0.0))
+    step(network, optimizer)
+    change = before["layers.0.hidden_weight"] - network.layers[0].hidden_weight.detach()
+    values = torch.linalg.svdvals(change)  # eight, of a gradient that hardly has the last direction
+    assert values[0] / values[-2] < 2  # five Newton-Schulz steps are rough
+    rms = change.pow(2).mean().sqrt() / MUON.learning_rate
+    assert 0.1 < rms < 0.4  # matched to AdamW's usual 0.2
+
+
+def test_the_learning_rate_reaches_both_halves() -> None:
+    network = model()
+    optimizer = make_optimizer(network, MUON)
+    before = [p.detach().clone() for p in network.parameters()]
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    step(network, optimizer)
+    assert all(torch.equal(a, b) for a, b in zip(before, network.parameters()))
+
+
+def test_its_state_can_be_put_away_and_taken_up() -> None:
+    whole, stopped = model(), model()
+    first, second = make_optimizer(whole, MUON), make_optimizer(stopped, MUON)
+    step(whole, first), step(stopped, second)
+    fresh = make_optimizer(stopped, MUON)
+    fresh.load_state_dict(second.state_dict())
+    step(whole, first), step(stopped, fresh)
+    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), stopped.parameters()))
+
+
+def test_a_model_without_inner_matrices_is_refused() -> None:
+    with pytest.raises(UserError, match="no inner matrices"):
+        make_optimizer(nn.Embedding(4, 3), MUON)

@@ -1,0 +1,170 @@
+"""Studies: several runs, one result; a stop loses no finished run; a forged one is contradicted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from genmodels import files, store, training
+from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
+from genmodels.lm import study_tables
+from genmodels.lm.variants import Variant
+from genmodels.stages import study
+from genmodels.stages.language import RecurrentStage, TransformerStage
+from common import outcome, reseal
+
+TEXT = TextConfig(vocabulary=300)
+
+
+def small(full, model, **changes):  # noqa: ANN001, ANN003, ANN201
+    brief = replace(full.training, steps=4, warmup_steps=1, batch_size=4, evaluations=2, bf16=False)
+    settings = {"model": model, "training": brief, "text": TEXT, "window": 8, "curve_documents": 1, "evaluation_documents": 2}
+    return replace(full, **settings | changes)
+
+
+class SmallStudy(study.StudyStage):
+    """The real stage with runs that take no time: an LSTM, two Transformers, one target a window, Muon."""
+
+    name = "transformer-study"
+
+    def runs(self) -> dict[str, study.StudyRun]:
+        lstm = small(RecurrentStage.full, RecurrentModelConfig(embedding=6, hidden=8, layers=1, dropout=0.0))
+        net = small(
+            TransformerStage.full, TransformerModelConfig(width=8, layers=1, heads=2, kv_heads=2, hidden=8, dropout=0.1, context=8)
+        )
+        found = {
+            "base": study.StudyRun(net), "gelu": study.StudyRun(net, Variant(feed_forward="gelu")),
+            "lstm": study.StudyRun(lstm), "last": study.StudyRun(lstm, targets="last"),
+        }
+        if hasattr(torch.optim, "Muon"):
+            found["muon"] = study.StudyRun(study._with_muon(net, 1e-2))
+        return found
+
+
+def toy_text() -> SimpleNamespace:
+    rng = np.random.RandomState(0)
+    splits = {"train": [60, 90], "validation": [20, 15, 30]}
+    return SimpleNamespace(
+        tokens={name: rng.randint(2, 300, sum(sizes)).astype(np.uint16) for name, sizes in splits.items()},
+        offsets={name: np.cumsum([0, *sizes]) for name, sizes in splits.items()},
+        characters={name: np.array(sizes) * 3 for name, sizes in splits.items()},
+        tokenizer=SimpleNamespace(vocabulary_size=300), config=TEXT,
+        digest="d" * 64, corpus_name="toy", corpus_digest="c" * 64,
+    )
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
+    monkeypatch.setattr(study, "prepared", lambda config, folder=None: toy_text())
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
+    return SmallStudy()
+
+
+def test_an_honest_study_verifies(stage: SmallStudy) -> None:
+    stage.run("full")
+    assert outcome(stage) == {"manifest": True} | dict.fromkeys(stage.runs(), True)
+    result = stage.load("full")
+    assert list(result.runs.index) == list(stage.runs()) and set(result.history.run) == set(stage.runs())
+    assert not list((store.cache_folder() / "checkpoints").glob("*.pt")) and not list(
+        (store.cache_folder() / "checkpoints").glob("*.json")
+    )
+    for key in stage.runs():
+        assert result.on_validation(key).loss == pytest.approx(result.runs.validation_loss_nats[key])
+    assert result.on_validation("base").document_tokens.tolist() == [19, 14]
+    assert result.runs.targets_seen["last"] * 8 == result.runs.targets_seen["lstm"]
+
+
+def test_a_stop_between_runs_loses_none(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained: list[str] = []
+    real = training.train
+
+    def counted(model, *arguments, label="", **named):  # noqa: ANN001, ANN002, ANN003, ANN202
+        if label and len(trained) == 2:
+            raise KeyboardInterrupt
+        if label:
+            trained.append(label)
+        return real(model, *arguments, label=label, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "train", counted)
+        with pytest.raises(KeyboardInterrupt):
+            stage.run("full")
+    again: list[str] = []
+    monkeypatch.setattr(training, "train", lambda *a, label="", **n: (again.append(label), real(*a, label=label, **n))[1])
+    stage.run("full")
+    assert len(trained) == 2 and not set(trained) & set(again)
+    assert all(outcome(stage).values())
+
+
+def test_another_behaviour_and_forged_numbers_are_contradicted(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = stage.run("full")
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "learning_rate_at", lambda step, config: 0.05)
+        changed = outcome(stage)
+        assert changed["manifest"] and not any(changed[key] for key in stage.runs())
+    metrics = files.read_json(folder / "metrics.json")
+    metrics["runs"]["gelu"]["opening"][1] *= 1.02
+    metrics["runs"]["lstm"]["parameters"] += 1
+    files.write_json(folder / "metrics.json", metrics)
+    reseal(folder)
+    found = outcome(stage)
+    assert not found["gelu"] and not found["lstm"] and found["base"] and found["last"]
+
+
+def test_runs_of_another_setting_are_trained_again(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A kept part belongs to its settings: a part of other settings is no shortcut."""
+    run = stage.runs()["lstm"]
+    kept = stage._finished("lstm", "full")
+    files.write_json(kept, {"identity": "other", "measures": {"validation_loss_nats": 0.0}})
+    part = stage._one("lstm", run, "full", toy_text(), restart=False)
+    assert part["measures"]["validation_loss_nats"] > 1
+    assert json.loads(kept.read_text())["identity"] != "other"
+
+
+def test_one_target_a_window_is_the_last_of_all_targets() -> None:
+    """On the same window the two objectives agree at the last position."""
+    run = SmallStudy().runs()["lstm"]
+    model = study.start(run)
+    context = torch.randint(300, (3, 8), generator=torch.Generator().manual_seed(1))
+    target = torch.randint(300, (3, 8), generator=torch.Generator().manual_seed(2))
+    only_last = torch.full_like(target, -100)
+    only_last[:, -1] = target[:, -1]
+    wanted = model(context, targets=only_last)[0]
+    torch.testing.assert_close(study.last_position_total(model, (context, target[:, -1])), wanted)
+    assert study.objective(replace(run, targets="last")).count((context, target[:, -1])) == 3
+
+
+def test_the_real_studies_are_what_they_say() -> None:
+    sizes = study.RecurrentStudy().runs()
+    work = {}
+    for key, run in sizes.items():
+        if key.startswith("size-"):
+            with torch.device("meta"):
+                count = sum(p.numel() for p in study.build(run).parameters())
+            assert count == study._lstm_parameters(run.experiment.model, run.experiment.text.vocabulary)
+            work[key] = count * run.experiment.training.steps
+    assert len(work) >= 4 and max(work.values()) / min(work.values()) < 1.01  # equal operations
+    base, *others = study.TransformerStudy().runs().values()
+    assert {(r.experiment.training.steps, r.experiment.window) for r in others} == {(base.experiment.training.steps, 128)}
+    assert len({json.dumps(str(run)) for run in [base, *others]}) == len(others) + 1
+
+
+def test_tables_and_figure(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.run("full")
+    result = stage.load("full")
+    found = study_tables.effects(result)
+    assert found.keys() == stage.runs().keys() - {"base"}
+    for key, effect in found.items():
+        assert effect.low <= effect.difference <= effect.high
+        assert effect.difference == pytest.approx(
+            result.runs.validation_loss_nats[key] - result.runs.validation_loss_nats["base"]
+        )
+    monkeypatch.setattr(study_tables, "VARIANTS", {"base": "پایه", "gelu": "GELU"})
+    rows = study_tables.ablation_rows(result, found)
+    assert [row["دگرگونی"] for row in rows] == ["پایه", "GELU"] and rows[0]["اختلاف با پایه و بازهٔ ۹۵٪"] == "—"
