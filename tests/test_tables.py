@@ -7,6 +7,8 @@ from torch import nn
 from genmodels import tables
 from genmodels.config import PixelCNNConfig
 from genmodels.persian import fa_int
+from genmodels.stages import STAGES
+from genmodels.stages.language import RecurrentStage, TransformerStage
 
 
 def cells(markdown: object) -> list[list[str]]:
@@ -27,6 +29,20 @@ def test_layers_of_different_shapes_keep_their_rows() -> None:
 
 
 def test_every_setting_has_its_row() -> None:
-    rows = cells(tables.hyperparameters(PixelCNNConfig()))[2:]
+    rows = cells(tables.hyperparameters({"pixelcnn": PixelCNNConfig()}))[2:]
     names = {row[1] for row in rows}
     assert {"`channels`", "`kernels`", "`learning_rate`", "`seed`", "`binarization`"} <= names and all(row[0] for row in rows)
+
+
+def test_settings_of_two_stages_stand_side_by_side() -> None:
+    configs = {"rnn": RecurrentStage.full, "transformer": TransformerStage.full}
+    head, _, *rows = cells(tables.hyperparameters(configs))
+    assert head[2:4] == [tables.STAGE_NAMES["rnn"], tables.STAGE_NAMES["transformer"]]
+    values = {row[1].strip("`"): row[2:4] for row in rows}
+    assert values["learning_rate"] == ["۰٫۰۰۵", "۰٫۰۰۳"] and values["heads"][0] == "—" and values["embedding"][1] == "—"
+    assert values["steps"][0] == values["steps"][1] == fa_int(RecurrentStage.full.training.steps)
+    assert len(values) == len(rows)
+
+
+def test_every_stage_has_a_persian_name() -> None:
+    assert STAGES.keys() <= tables.STAGE_NAMES.keys()

@@ -33,7 +33,7 @@ def scaling(lengths: Sequence[int], flops: Mapping[str, Sequence[float]], memory
 
     ``crossings``: points (length, FLOPs) to mark on the left; ``here``: the length of the question, a vertical line.
     """
-    figure, (left, right) = new_figure(7.4, 4.6, 1, 2)
+    figure, (left, right) = new_figure(7.0, 3.6, 1, 2)
     panels = ((left, flops, "عملیات ممیز شناور (FLOP)"), (right, memory, "بایت (هشت سر، دو بایت برای هر عدد)"))
     for ax, series, label in panels:
         names = sorted(series, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
@@ -61,7 +61,7 @@ def sensitivities(maps: Mapping[str, Any]) -> Figure:
     arrays = {name: np.asarray(values, dtype=float) for name, values in maps.items()}
     positive = np.concatenate([array[array > 0] for array in arrays.values()])
     norm = LogNorm(positive.min(), positive.max())
-    figure, axes = new_figure(6.4, 3.1, 1, len(arrays), squeeze=False)
+    figure, axes = new_figure(5.4, 2.6, 1, len(arrays), squeeze=False)
     for ax, (name, array) in zip(axes[0], arrays.items()):
         size = len(array)
         frame = (0.5, size + 0.5, size + 0.5, 0.5)

@@ -71,14 +71,14 @@ def show_ink(ax: Axes, array: np.ndarray) -> None:
 def image_grid(images: Any, columns: int = 10) -> Figure:
     """Images side by side, ``columns`` to a row, in the given order."""
     canvas = tile(images, columns)
-    figure, ax = new_figure(5.6, 5.6 * canvas.shape[0] / canvas.shape[1])
+    figure, ax = new_figure(4.4, 4.4 * canvas.shape[0] / canvas.shape[1])
     show_ink(ax, canvas)
     return figure
 
 
 def image_rows(rows: Mapping[str, Any], columns: int = 10) -> Figure:
     """Labelled rows of images, the first ``columns`` of each: ``{label: images}``."""
-    figure, axes = new_figure(6.2, 0.62 * len(rows), len(rows), 1, squeeze=False)
+    figure, axes = new_figure(5.4, 0.52 * len(rows), len(rows), 1, squeeze=False)
     for ax, (label, images) in zip(axes[:, 0], rows.items()):
         show_ink(ax, tile(as_images(images)[:columns], columns))
         ax.text(1.02, 0.5, persian_text(label), transform=ax.transAxes, ha="left", va="center", fontsize=9)
@@ -94,7 +94,7 @@ def binarizations(grey: Any, threshold: Any, draws: Sequence[Any], columns: int 
 
 def masks(kernel: int = 7) -> Figure:
     """Masks A and B of a ``kernel`` x ``kernel`` convolution: the taps in use carry a 1, the centre an outline."""
-    figure, axes = new_figure(5.6, 3.2, 1, 2)
+    figure, axes = new_figure(4.4, 2.4, 1, 2)
     for ax, name in zip(axes, "BA"):  # right to left: A is read first
         mask = causal_mask(name, kernel).numpy()
         colours = ListedColormap(["white", "#9CC9E8"])
@@ -120,7 +120,7 @@ def receptive_field(field: Any, row: int | None = None, column: int | None = Non
     order = np.arange(height * width).reshape(height, width)
     earlier, here = order < order[row, column], order == order[row, column]
     seen = field > 0
-    figure, ax = new_figure(5.8, 4.4)
+    figure, ax = new_figure(4.6, 3.4)
     ax.pcolormesh(np.where(earlier | here, np.nan, 1.0), cmap=ListedColormap([PAPER]))
     top = field.max()
     norm = LogNorm(max(field[seen].min(), top * 1e-6), top)
@@ -150,7 +150,7 @@ def loss_curves(history: pd.DataFrame, unit_label: str) -> Figure:
     ``unit_label`` is the Persian name of the unit, such as "نات بر تصویر".
     """
     present = {column: label for column, label in SPLITS.items() if column in history and history[column].notna().any()}
-    figure, ax = new_figure(6.0, 3.4)
+    figure, ax = new_figure(5.2, 2.6)
     for (column, label), (colour, style, marker) in zip(present.items(), LINES):
         _line(ax, history, column, label, colour, style, marker)
     _cut_first(ax, history, list(present))
@@ -174,7 +174,7 @@ def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str]) -> None:
 
 def compare_curves(histories: Mapping[str, pd.DataFrame], unit_label: str, column: str = "validation_loss") -> Figure:
     """The same loss of several runs: ``{Persian name: history}``."""
-    figure, ax = new_figure(6.0, 3.4)
+    figure, ax = new_figure(5.2, 2.6)
     for (label, history), (colour, style, marker) in zip(histories.items(), LINES):
         _line(ax, history, column, label, colour, style, marker)
     return _finish_curves(figure, ax, next(iter(histories.values())), unit_label)
@@ -192,7 +192,7 @@ def completions(truth: Any, mask: Any, drawn: Any) -> Figure:
     kept = np.where(keep, truth, 0.25 * (~keep))  # the hidden part as a grey veil
     rows = np.concatenate([drawn[:, ::-1], kept[:, None], truth[:, None]], axis=1)  # right to left
     canvas = tile(rows.reshape(-1, *truth.shape[1:]), columns)
-    figure, ax = new_figure(5.2, 5.2 * canvas.shape[0] / canvas.shape[1] + 0.25)
+    figure, ax = new_figure(4.2, 4.2 * canvas.shape[0] / canvas.shape[1] + 0.25)
     show_ink(ax, canvas)
     step, middle = truth.shape[2] + 2, truth.shape[2] / 2
     labels = [((columns - 1) * step + middle, "اصل"), ((columns - 2) * step + middle, "داده‌شده")]
@@ -204,7 +204,7 @@ def completions(truth: Any, mask: Any, drawn: Any) -> Figure:
 
 def calibration(table: pd.DataFrame) -> Figure:
     """Predicted probability against observed frequency, with the number of pixels in each bin below."""
-    figure, (ax, below) = new_figure(4.6, 4.4, 2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
+    figure, (ax, below) = new_figure(4.0, 3.3, 2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, label=persian_text("واسنجی کامل"))
     ax.plot(table.predicted, table.observed, color=BLUE, marker="o", linestyle="--", label=persian_text("مدل ما"))
     ax.set_ylabel(persian_text("فراوانی پیکسل روشن"))
@@ -221,7 +221,7 @@ def calibration(table: pd.DataFrame) -> Figure:
 def perplexity_bars(perplexities: Mapping[str, float]) -> Figure:
     """One bar a model, the value written beside it: ``{Persian name: perplexity}``, in the given order."""
     names, values = list(perplexities), list(perplexities.values())
-    figure, ax = new_figure(5.6, 0.5 + 0.42 * len(names))
+    figure, ax = new_figure(5.6, 0.5 + 0.36 * len(names))
     hatches = ["", "//", "..", "xx", "\\\\", "--"]
     for place, (value, (colour, _, _)) in enumerate(zip(values, LINES * len(values))):
         hatch = hatches[place % len(hatches)]

@@ -9,7 +9,7 @@ import dataclasses
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import Any
 
 from IPython.display import Markdown
@@ -21,6 +21,10 @@ LAYER_NUMBER = re.compile(r"\.\d+\.")
 STAGE_NAMES = {
     "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
     "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
+    "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
+    "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "transformer-study": "اجزای ترنسفورمر",
+    "generation": "نمونه‌های متن", "vocabularies": "اندازه‌های واژگان", "speed-decoding": "سرعت تولید",
+    "speed-peers": "سرعت در برابر PyTorch", "speed-text": "سرعت آماده‌سازی", "speed-bpe": "سرعت BPE",
 }
 
 
@@ -37,19 +41,31 @@ def show(value: Any) -> str:
     return f"`{value}`"
 
 
-def _settings(config: Any) -> Iterable[dict[str, str]]:
+def _settings(config: Any) -> dict[str, tuple[str, Any, str]]:
+    """Name in the code -> (Persian label, value, unit or reason) of every leaf."""
+    found: dict[str, tuple[str, Any, str]] = {}
     for item in dataclasses.fields(config):
         value = getattr(config, item.name)
         if dataclasses.is_dataclass(value):
-            yield from _settings(value)
+            found |= _settings(value)
         else:
-            label = item.metadata["label"]
-            yield {"تنظیم": label, "نام در کد": f"`{item.name}`", "مقدار": show(value), "یکا یا دلیل": item.metadata["unit"] or "—"}
+            found[item.name] = (item.metadata["label"], value, item.metadata["unit"])
+    return found
 
 
-def hyperparameters(config: Any) -> Markdown:
-    """Every field of a (nested) config: Persian label, name in the code, value, unit or reason."""
-    return table(list(_settings(config)))
+def hyperparameters(configs: Mapping[str, Any]) -> Markdown:
+    """Every field of the (nested) configs of some stages: Persian label, name in the code, a column of values each, unit or
+    reason. A setting that a config does not have is a dash there."""
+    found = {name: _settings(config) for name, config in configs.items()}
+    rows = []
+    for name in dict.fromkeys(name for settings in found.values() for name in settings):
+        label, _, unit = next(settings[name] for settings in found.values() if name in settings)
+        values = {
+            "مقدار" if len(found) == 1 else STAGE_NAMES[stage]: show(settings[name][1]) if name in settings else "—"
+            for stage, settings in found.items()
+        }
+        rows.append({"تنظیم": label, "نام در کد": f"`{name}`"} | values | {"یکا یا دلیل": unit or "—"})
+    return table(rows)
 
 
 def parameters(model: nn.Module) -> Markdown:
