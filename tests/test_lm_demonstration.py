@@ -79,18 +79,6 @@ def test_source_shows_the_code_without_its_docstring() -> None:
     assert shown.startswith("```python\ndef attention_weights") and '"""' not in shown and "softmax" in shown
 
 
-def test_a_sample_does_not_depend_on_the_other_prompts() -> None:
-    model, tokenizer = models()["rnn"], Letters()
-    subjects = list(samples.PROMPTS)
-    texts, ids = samples.continuations(model, tokenizer, subjects, new_tokens=6)
-    assert samples.continuations(model, tokenizer, subjects[3:4], new_tokens=6) == ([texts[3]], [ids[3]])
-    assert len({tuple(row) for row in ids}) > 1
-    assert len(samples.temperature_rows(model, tokenizer, (0.5, 1.0), subjects[:2])) == 4
-    assert len(samples.measure_rows(model, tokenizer, samples.DECODING, new_tokens=6)) == len(samples.DECODING)
-    row = samples.side_by_side_rows(results(True), tokenizer, subjects[:1])[0]
-    assert set(row) == {"آغاز", *lm.MODEL_NAMES.values()}
-
-
 def test_generated_text_cannot_break_a_table() -> None:
     assert samples.plain_line("a|b\n<c> *d* ") == "a\\|b ¶ \\<c\\> \\*d\\*"
     assert samples.plain_line("") == "—"
@@ -105,14 +93,6 @@ def test_margin_against_counts_is_the_difference_of_losses() -> None:
     assert other.low <= other.difference <= other.high
     assert other.perplexity == pytest.approx(counted.perplexity * (1 - other.perplexity_share))
     assert len(lm.against_counts_rows(margins, counted)) == 3
-
-
-def test_openings_of_test_documents_are_fixed_and_shown_beside_their_corpus() -> None:
-    networks = {"fluent": (results(False)["rnn"], Letters()), "classic": (results(False)["transformer"], Letters())}
-    rows = samples.opening_rows(networks, documents=2, opening=5)
-    assert [row["پیکره"] for row in rows] == ["روان", "کلاسیک"] * 2
-    assert rows == samples.opening_rows(networks, documents=2, opening=5)
-    assert rows[0]["آغاز سند آزمون"] == rows[1]["آغاز سند آزمون"] != rows[2]["آغاز سند آزمون"]
 
 
 def test_bits_of_a_classic_corpus_are_also_spread_over_the_fluent_text() -> None:

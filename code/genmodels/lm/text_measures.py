@@ -3,6 +3,7 @@
 - ``distinct_n`` (Li et al. 2016, arXiv 1510.03055): share of different n-grams among all n-grams of the texts.
 - ``repetition_rate``: share of a text's n-grams that occurred earlier in the same text.
 - ``copied_share``: share of the texts' n-grams that occur word for word in the training tokens.
+- ``longest_copy``: the longest run of tokens that occurs there.
 
 n-grams are token n-grams and never span two texts. A text shorter than n has none; with no n-gram at all a measure is
 nan. Not here: judgements of fluency or truth; no number here measures them.
@@ -40,6 +41,15 @@ def copied_share(texts: Sequence[Sequence[int]], training_tokens: np.ndarray, n:
     Time O(N), memory 8 N bytes; a million training tokens take some hundredths of a second.
     """
     return _found_share(texts, [training_tokens], n)
+
+
+def longest_copy(texts: Sequence[Sequence[int]], training_tokens: np.ndarray) -> int:
+    """The greatest n for which an n-gram of the texts occurs in ``training_tokens``; 0 where not even a token does."""
+    low, high = 0, max(map(len, texts), default=0) + 1  # low is copied, high is not: a part of a copy is a copy
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if copied_share(texts, training_tokens, middle) > 0 else (low, middle)
+    return low
 
 
 def _found_share(texts: Sequence[Sequence[int]], known: Sequence[Sequence[int]], n: int) -> float:

@@ -19,6 +19,8 @@ STAGES = {
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
     "ngram": "genmodels.stages.ngram:NgramStage",
+    "transformer-study": "genmodels.stages.study:TransformerStudy",
+    "generation": "genmodels.stages.generation:GenerationStage",
 }
 
 

@@ -1,0 +1,192 @@
+"""Stage ``generation``: the same beginnings continued by every shipped network under every way of choosing a token.
+
+What is shown is the first sample of the seed; what is measured is all of them, beside windows of real test text of the same
+length. Needs the results of the networks it samples, and the training tokens, in which copies are looked for. ``verify``
+draws one setting of each network again and measures all samples again, except for copies: the training text is not
+shipped. A result whose networks have been trained again since is refused.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genmodels import batches, stages, store
+from genmodels.config import TextConfig, setting, to_plain
+from genmodels.errors import UserError
+from genmodels.files import data_digest
+from genmodels.lm.generation import generate
+from genmodels.lm.samples import PROMPTS, SETTINGS
+from genmodels.lm.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
+from genmodels.stages.base import Check, Opened, Stage
+from genmodels.text.prepare import PreparedText, prepared
+from genmodels.text.tokenizer import Tokenizer
+
+PADDING = -1
+COPY = 8  # tokens of a copied n-gram
+REPEAT = 3
+AGAIN = "temperature-0.8"  # the setting that verify draws again
+SAME = 0.95  # share of samples that must come out again; rounding of another processor may turn a draw now and then
+
+
+@dataclass(frozen=True)
+class GenerationConfig:
+    """What is drawn: every network, every beginning, every setting of ``lm/samples.py``."""
+
+    networks: tuple[str, ...] = setting(("rnn", "transformer", "rnn-classic"), "شبکه‌ها")
+    subjects: tuple[str, ...] = setting(tuple(PROMPTS), "موضوع آغازها")
+    settings: tuple[str, ...] = setting(tuple(SETTINGS), "روش‌های برداشتن")
+    samples: int = setting(8, "نمونهٔ هر آغاز", "نخستین آن‌ها نشان داده می‌شود")
+    new_tokens: int = setting(40, "درازای نمونه", "توکن")
+    seed: int = setting(1, "دانهٔ تصادفی")
+
+
+class GenerationResult(Opened):
+    """Samples and measures: ``measures[network][setting]``, ``reference[corpus]`` for real text."""
+
+    @property
+    def measures(self) -> dict[str, dict[str, dict[str, float]]]:
+        return self.metrics["measures"]
+
+    def ids(self, network: str, name: str) -> list[list[list[int]]]:
+        """By subject, by sample: the new tokens."""
+        return [[[int(i) for i in row if i != PADDING] for row in rows] for rows in self.slice[f"{network}--{name}"]]
+
+    def texts(self, network: str, name: str) -> dict[str, str]:
+        """The first sample of each subject."""
+        tokenizer = Tokenizer.load(store.result_folder(network, self.manifest["profile"]) / "tokenizer.json")
+        return {subject: tokenizer.decode(rows[0]) for subject, rows in zip(self.config.subjects, self.ids(network, name))}
+
+
+def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int) -> list[list[list[int]]]:
+    """Samples of one network under one setting. Each beginning has a generator of its own: another changes nothing."""
+    options = SETTINGS[name]
+    count = 1 if options.get("greedy") else config.samples  # the likeliest token is the same every time
+    found = []
+    for index, prompt in enumerate(prompts):
+        generator = batches.generator_for(config.seed, f"generation {name}", index)
+        found.append(generate(model, [prompt] * count, config.new_tokens, generator, stop=stop, **options))
+    return found
+
+
+def measure(texts: list[list[int]]) -> dict[str, float]:
+    """Variety and repetition of token sequences; a number without n-grams is left out."""
+    found = {f"distinct_{n}": distinct_n(texts, n) for n in (1, 2, 3)} | {"repetition": repetition_rate(texts, REPEAT)}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
+
+
+def measure_copies(texts: list[list[int]], training: np.ndarray) -> dict[str, float]:
+    """How much of them stands word for word in the training tokens (their borders are ids of their own)."""
+    return {"copied_8": copied_share(texts, training, COPY), "longest_copy": longest_copy(texts, training)}
+
+
+def real_windows(text: PreparedText, count: int, length: int) -> list[list[int]]:
+    """``count`` windows of the test text, evenly spaced, none over the border of a document."""
+    ids, offsets = np.asarray(text.tokens["test"]), np.asarray(text.offsets["test"])
+    starts = np.concatenate([np.arange(a + 1, b - length, length) for a, b in zip(offsets[:-1], offsets[1:])])
+    if len(starts) < count:
+        raise UserError(f"the test text has {len(starts)} windows of {length} tokens, {count} are wanted; give a larger one")
+    chosen = starts[np.linspace(0, len(starts) - 1, count).round().astype(int)]
+    return [ids[start : start + length].tolist() for start in chosen]
+
+
+class GenerationStage(Stage):
+    name = "generation"
+
+    def config(self, profile: str) -> GenerationConfig:
+        full = GenerationConfig()
+        if profile == "full":
+            return full
+        return replace(full, subjects=full.subjects[:2], settings=("greedy", AGAIN), samples=2, new_tokens=12)
+
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        """Draw, measure, publish; a minute or two, so there is no checkpoint (``restart`` changes nothing)."""
+        config = self.config(profile)
+        started, cpu = time.monotonic(), time.process_time()
+        results = {name: stages.load(name, profile) for name in config.networks}
+        texts = {r.config.text: prepared(r.config.text, folder) for r in results.values()}
+        arrays: dict[str, np.ndarray] = {}
+        measures: dict[str, Any] = {}
+        prompts = {
+            name: [_prompt(PROMPTS[subject], texts[result.config.text]) for subject in config.subjects]
+            for name, result in results.items()
+        }
+        for name, result in results.items():
+            text, model = texts[result.config.text], result.model()
+            training = np.asarray(text.tokens["train"])
+            measures[name] = {}
+            for choice in config.settings:
+                drawn = draw(model, prompts[name], choice, config, text.tokenizer.eos)
+                rows = [row for rows in drawn for row in rows]
+                measures[name][choice] = measure(rows) | measure_copies(rows, training)
+                arrays[f"{name}--{choice}"] = _padded(drawn, config.new_tokens)
+        reference = {}
+        for text_config, text in texts.items():
+            windows = real_windows(text, config.samples * len(config.subjects), config.new_tokens)
+            copies = measure_copies(windows, np.asarray(text.tokens["train"]))
+            reference[text_config.corpus] = measure(windows) | copies
+        metrics = {"measures": measures, "reference": reference, "prompts": prompts}
+        manifest = {
+            "config": to_plain(config),
+            "data": {
+                "name": next(iter(texts.values())).corpus_name,
+                "digest": data_digest(*(text.digest for text in texts.values())), "weights": _weights(results),
+            },
+            "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+        }
+        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, arrays=arrays)
+
+    def load(self, profile: str) -> GenerationResult:
+        config = self.config(profile)
+        return GenerationResult(store.load(self.name, profile, to_plain(config)), config)
+
+    def contradict(self, result: GenerationResult) -> list[Check]:
+        config, profile = result.config, result.manifest["profile"]
+        networks = {name: stages.load(name, profile) for name in config.networks}
+        stale = [name for name, digest in _weights(networks).items() if result.manifest["data"]["weights"].get(name) != digest]
+        detail = f"drawn from other weights: {', '.join(stale)}" if stale else "drawn from the shipped networks"
+        checks = [Check("weights", not stale, detail)]
+        for name, network in networks.items():
+            eos = Tokenizer.load(store.result_folder(name, profile) / "tokenizer.json").eos
+            now = draw(network.model(), result.metrics["prompts"][name], AGAIN, config, eos)
+            pairs = [(a, b) for new, old in zip(now, result.ids(name, AGAIN)) for a, b in zip(new, old)]
+            share = sum(a == b for a, b in pairs) / len(pairs)
+            checks.append(Check(f"samples {name}", share >= SAME, f"{share:.0%} of {len(pairs)} samples come out again"))
+        same = all(
+            value == result.measures[name][choice].get(key)
+            for name in networks for choice in config.settings
+            for key, value in measure([row for rows in result.ids(name, choice) for row in rows]).items()
+        )
+        return [*checks, Check("measures", same, f"variety and repetition are {'as' if same else 'not as'} stored")]
+
+
+def _prompt(words: str, text: PreparedText) -> list[int]:
+    """A beginning as the corpus would have it, with <bos>; ``UserError`` where the training text holds it."""
+    from genmodels.text import normalization
+
+    plain = normalization.classic(words) if text.config.corpus == "classic" else normalization.normalize(words)
+    training = np.asarray(text.tokens["train"])
+    ids = text.tokenizer.encode(plain)
+    inside = text.tokenizer.encode(f" {plain}")  # as it would stand within a paragraph
+    if any(copied_share([form], training, len(form)) for form in (ids, inside)):
+        raise UserError(f"the beginning «{words}» stands in the training text; choose another in lm/samples.py")
+    return [text.tokenizer.bos, *ids]
+
+
+def _weights(results: dict[str, Any]) -> dict[str, str]:
+    return {name: result.manifest["payload"]["weights.safetensors"] for name, result in results.items()}
+
+
+def _padded(drawn: list[list[list[int]]], length: int) -> np.ndarray:
+    """(subjects, samples, length) int32, ``PADDING`` after the end of a sample."""
+    whole = np.full((len(drawn), len(drawn[0]), length), PADDING, np.int32)
+    for i, rows in enumerate(drawn):
+        for j, row in enumerate(rows):
+            whole[i, j, : len(row)] = row
+    return whole
