@@ -27,10 +27,10 @@ MISSING := $(if $(wildcard _output/report.html),$(if $(wildcard _output/report.p
 report: _output/.rendered
 
 _output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
-	@mkdir -p _output
+	@mkdir -p _output && rm -f _output/rubric.json
 	@if command -v quarto >/dev/null 2>&1; then \
 	  echo "rendering with Quarto $$(quarto --version)"; \
-	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render; \
+	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render && $(PY) -m genmodels rubric; \
 	else \
 	  echo "rendering with Pandoc and Typst (Quarto is not on PATH)"; \
 	  $(PY) -m genmodels render; \

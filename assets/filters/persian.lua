@@ -190,6 +190,15 @@ local function directed_span(span)
   end)
 end
 
+-- A check that failed (``rubric.table``): red in both formats; HTML has a style for the class.
+local function failed_span(span)
+  if not (typst and span.classes:includes("failed")) then return nil end
+  local out = pandoc.Inlines { pandoc.RawInline("typst", '#text(fill: rgb("#b42318"))[') }
+  out:extend(span.content)
+  out:insert(pandoc.RawInline("typst", "];"))
+  return out
+end
+
 local walker = {
   traverse = "topdown",
   Inlines = inlines,
@@ -201,7 +210,7 @@ local walker = {
   end,
   Span = function(span)
     if span.attributes.dir == "ltr" then return directed_span(span), false end
-    return equation(span) or directed_span(span)
+    return equation(span) or failed_span(span) or directed_span(span)
   end,
   Div = function(div)
     if div.attributes.dir == "ltr" then return directed_div(div), false end

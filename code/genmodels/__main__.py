@@ -1,4 +1,4 @@
-"""``python -m genmodels data | prepare | train | verify | render | bench``: the commands behind the Makefile.
+"""``python -m genmodels data | prepare | train | verify | render | rubric | bench``: the commands behind the Makefile.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -74,6 +74,13 @@ def command_render(arguments: argparse.Namespace) -> int:
 
     for path in render(PROJECT, formats=arguments.to, output_dir=Path(arguments.output)):
         print(path)
+    return command_rubric(arguments)
+
+
+def command_rubric(arguments: argparse.Namespace) -> int:
+    from genmodels import verdict
+
+    print(verdict.judge(Path(arguments.output) / verdict.NAME))
     return 0
 
 
@@ -83,7 +90,11 @@ def command_bench(arguments: argparse.Namespace) -> int:
     for name in arguments.name or names:
         if name not in names:
             raise UserError(f"there is no benchmark {name!r}; the benchmarks are {', '.join(names)}")
-        runpy.run_path(str(folder / f"{name}.py"), run_name="__main__")
+        kept, sys.argv = sys.argv, [str(folder / f"{name}.py")]  # its options are its own: those of this command are none
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        finally:
+            sys.argv = kept
     return 0
 
 
@@ -117,8 +128,12 @@ def parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("render", help="render report.qmd without Quarto")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
-    render.add_argument("--output", default=PROJECT / "_output", help="output folder (default: _output)")
     render.set_defaults(run=command_render)
+
+    rubric = commands.add_parser("rubric", help="did every check of the rendered document hold? (exit code 5 if not)")
+    rubric.set_defaults(run=command_rubric)
+    for command in (render, rubric):
+        command.add_argument("--output", default=PROJECT / "_output", help="output folder (default: _output)")
 
     bench = commands.add_parser("bench", help="run benchmarks: ratios measured side by side")
     bench.add_argument("name", nargs="*", help="default: all")

@@ -27,11 +27,19 @@ _EVALUATE = """__import__('json').dumps([
      else [v, False] if isinstance(v, str) else [None, type(v).__name__])(value) for value in ({})])"""
 
 
-def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str, Any], name: str) -> None:
+def execute(
+    parts: list[Part],
+    project: Path,
+    scratch: Path,
+    settings: dict[str, Any],
+    name: str,
+    variables: dict[str, str] | None = None,
+) -> None:
     """Run every chunk and inline expression in one kernel, in order, and keep their outputs in the parts.
 
     The kernel is this very interpreter, started in ``project`` with the variables of ``_environment`` (those already
-    set win, as in Quarto); it speaks through sockets in ``scratch`` (a short path) and needs no installed kernel.
+    set win, as in Quarto) and ``variables`` on top; it speaks through sockets in ``scratch`` (a short path) and needs no
+    installed kernel.
     Raises ``UserError`` naming the chunk that failed.
     """
     groups = _groups(parts, settings)
@@ -81,6 +89,7 @@ def execute(parts: list[Part], project: Path, scratch: Path, settings: dict[str,
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever the caller's says
     paths = [str(Path(__file__).resolve().parents[1]), environment.get("PYTHONPATH", "")]  # the same genmodels as here
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
+    environment |= variables or {}
     current: list[Part] = []
     try:
         with client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project)):

@@ -26,6 +26,8 @@ from genmodels.files import write_bytes
 from genmodels.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.persian import PERSIAN_DIGITS, jalali
 from genmodels.qmd import parse, split_front_matter
+from genmodels.verdict import NAME as VERDICT
+from genmodels.verdict import VARIABLE
 from genmodels.weave import weave
 
 ASSETS = Path(__file__).resolve().parents[2] / "assets"
@@ -40,7 +42,8 @@ def render(
 ) -> list[Path]:
     """Execute ``source`` once and write it to ``output_dir`` in each of ``formats``; returns the files written.
 
-    ``project``: the folder of ``_quarto.yml``; chunks run in it. The files appear together at the end, or not at all.
+    ``project``: the folder of ``_quarto.yml``; chunks run in it. The files appear together at the end, or not at all,
+    and beside them the verdict of a document that ran checks (``genmodels.verdict``), to be judged by the caller.
     Seconds per step go to stderr. Raises ``UserError`` for everything the author can mend.
     """
     project = Path(project).resolve()
@@ -63,7 +66,7 @@ def render(
         parts = parse(body, first_line, source)
         html = merged(options, (options.get("format") or {}).get("html") or {})
         settings = {"code-fold": html.get("code-fold", False), **(options.get("execute") or {})}
-        execute(parts, project, scratch, settings, source)
+        execute(parts, project, scratch, settings, source, {VARIABLE: str(scratch / VERDICT)})
         clock.lap("execute")
         figures = scratch / "figures"
         figures.mkdir()
@@ -76,8 +79,13 @@ def render(
         for name in formats:
             written[output_dir / f"{path.stem}.{name}"] = document.html() if name == "html" else document.pdf(clock)
             clock.lap(name)
+        verdict = (scratch / VERDICT).read_bytes() if (scratch / VERDICT).is_file() else None
     for target, content in written.items():
         write_bytes(target, content)
+    if verdict is None:
+        (output_dir / VERDICT).unlink(missing_ok=True)  # an older document's
+    else:
+        write_bytes(output_dir / VERDICT, verdict)
     return list(written)
 
 

@@ -1,0 +1,528 @@
+"""The rubric: every check holds on what is shipped, and each one fails where what it checks is broken."""
+
+from __future__ import annotations
+
+import copy
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from genmodels import attention_cost as cost
+from genmodels import attention_flops, attention_scaling, rubric, stages, training, verdict
+from genmodels.config import PixelCNNModelConfig
+from genmodels.lm import attention
+from genmodels.lm.generation import Sampling, generate
+from genmodels.lm.kneser_ney import KneserNey
+from genmodels.pixelcnn import sampling
+from genmodels.pixelcnn.evaluation import nll_nats
+from genmodels.pixelcnn.masked_conv import MaskedConv2d
+from genmodels.pixelcnn.model import PixelCNN
+from genmodels.rubric import arithmetic, images, language, tables
+from genmodels.rubric import text as text_checks
+from genmodels.rubric.checks import Evidence, Outcome, registered, run
+from genmodels.stages.base import Check
+from genmodels.text import bpe
+
+STAGES = ("text", "pixelcnn", "ngram", "rnn", "rnn-classic", "transformer")
+REPORT = (Path(__file__).resolve().parents[1] / "report.qmd").read_text("utf-8")
+SLOW = {"causality", "likelihood"}  # whole on rendering; here on smaller things, below
+Patch = pytest.MonkeyPatch
+
+
+@pytest.fixture(scope="module")
+def shipped() -> dict[str, Any]:
+    return {name: stages.load(name) for name in STAGES}
+
+
+@pytest.fixture
+def evidence(shipped: dict[str, Any]) -> Evidence:
+    """Results that a test may spoil: copies of everything that is read off disk."""
+    loose = {}
+    for name, result in shipped.items():
+        files = {"slice": "slice.npz", "history": "history.csv"}
+        parts = ["manifest", "metrics", *(part for part, file in files.items() if file in result.manifest["payload"])]
+        kept = {part: copy.deepcopy(getattr(result, part)) for part in parts}
+        loose[name] = SimpleNamespace(**kept, config=result.config, stored=result.stored)
+        for part in ("model", "tokenizer"):
+            if hasattr(result, part):
+                setattr(loose[name], part, getattr(result, part))
+    loose["text"].held_out = list(shipped["text"].held_out)
+    return Evidence(loose)
+
+
+def made(evidence: Evidence, key: str) -> Outcome:
+    (outcome,) = run(evidence, {key})
+    return outcome
+
+
+def test_every_quick_check_holds_on_what_is_shipped(shipped: dict[str, Any]) -> None:
+    outcomes = run(shipped, {each.key for each in registered()} - SLOW)
+    assert not [outcome for outcome in outcomes if not outcome.passed]
+    assert len(outcomes) >= 30
+    for outcome in outcomes:  # what a Persian reader sees: no Latin digits but in names, one line
+        assert not re.search(r"(?<![A-Za-z0-9`])[0-9]", re.sub(r"`[^`]*`", "", outcome.title + outcome.result)), outcome
+        assert "|" not in outcome.result and "\n" not in outcome.result
+
+
+def test_the_slow_checks_hold_in_the_small(evidence: Evidence) -> None:
+    torch.manual_seed(0)
+    evidence.pixelcnn = PixelCNN(PixelCNNModelConfig(channels=16))
+    for conv in evidence.pixelcnn.convolutions:
+        nn.init.normal_(conv.bias, std=0.1)  # with zero biases nothing flows through a black corner
+    evidence.test_images = evidence.test_images[:8]
+    nats = nll_nats(evidence.pixelcnn, evidence.test_images).mean().item()
+    evidence.shipped["pixelcnn"].metrics["slice"]["test_nll_nats"] = nats
+    assert made(evidence, "causality").passed and made(evidence, "likelihood").passed
+
+
+def test_every_point_has_checks_and_every_check_a_section() -> None:
+    every = registered()
+    assert len({each.title for each in every}) == len(every)
+    assert {each.point for each in every} == set(tables.POINTS)
+    labels = {each.section for each in every} | {section for section, _ in tables.POINTS.values()}
+    missing = [label for label in labels if f"{{#{label}}}" not in REPORT]
+    assert not missing, f"no such section in report.qmd: {missing}"
+
+
+# --- each check fails where what it checks is broken ------------------------------------------------------------------
+
+SPOILS: dict[str, Callable[[Evidence, Patch], None]] = {}
+
+
+def spoil(key: str) -> Callable[[Callable[[Evidence, Patch], None]], Any]:
+    def register(function: Callable[[Evidence, Patch], None]) -> Any:
+        assert key not in SPOILS
+        SPOILS[key] = function
+        return function
+
+    return register
+
+
+@pytest.mark.parametrize("key", [each.key for each in registered()])
+def test_each_check_can_fail(key: str, evidence: Evidence, monkeypatch: Patch) -> None:
+    assert key in SPOILS, f"no test shows that the check {key} can fail"
+    SPOILS[key](evidence, monkeypatch)
+    outcome = made(evidence, key)
+    assert not outcome.passed and "اجرا نشد" not in outcome.result, outcome
+
+
+def leaky(e: Evidence, m: Patch) -> None:
+    """A network with mask B in the first layer."""
+    torch.manual_seed(0)
+    model = PixelCNN(PixelCNNModelConfig(channels=16))
+    model.convolutions[0] = MaskedConv2d("B", 1, 16, 7)
+    e.pixelcnn = model
+
+
+for _key in ("causality", "field", "masks"):
+    spoil(_key)(leaky)
+
+
+@spoil("normalised")
+def _(e: Evidence, m: Patch) -> None:  # every pixel sees itself, by the network's last step
+    right = PixelCNN.forward
+    m.setattr(PixelCNN, "forward", lambda self, x: right(self, x) + x)
+
+
+def metric(stage: str, *path: Any, by: float = 1.01) -> Callable[[Evidence, Patch], None]:
+    """One stored number that is off by a factor."""
+
+    def change(e: Evidence, m: Patch) -> None:
+        place = e.shipped[stage].metrics
+        for step in path[:-1]:
+            place = place[step]
+        place[path[-1]] *= by
+
+    return change
+
+
+spoil("splits")(lambda e, m: e.shipped["pixelcnn"].manifest["data"].update(train_images=55_000))
+spoil("static-set")(lambda e, m: setattr(e, "test_images", e.test_images.maximum(e.test_images.roll(1, 3))))
+spoil("layers")(lambda e, m: setattr(e, "pixelcnn", PixelCNN(PixelCNNModelConfig(kernels=(7,) * 5 + (5, 1, 1)))))
+spoil("activations")(lambda e, m: m.setattr(torch.nn.functional, "relu", torch.nn.functional.leaky_relu))
+spoil("likelihood")(lambda e, m: setattr(e, "test_images", e.test_images[:4]))
+spoil("pixel-loss")(metric("pixelcnn", "test_bits_per_pixel"))
+spoil("curve")(lambda e, m: setattr(e.shipped["pixelcnn"], "history", e.shipped["pixelcnn"].history.iloc[:-1]))
+spoil("clean-twice")(lambda e, m: m.setattr(text_checks, "clean_paragraph", lambda text: text[:-1]))
+spoil("tokens-are-text")(lambda e, m: e.shipped["text"].held_out.reverse())
+spoil("vocabulary")(lambda e, m: e.shipped["rnn"].manifest["payload"].update({"tokenizer.json": "0"}))
+spoil("kneser-ney-again")(metric("ngram", "test_perplexity"))
+spoil("lstm-size")(metric("rnn", "parameters"))
+spoil("exp-loss")(metric("transformer", "test_perplexity"))
+spoil("bits")(metric("rnn", "test_bits_per_character"))
+spoil("once")(metric("transformer", "test_tokens"))
+spoil("own-layers")(lambda e, m: e.rnn.add_module("extra", nn.LSTM(2, 2)))
+spoil("same-terms")(lambda e, m: e.shipped["rnn"].manifest["data"].update(train_tokens=1))
+spoil("sizes")(metric("transformer", "parameters"))
+spoil("settings")(lambda e, m: e.shipped["ngram"].manifest["config"].update(seed=2))
+spoil("commits")(lambda e, m: e.shipped["text"].manifest.update(commit="0" * 40 + "+changes"))
+spoil("one-corpus")(lambda e, m: e.shipped["rnn"].manifest["data"].update(corpus_sha256="0"))
+
+
+@spoil("draws")
+def _(e: Evidence, m: Patch) -> None:  # thresholding is no draw
+    m.setattr(images.mnist, "binarize", lambda grey, generator: images.mnist.threshold(grey))
+
+
+@spoil("dead-taps")
+def _(e: Evidence, m: Patch) -> None:
+    with torch.no_grad():
+        e.pixelcnn.convolutions[2].weight[0, 0, 3, 6] = 1.0
+
+
+@spoil("fast-convolution")
+def _(e: Evidence, m: Patch) -> None:  # the rows of padding forgotten above, given below
+    def wrong(self: MaskedConv2d, x: torch.Tensor) -> torch.Tensor:
+        half = self.kernel // 2
+        x = nn.functional.pad(x, (0, 0, 0, half)) if half else x
+        return nn.functional.conv2d(x, self.weight * self.mask, self.bias, padding=(0, half))
+
+    m.setattr(MaskedConv2d, "forward", wrong)
+
+
+def forgets_the_optimizer(e: Evidence, m: Patch) -> None:
+    def restore(state: Any, model: Any, optimizer: Any, average: Any, record: Any) -> None:
+        model.load_state_dict(state["model"])
+        for kept, loaded in zip(average.weights, state["average"], strict=True):
+            kept.copy_(loaded)
+        vars(record).update(state["record"])
+
+    m.setattr(training, "_restore", restore)
+
+
+spoil("resume")(forgets_the_optimizer)
+spoil("lstm-resume")(forgets_the_optimizer)
+
+
+@spoil("samplers")
+def _(e: Evidence, m: Patch) -> None:
+    right = sampling.Cropped.logit
+    m.setattr(sampling.Cropped, "logit", lambda self, row, column: right(self, row, column) + 0.5)
+
+
+@spoil("replayed")
+def _(e: Evidence, m: Patch) -> None:
+    right = sampling.Incremental.logit
+    m.setattr(sampling.Incremental, "logit", lambda self, row, column: right(self, row, column) + 0.5)
+
+
+@spoil("image-seed")
+def _(e: Evidence, m: Patch) -> None:
+    right = sampling.sample
+    m.setattr(images, "sample", lambda model, count, _: right(model, count, torch.Generator().manual_seed(0)))
+
+
+@spoil("completion")
+def _(e: Evidence, m: Patch) -> None:
+    def nothing_kept(given: Any, mask: Any, n: int, h: int, w: int) -> Any:
+        return torch.zeros(n, h, w, dtype=torch.bool), torch.zeros(n, h, w)
+
+    m.setattr(sampling, "_completion", nothing_kept)
+
+
+@spoil("clean-corpus")
+def _(e: Evidence, m: Patch) -> None:
+    e.documents = (np.array(e.tokenizer.encode("این جمله پانویس دارد.[۱۲]")), np.array([0, 5]))
+
+
+class Spoilt:
+    """An object with some of its methods replaced."""
+
+    def __init__(self, whole: Any, **methods: Any) -> None:
+        self.__dict__.update(methods, _whole=whole)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._whole, name)
+
+
+@spoil("round-trip")
+def _(e: Evidence, m: Patch) -> None:  # half-spaces lost on the way
+    whole = e.tokenizer
+    e.tokenizer = Spoilt(whole, decode=lambda ids: whole.decode(ids).replace("\u200c", ""))
+
+
+@spoil("bpe-encodes")
+def _(e: Evidence, m: Patch) -> None:
+    whole = e.tokenizer
+    e.tokenizer = Spoilt(whole, as_bpe=lambda: bpe.BPE(whole.as_bpe().merges[:-3000], first_id=2))
+
+
+@spoil("bpe-learns")
+def _(e: Evidence, m: Patch) -> None:
+    right = bpe.train
+    m.setattr(bpe, "train", lambda texts, size, first_id: right(texts[1:], size, first_id))
+
+
+@spoil("documents-disjoint")
+def _(e: Evidence, m: Patch) -> None:  # one test document counted as training text
+    ids, offsets = e.documents
+    copied = KneserNey.fit(ids[: offsets[1]], offsets[:2], 5, e.tokenizer.vocabulary_size)
+    e.shipped["ngram"].model = lambda: copied
+
+
+@spoil("stop-words-gone")
+def _(e: Evidence, m: Patch) -> None:
+    ids = e.shipped["text"].tokenizer("classic").encode("کتاب از خانه")
+    e.shipped["rnn-classic"].slice["test_ids"] = np.array(ids)
+
+
+@spoil("windows")
+def _(e: Evidence, m: Patch) -> None:  # windows that reach into the document before
+    whole = text_checks.NgramDataset
+
+    def joined(ids: Any, offsets: Any, **options: Any) -> Any:
+        dataset = whole(ids, offsets, **options)
+        dataset._begin = np.zeros_like(dataset._begin)
+        return dataset
+
+    m.setattr(text_checks, "NgramDataset", joined)
+
+
+@spoil("batches")
+def _(e: Evidence, m: Patch) -> None:
+    whole = text_checks.loader
+    m.setattr(text_checks, "loader", lambda *args, **options: whole(*args, **options, drop_last=True))
+
+
+@spoil("kneser-ney-sums")
+def _(e: Evidence, m: Patch) -> None:  # the mass that discounting freed is not handed on
+    fit = KneserNey.fit
+    m.setattr(KneserNey, "fit", lambda *args, **options: spoilt_kinds(fit(*args, **options)))
+
+
+def spoilt_kinds(model: KneserNey) -> KneserNey:
+    for level in model.levels:
+        level.kinds[:] = 0
+    return model
+
+
+@spoil("lstm")
+def _(e: Evidence, m: Patch) -> None:  # input and forget gates exchanged
+    right = language.lstm_reference
+
+    def exchanged(x: Any, state: Any, a: Any, b: Any, c: Any) -> Any:
+        n = len(c) // 4
+        order = [*range(n, 2 * n), *range(n), *range(2 * n, 4 * n)]
+        return right(x, state, a[order], b[order], c[order])
+
+    m.setattr(language, "lstm_reference", exchanged)
+
+
+@spoil("loss")
+def _(e: Evidence, m: Patch) -> None:
+    right = language.linear_cross_entropy
+    m.setattr(language, "linear_cross_entropy", lambda *arguments: right(*arguments) * 1.001)
+
+
+@spoil("lstm-causal")
+def _(e: Evidence, m: Patch) -> None:
+    right = e.rnn.features
+
+    def peeking(tokens: Any, state: Any = None) -> Any:
+        features, state = right(tokens, state)
+        return features + features.mean(1, keepdim=True), state
+
+    e.rnn.features = peeking
+
+
+def other_weights(attribute: str) -> Callable[[Evidence, Patch], None]:
+    def change(e: Evidence, m: Patch) -> None:
+        with torch.no_grad():
+            getattr(e, attribute).embedding.weight *= 1.05
+
+    return change
+
+
+spoil("rnn-again")(other_weights("rnn"))
+spoil("transformer-again")(other_weights("transformer"))
+spoil("others-again")(other_weights("classic"))
+
+
+@spoil("uniform")
+def _(e: Evidence, m: Patch) -> None:
+    right = e.shipped["rnn"].model
+
+    def sloped() -> nn.Module:
+        model = right()
+        plain = model.logits
+        model.logits = lambda features: plain(features) + torch.linspace(0, 3, model.vocabulary)
+        return model
+
+    e.shipped["rnn"].model = sloped
+
+
+@spoil("text-seed")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(language, "generate", lambda model, prompt, _, draw, **kw: generate(model, prompt, 3, draw, greedy=True))
+
+
+@spoil("decoding")
+def _(e: Evidence, m: Patch) -> None:  # multiplied by the temperature instead of divided
+    right = Sampling.probabilities
+
+    def wrong(self: Sampling, logits: torch.Tensor) -> torch.Tensor:
+        return right(self, logits * self.temperature**2)
+
+    m.setattr(Sampling, "probabilities", wrong)
+
+
+@spoil("continues")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(language, "generate", lambda *arguments, greedy: generate(*arguments))
+
+
+@spoil("equations")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(torch.nn.functional, "silu", torch.nn.functional.gelu)
+
+
+@spoil("attention-fast")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(language, "attention_fast", nn.functional.scaled_dot_product_attention)  # without its mask
+
+
+@spoil("attention-causal")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(attention, "attention_fast", nn.functional.scaled_dot_product_attention)
+
+
+@spoil("cache")
+def _(e: Evidence, m: Patch) -> None:  # a new token turned as if it were the first
+    right = attention.RotaryPositions.forward
+    m.setattr(attention.RotaryPositions, "forward", lambda self, x, start=0: right(self, x, 0))
+
+
+@spoil("grouped")
+def _(e: Evidence, m: Patch) -> None:  # the wrong queries share a key head
+    m.setattr(attention, "attention_fast", lambda q, k, v: attention.attention_reference(q.flip(1), k, v).flip(1))
+
+
+@spoil("rotary")
+def _(e: Evidence, m: Patch) -> None:
+    right = attention.RotaryPositions.forward
+
+    def added(self: Any, x: torch.Tensor, start: int = 0) -> torch.Tensor:
+        return x + 0.1 * right(self, torch.ones_like(x), start)
+
+    m.setattr(attention.RotaryPositions, "forward", added)
+
+
+@spoil("setting")
+def _(e: Evidence, m: Patch) -> None:
+    m.setitem(cost.SETTING, cost.o, cost.SETTING[cost.r])
+
+
+def other_question(e: Evidence, m: Patch) -> None:
+    """One number of the question misread: every part moves."""
+    m.setitem(cost.SETTING, cost.n, cost.SETTING[cost.n] * 2)
+
+
+for _letter in "abcdef":
+    spoil(f"part-{_letter}")(other_question)
+spoil("chains")(other_question)
+
+
+@spoil("counter")
+def _(e: Evidence, m: Patch) -> None:
+    m.setitem(attention_scaling.LAYER_FLOPS, "attention", attention_scaling.LAYER_FLOPS["attention"][:1])
+
+
+@spoil("decoding-gain")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(attention_scaling, "DECODING_GAIN", (cost.n + 1) / 3)
+
+
+@spoil("cached-layer")
+def _(e: Evidence, m: Patch) -> None:
+    right = attention_flops.attention
+    m.setattr(attention_flops, "attention", lambda x, w, causal=True, cache=None: right(x, w, causal, None))
+
+
+@spoil("grouped-cost")
+def _(e: Evidence, m: Patch) -> None:
+    projections, core = attention_scaling.LAYER_FLOPS["attention"]
+    m.setitem(attention_scaling.LAYER_FLOPS, "attention", (projections, core * attention_scaling.v / cost.h))
+
+
+@spoil("linformer-order")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(attention_scaling, "log_crossover", lambda constant: cost.sp.Integer(constant))
+
+
+@spoil("linformer-leaks")
+def _(e: Evidence, m: Patch) -> None:
+    m.setattr(attention_flops, "linformer", lambda x, w, e, f: attention_flops.attention(x, w)[0])
+
+
+@spoil("payload")
+def _(e: Evidence, m: Patch) -> None:
+    folder = Path(e.shipped["ngram"].stored.folder)
+    copied = Path(m_folder(m)) / "ngram"
+    shutil.copytree(folder, copied)
+    (copied / "metrics.json").write_bytes((copied / "metrics.json").read_bytes() + b" ")
+    e.shipped["ngram"].stored = SimpleNamespace(folder=copied)
+
+
+def m_folder(m: Patch) -> str:
+    """A folder that lives as long as the patch."""
+    import tempfile
+
+    held = tempfile.TemporaryDirectory()
+    m.setattr(test_each_check_can_fail, "held", held, raising=False)
+    return held.name
+
+
+def test_the_expected_arithmetic_covers_every_printed_quantity() -> None:
+    keys = set(cost.STEPS) | {key for part in cost.ALTERNATIVES.values() for key in part}
+    assert keys == set(arithmetic.expected())
+    assert arithmetic.printed("۱٬۷۱۷٬۹۸۶٬۹۱۸٫۴") == arithmetic.expected()["b"]
+
+
+# --- how it is told ---------------------------------------------------------------------------------------------------
+
+
+def outcome(key: str, point: str, passed: bool) -> Outcome:
+    return Outcome(key, point, tables.POINTS[point][0], f"عنوان {key}", "۳ تا", passed, 0.1)
+
+
+def test_a_check_that_cannot_be_made_has_failed() -> None:
+    outcomes = run({}, {"splits", "setting"})
+    assert [o.passed for o in outcomes] == [False, True] and "KeyError" in outcomes[0].result
+
+
+def test_rows_put_what_failed_first_and_in_red() -> None:
+    rows = tables.table_rows([outcome("p", "1.2", True), outcome("q", "1.2", False), outcome("r", "2.6f", True)])
+    assert [row["بند"].split(":")[0] for row in rows] == ["@sec-1-2", "@sec-2-6-f"]
+    assert rows[0]["بررسی‌ها (و یافته‌ها)"].startswith("[**✗ عنوان q")
+    assert rows[0]["حاصل"] == "[**✗ ۱ نابرقرار**]{.failed}"
+    assert rows[1]["حاصل"] == "✓ ۱ برقرار" and ".failed" not in str(rows[1])
+    text = tables.table([outcome("p", "1.2", True), outcome("q", "1.2", False)]).data
+    assert text.count("\n") == 2 and "@sec-1-2" in text and "{.failed}" in text  # Markdown's words stay
+
+
+def test_the_verdict_tells_make(tmp_path: Path, monkeypatch: Patch) -> None:
+    path = tmp_path / "rubric.json"
+    monkeypatch.setenv("GENMODELS_RUBRIC", str(path))
+    with pytest.raises(verdict.CheckFailed, match="not rendered to its end"):
+        verdict.judge()
+    rubric.finish([outcome("p", "1.1", True)])
+    assert "all 1 checks hold" in verdict.judge()
+    found = [Check("behaviour", True, ""), Check("manifest", False, "altered")]
+    rubric.finish([outcome("p", "1.1", True)], {"rnn": found})
+    with pytest.raises(verdict.CheckFailed, match="1 of 3 checks failed.*verify rnn manifest: altered"):
+        verdict.judge()
+    rubric.finish([outcome("p", "1.1", True), outcome("q", "1.3", False)])
+    with pytest.raises(verdict.CheckFailed, match="q .1.3, sec-1-3") as failed:
+        verdict.judge()
+    assert failed.value.exit_code not in (0, 1, 2, 3, 4)
+    path.write_text("[]")
+    with pytest.raises(verdict.CheckFailed, match="no verdict"):
+        verdict.judge()

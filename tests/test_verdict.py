@@ -1,0 +1,54 @@
+"""A failed check: the document is written, and the command says so by its exit code (after rubric-code.patch)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from genmodels import __main__ as command
+from genmodels import render, verdict
+
+DOCUMENT = """---
+title: "سند"
+lang: fa
+dir: rtl
+number-sections: true
+---
+
+```{{python}}
+#| label: checks
+#| echo: false
+from genmodels.rubric import Outcome, finish, table
+outcomes = [Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", {passed}, 0.1)]
+finish(outcomes)
+table(outcomes)
+```
+
+# بخش {{#sec-1-1}}
+"""
+
+
+def made(folder: Path, text: str) -> Path:
+    (folder / "report.qmd").write_text(text, "utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("passed", [True, False])
+def test_render_writes_the_document_and_then_judges(tmp_path: Path, passed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "PROJECT", made(tmp_path, DOCUMENT.format(passed=passed)))
+    output = tmp_path / "out"
+    code = command.main(["render", "--to", "html", "--output", str(output)])
+    assert code == (0 if passed else verdict.CheckFailed.exit_code)
+    page = (output / "report.html").read_text("utf-8")
+    assert ('class="failed"' in page) is not passed
+    assert command.main(["rubric", "--output", str(output)]) == code
+
+
+def test_a_document_without_checks_leaves_no_verdict(tmp_path: Path) -> None:
+    made(tmp_path, '---\ntitle: "سند"\n---\n\nمتن.\n')
+    output = tmp_path / "out"
+    output.mkdir()
+    (output / verdict.NAME).write_text("{}")
+    render.render(tmp_path, formats=("html",), output_dir=output)
+    assert not (output / verdict.NAME).exists()
