@@ -165,9 +165,9 @@ def _steps(
     try:
         with torch.no_grad():
             tokens = torch.tensor(prompts, device=device)  # (B, T), all that has been read or written
-            seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(
-                1, tokens, True
-            )
+            seen = None
+            if sampling.repetition_penalty != 1:
+                seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(1, tokens, True)
             start, fresh, state = 0, 0, None  # the window's first token; the first token that the state has not read
             for _ in range(count):
                 moved = _window_start(tokens.shape[1], start, model.context)
@@ -177,10 +177,14 @@ def _steps(
                     state = model.initial_state(len(prompts), room) if use_cache else None
                 features, state = model.features(tokens[:, fresh:], state)
                 fresh = tokens.shape[1]
-                p = sampling.probabilities(model.logits(features[:, -1]), seen)  # (B, V)
-                drawn = _draw(p, generator)  # (B, 1)
+                logits = model.logits(features[:, -1])  # (B, V)
+                if sampling.greedy and seen is None:
+                    drawn = logits.argmax(1, keepdim=True)  # what the lines below would draw, without the distribution
+                else:
+                    drawn = _draw(sampling.probabilities(logits, seen), generator)  # (B, 1)
                 tokens = torch.cat([tokens, drawn], dim=1)
-                seen.scatter_(1, drawn, True)
+                if seen is not None:
+                    seen.scatter_(1, drawn, True)
                 yield drawn[:, 0].tolist()
     finally:
         model.train(training)

@@ -20,6 +20,8 @@ STAGES = {
     "transformer": "genmodels.stages.language:TransformerStage",
     "ngram": "genmodels.stages.ngram:NgramStage",
     "transformer-study": "genmodels.stages.study:TransformerStudy",
+    "speed-decoding": "genmodels.stages.speed:DecodingSpeed",
+    "speed-peers": "genmodels.stages.speed:PeerSpeed",
     "generation": "genmodels.stages.generation:GenerationStage",
 }
 
