@@ -1,4 +1,4 @@
-"""Stages ``rnn-study`` and ``transformer-study``: several short trainings side by side, one choice apart.
+"""Stages ``rnn-study``, ``rnn-study-small`` and ``transformer-study``: several short trainings side by side, one choice apart.
 
 They serve choices, so they are judged on validation documents; the test text is not read. A run that is finished is
 kept beside the checkpoints until all are, so that a stop loses nothing. Weights are not shipped. What ``verify`` contradicts:
@@ -295,17 +295,35 @@ class RecurrentStudy(StudyStage):
 
     def runs(self) -> dict[str, StudyRun]:
         full = RecurrentStage.full
-        runs, reference = {}, _lstm_parameters(full.model, full.text.vocabulary)
-        for embedding, hidden in self.SIZES:
-            model = replace(full.model, embedding=embedding, hidden=hidden)
-            steps = round(self.STEPS * reference / _lstm_parameters(model, full.text.vocabulary))
-            runs[f"size-{embedding}"] = StudyRun(_experiment(full, steps, model=model))
+        runs = _sizes(self.SIZES, self.STEPS)
         equal = runs[f"size-{full.model.embedding}"].experiment
         runs["muon"] = StudyRun(_with_muon(equal, full.training.learning_rate))
         windows = replace(equal, window=16, training=replace(equal.training, steps=240, batch_size=128, evaluations=0))
         runs["targets-all"] = StudyRun(windows)
         runs["targets-last"] = StudyRun(windows, targets="last")
         return runs
+
+
+class SmallRecurrentStudy(StudyStage):
+    """The first study's best size was its smallest: smaller ones, at the same number of operations."""
+
+    name = "rnn-study-small"
+    SIZES = ((64, 128), (96, 192))
+
+    def runs(self) -> dict[str, StudyRun]:
+        return _sizes(self.SIZES, RecurrentStudy.STEPS)
+
+
+def _sizes(sizes: tuple[tuple[int, int], ...], steps: int) -> dict[str, StudyRun]:
+    """LSTMs of some (embedding, hidden) sizes, each with the operations of ``steps`` steps of the shipped one."""
+    full = RecurrentStage.full
+    reference = _lstm_parameters(full.model, full.text.vocabulary)
+    runs = {}
+    for embedding, hidden in sizes:
+        model = replace(full.model, embedding=embedding, hidden=hidden)
+        count = round(steps * reference / _lstm_parameters(model, full.text.vocabulary))
+        runs[f"size-{embedding}"] = StudyRun(_experiment(full, count, model=model))
+    return runs
 
 
 def _lstm_parameters(model: RecurrentModelConfig, vocabulary: int) -> int:
