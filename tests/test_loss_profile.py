@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from types import SimpleNamespace
 
 import numpy as np
@@ -105,8 +104,8 @@ def test_words_of_a_passage_carry_their_tokens_losses(found, tokenizer) -> None:
     assert len(loss_profile.passage(found, tokenizer, 0, 5)) == 5
 
 
-def test_word_perplexity_does_not_see_the_tokenizer() -> None:
-    assert loss_profile.word_perplexity(4 * math.log(7), ["یک دو", "سه چهار"]) == pytest.approx(7)
+def test_words_of_the_test_text_are_counted(results, tokenizer) -> None:  # noqa: ANN001
+    assert loss_profile.count_words(results["rnn"], tokenizer) == sum(len(text.split()) for text in TEXTS)
 
 
 def test_results_on_other_documents_are_refused(results) -> None:  # noqa: ANN001

@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,14 +19,16 @@ import torch
 from IPython.display import Markdown
 from torch import Tensor
 
-from genmodels.config import RecurrentModelConfig
 from genmodels.lm.base import LanguageModel
-from genmodels.lm.perplexity import Perplexity, bootstrap_interval, evaluate, summarize, token_losses
+from genmodels.lm.perplexity import Perplexity, bootstrap_interval, evaluate, summarize
 from genmodels.lm.recurrent import RecurrentLM, lstm_reference
 from genmodels.persian import fa, fa_int, fa_percent
 
 CORPUS_NAMES = {"fluent": "روان", "classic": "کلاسیک"}
-MODEL_NAMES = {"rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر"}
+MODEL_NAMES = {
+    "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر",
+    "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
+}
 
 
 def source(function: Callable[..., Any]) -> Markdown:
@@ -58,49 +60,25 @@ def lstm_difference(model: RecurrentLM, tokens: Tensor) -> float:
     return float((fast - written).abs().max())
 
 
-def size_rows(config: RecurrentModelConfig, vocabulary: int, train_tokens: int) -> list[dict[str, str]]:
-    """Half, the chosen, and larger sizes: parameters, the embedding's share, training tokens a parameter."""
-    rows = []
-    for factor in (0.25, 0.5, 1, 2, 4):
-        size = replace(config, embedding=int(config.embedding * factor), hidden=int(config.hidden * factor))
-        with torch.device("meta"):  # shapes only: nothing is allocated
-            model = RecurrentLM(size, vocabulary)
-        count = sum(p.numel() for p in model.parameters())
-        star = "**" if factor == 1 else ""
-        rows.append(
-            {
-                "بُعد بردار واژه": fa_int(size.embedding),
-                "بُعد حالت پنهان": fa_int(size.hidden),
-                "پارامترها": f"{star}{fa_int(count)}{star}",
-                "سهم بردارهای واژه": fa_percent(model.embedding.weight.numel() / count),
-                "توکن آموزش به ازای هر پارامتر": fa(train_tokens / count, 2),
-            }
-        )
-    return rows
-
-
 def first_documents(slice_: Mapping[str, np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids, offsets and characters of the first ``count`` documents of a slice: the arguments of ``evaluate``."""
     offsets = slice_["test_offsets"][: count + 1]
     return slice_["test_ids"][: offsets[-1]], offsets, slice_["test_characters"][:count]
 
 
-def result_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Validation and test measures of shipped results, one row a model and split, beside the uniform model."""
-    rows = []
-    for name, result in results.items():
-        for split, label in (("validation", "اعتبارسنجی"), ("test", "آزمون")):
-            rows.append(
-                {
-                    "مدل": MODEL_NAMES[name],
-                    "بخش": label,
-                    "توکن": fa_int(result.metrics[f"{split}_tokens"]),
-                    "زیان (نات بر توکن)": fa(result.metrics[f"{split}_loss_nats"], 3),
-                    "سرگشتگی": fa(result.metrics[f"{split}_perplexity"], 1),
-                    "بیت بر نویسه": fa(result.metrics[f"{split}_bits_per_character"], 3),
-                }
-            )
-    return rows
+def result_rows(results: Mapping[str, Any], words: int) -> list[dict[str, str]]:
+    """Measures of shipped results on the same held-out documents, one row a model; ``words`` of the test text."""
+    return [
+        {
+            "مدل": MODEL_NAMES[name],
+            "سرگشتگی اعتبارسنجی": fa(result.metrics["validation_perplexity"], 1),
+            "سرگشتگی آزمون": fa(result.metrics["test_perplexity"], 1),
+            "زیان آزمون (نات بر توکن)": fa(result.metrics["test_loss_nats"], 3),
+            "بیت بر نویسه": fa(result.metrics["test_bits_per_character"], 3),
+            "سرگشتگی بر واژه": fa_int(round(math.exp(result.metrics["test_loss_nats"] * result.metrics["test_tokens"] / words))),
+        }
+        for name, result in results.items()
+    ]
 
 
 def corpus_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -120,27 +98,6 @@ def corpus_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def surprise_rows(
-    model: LanguageModel,
-    ids: Sequence[int],
-    decode: Callable[[list[int]], str],
-    window: int,
-    count: int = 12,
-    start: int = 8,
-) -> list[dict[str, str]]:
-    """``count`` successive tokens of a document: p, loss in nats, and how many equally likely tokens that is worth."""
-    losses = token_losses(model, ids, window)[start : start + count]
-    return [
-        {
-            "توکن": _visible(decode([int(ids[start + k + 1])])),
-            "احتمال": fa_percent(float(np.exp(-loss)), 2),
-            "زیان (نات)": fa(float(loss), 2),
-            "هم‌ارز با انتخاب از میان": fa(float(np.exp(loss)), 1),
-        }
-        for k, loss in enumerate(losses)
-    ]
 
 
 @dataclass(frozen=True)
@@ -265,7 +222,3 @@ def future_gradient(model: LanguageModel, tokens: Tensor, position: int) -> tupl
     (gradient,) = torch.autograd.grad(features[0, position] @ direction, kept[0])
     reach = gradient.abs().amax(-1).flatten()  # one row, so that time first or batch first flattens alike
     return float(reach[: position + 1].max()), float(reach[position + 1 :].max())
-
-
-def _visible(token: str) -> str:
-    return token.replace("\n", "¶").strip(" ").replace("|", "\\|") or "␣"

@@ -7,7 +7,6 @@ their losses can be compared one by one. Computed from shipped results; nothing 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,15 +99,10 @@ def by_part(found: Profile, tokenizer: Tokenizer) -> pd.DataFrame:
     return found.by(parts, PARTS)
 
 
-def word_perplexity(nll_nats: float, texts: Sequence[str]) -> float:
-    """exp(total loss / words): does not depend on how the tokenizer cuts words. Words are separated by white space."""
-    return math.exp(nll_nats / sum(len(text.split()) for text in texts))
-
-
-def document_texts(result: Any, tokenizer: Tokenizer) -> list[str]:
-    """The text of each shipped test document (byte-level BPE decodes exactly)."""
+def count_words(result: Any, tokenizer: Tokenizer) -> int:
+    """Words, separated by white space, of the shipped test documents (byte-level BPE decodes exactly)."""
     ids, offsets = result.slice["test_ids"], result.slice["test_offsets"]
-    return [tokenizer.decode(ids[a:b]) for a, b in zip(offsets[:-1], offsets[1:])]
+    return sum(len(tokenizer.decode(ids[a:b]).split()) for a, b in zip(offsets[:-1], offsets[1:]))
 
 
 def limited_context(result: Any, contexts: Sequence[int], documents: int) -> dict[int, float]:
