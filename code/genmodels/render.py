@@ -127,6 +127,7 @@ class _Document:
                 required(style.parent / font)
         arguments = ["--to=html5", f"--template={ASSETS / 'html' / 'page.html'}", "--embed-resources", "--mathml"]
         arguments += [f"--css={self.project / style}" for style in styles] + [f"--css={ASSETS / 'html' / 'page.css'}"]
+        arguments += [f"--include-in-header={required(self.project / f)}" for f in as_list(settings.get("include-in-header"))]
         if settings.get("toc"):
             arguments += ["--toc", f"--toc-depth={int(settings.get('toc-depth', 3)) + self.shift}"]
         page = self.pandoc(arguments, settings).decode("utf-8")
