@@ -14,12 +14,13 @@ endif
 PROFILE ?= full
 STAGE   ?=
 ONLY    ?=
+FRESH   ?=
 
 # What the report is made from. A missing output file asks for rendering too.
 SOURCES := $(wildcard report.qmd _quarto.yml _environment references.bib) \
   $(shell find code assets cache -type f ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -path '*/.*' \
           ! -path 'cache/checkpoints/*' 2>/dev/null)
-MISSING := $(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force)
+MISSING := $(if $(FRESH),force,$(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force))
 
 .PHONY: report install test train verify bench data clean distclean help force
 .DELETE_ON_ERROR:
@@ -33,7 +34,7 @@ _output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render && $(PY) -m genmodels rubric; \
 	else \
 	  echo "rendering with Pandoc and Typst (Quarto is not on PATH)"; \
-	  $(PY) -m genmodels render; \
+	  $(PY) -m genmodels render $(if $(FRESH),--fresh); \
 	fi
 	@mkdir -p _output && touch $@
 
@@ -81,6 +82,7 @@ distclean: clean
 
 help:
 	@echo 'make                 install into .venv and render _output/report.html and _output/report.pdf'
+	@echo 'make FRESH=1         the same, executing every chunk also where nothing but prose has changed since the last time'
 	@echo 'make test            run the tests (ONLY=tests/test_mnist.py for some of them)'
 	@echo 'make data            fetch MNIST and the Persian Wikipedia text into GENMODELS_DATA or data/'
 	@echo 'make train           train every stage one after the other (PROFILE=full|smoke, STAGE="pixelcnn rnn transformer")'

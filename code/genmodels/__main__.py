@@ -70,9 +70,14 @@ def command_verify(arguments: argparse.Namespace) -> int:
 
 
 def command_render(arguments: argparse.Namespace) -> int:
+    from genmodels import reuse
     from genmodels.render import render
 
-    for path in render(PROJECT, formats=arguments.to, output_dir=Path(arguments.output)):
+    output = Path(arguments.output)
+    kept = output / reuse.FOLDER
+    if arguments.fresh:
+        (kept / reuse.NAME).unlink(missing_ok=True)
+    for path in render(PROJECT, arguments.to, output, reuse_from=kept, timings=arguments.timings):
         print(path)
     return command_rubric(arguments)
 
@@ -128,10 +133,12 @@ def parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("render", help="render report.qmd without Quarto")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
+    render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
     render.set_defaults(run=command_render)
 
     rubric = commands.add_parser("rubric", help="did every check of the rendered document hold? (exit code 5 if not)")
     rubric.set_defaults(run=command_rubric)
+    render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
         command.add_argument("--output", default=PROJECT / "_output", help="output folder (default: _output)")
 
