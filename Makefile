@@ -15,6 +15,11 @@ PROFILE ?= full
 STAGE   ?=
 ONLY    ?=
 FRESH   ?=
+# For `make submission`; given to the shell as variables, so that no quote or space in a name can hurt.
+STUDENT ?=
+ID      ?=
+LIGHT   ?=
+export STUDENT ID
 
 # What the report is made from. A missing output file asks for rendering too.
 SOURCES := $(wildcard report.qmd _quarto.yml _environment references.bib) \
@@ -22,7 +27,7 @@ SOURCES := $(wildcard report.qmd _quarto.yml _environment references.bib) \
           ! -path 'cache/checkpoints/*' 2>/dev/null)
 MISSING := $(if $(FRESH),force,$(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force))
 
-.PHONY: report install test train verify bench data clean distclean help force
+.PHONY: report install test train verify bench data submission clean distclean help force
 .DELETE_ON_ERROR:
 
 report: _output/.rendered
@@ -72,6 +77,9 @@ bench: .venv/.installed
 data: .venv/.installed
 	$(PY) -m genmodels data
 
+submission: .venv/.installed
+	@$(PY) -m genmodels submission --student "$$STUDENT" --id "$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
+
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:
 	rm -rf _output .quarto .pytest_cache .hypothesis report_files
@@ -87,6 +95,7 @@ help:
 	@echo 'make data            fetch MNIST and the Persian Wikipedia text into GENMODELS_DATA or data/'
 	@echo 'make train           train every stage one after the other (PROFILE=full|smoke, STAGE="pixelcnn rnn transformer")'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
+	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (LIGHT=1: without weights and arrays)'
 	@echo 'make bench           run the benchmarks'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

@@ -1,4 +1,4 @@
-"""``python -m genmodels data | prepare | train | verify | render | rubric | bench``: the commands behind the Makefile.
+"""``python -m genmodels data | prepare | train | verify | render | rubric | submission | bench``: the commands behind the Makefile.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -89,6 +89,14 @@ def command_rubric(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def command_submission(arguments: argparse.Namespace) -> int:
+    from genmodels.submission import submit
+
+    path = submit(arguments.student, arguments.id, arguments.output, arguments.light, arguments.fresh)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
+    return 0
+
+
 def command_bench(arguments: argparse.Namespace) -> int:
     folder = PROJECT / "benchmarks"
     names = sorted(path.stem for path in folder.glob("*.py"))
@@ -141,6 +149,14 @@ def parser() -> argparse.ArgumentParser:
     render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
         command.add_argument("--output", default=PROJECT / "_output", help="output folder (default: _output)")
+
+    submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
+    submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
+    submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
+    submission.add_argument("--output", type=Path, help="folder of the zip (default: _output)")
+    submission.add_argument("--light", action="store_true", help="leave weights and arrays behind: small, cannot render again")
+    submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
+    submission.set_defaults(run=command_submission)
 
     bench = commands.add_parser("bench", help="run benchmarks: ratios measured side by side")
     bench.add_argument("name", nargs="*", help="default: all")
