@@ -7,6 +7,7 @@ Ctrl-C ends with 130, a training's after its checkpoint is written.
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import runpy
@@ -176,6 +177,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # the disk, in somebody else's code; any other is a fault of ours and keeps its traceback
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}; free some space or mend its rights", file=sys.stderr)
+        return UserError.exit_code
     except KeyboardInterrupt as stop:
         print(stop if str(stop) else "stopped", file=sys.stderr)
         return 130

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import subprocess
 import sys
@@ -240,7 +241,9 @@ class _Document:
         filters = [f"--lua-filter={ASSETS / 'filters' / name}.lua" for name in ("subset", "bibliography", "persian")]
         command = [pypandoc.get_pandoc_path(), str(self.woven), "--from=markdown", "--standalone", "--wrap=none",
                    f"--metadata-file={metadata}", *filters, *arguments]  # fmt: skip
-        done = subprocess.run(command, cwd=self.project, capture_output=True)
+        locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
+        utf8 = {} if "utf" in locale.lower() else {"LC_ALL": "C.UTF-8"}  # in others Pandoc cannot open a Persian path
+        done = subprocess.run(command, cwd=self.project, capture_output=True, env=os.environ | utf8)
         complaints = done.stderr.decode("utf-8", "replace")
         if done.returncode or "[WARNING]" in complaints:  # a warning: something is not shown as it was written
             raise UserError(self.explained(complaints))
