@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import html
 import re
 import shutil
@@ -10,6 +12,8 @@ import unicodedata
 from pathlib import Path
 
 import pytest
+
+from genmodels.qmd import parse, split_front_matter
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = (PROJECT / "report.qmd").read_text("utf-8")
@@ -127,3 +131,19 @@ def test_chunks_are_short_and_figures_described() -> None:
 def test_each_numbered_thing_is_labelled_once() -> None:
     labels = re.findall(r"#\| label: (\S+)", SOURCE) + re.findall(r"\{#((?:fig|tbl|eq|sec|lst)-[\w-]+)", SOURCE)
     assert len(labels) == len(set(labels)), sorted(label for label in labels if labels.count(label) > 1)
+
+
+def test_no_chunk_or_inline_expression_uses_a_name_before_its_definition() -> None:
+    """What would stop the execution after a minute, found in a moment."""
+    _, body, line = split_front_matter(SOURCE, "report.qmd")
+    known, found = set(dir(builtins)) | {"__name__"}, []
+    for part in parse(body, line, "report.qmd"):
+        if part.kind == "markdown":
+            continue
+        names = [node for node in ast.walk(ast.parse(part.text)) if isinstance(node, (ast.Name, ast.alias, ast.arg, ast.FunctionDef))]
+        # Within a chunk the order is Python's business: it is short, and is run by the other tests.
+        known |= {(n.asname or n.name).partition(".")[0] for n in names if isinstance(n, ast.alias)}
+        known |= {n.arg if isinstance(n, ast.arg) else n.name for n in names if isinstance(n, (ast.arg, ast.FunctionDef))}
+        known |= {n.id for n in names if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        found += [f"line {part.line}: {n.id}" for n in names if isinstance(n, ast.Name) and n.id not in known]
+    assert not found, found
