@@ -15,6 +15,8 @@ from genmodels.stages.base import Check, Result, Stage
 STAGES = {
     "text": "genmodels.stages.text:TextStage",
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
+    "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
+    "pixelcnn-homework": "genmodels.stages.homework:HomeworkStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
@@ -27,6 +29,7 @@ STAGES = {
     "speed-decoding": "genmodels.stages.speed:DecodingSpeed",
     "speed-peers": "genmodels.stages.speed:PeerSpeed",
     "generation": "genmodels.stages.generation:GenerationStage",
+    "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
 }
 
 
