@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels import files, mnist, stages, store
+from genmodels import files, mnist, sample_figures, stages, store
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.sampling import sample
@@ -231,3 +232,28 @@ def test_shifted_images_keep_their_shape_and_move_by_a_pixel() -> None:
     assert moved.sum() == 200 and places == {(r, c) for r in (9, 10, 11) for c in (19, 20, 21)}
     corner = torch.ones(50, 1, 4, 4)
     assert not torch.equal(shifted(corner, torch.Generator().manual_seed(0)), corner)
+
+
+@pytest.mark.filterwarnings("error:Glyph")
+def test_the_report_can_show_all_of_it(made: Any) -> None:
+    result = made[0].load("full")
+    rows = sample_figures.quality_rows(result)
+    assert [row["تصویرها"] for row in rows[:2]] == ["آزمون واقعی"] * 2 and len(rows) == 4
+    assert {row["دودویی‌سازی"] for row in rows} == {"پویا", "آستانه‌ای"}
+    pictures = sample_figures.gallery_rows(result)
+    assert [len(images) for _, images, _ in pictures] == [10] * 4 and [len(words) for *_, words in pictures] == [0, 10, 10, 10]
+    image = result.images("pixelcnn")[0, 0]
+    figures = (
+        sample_figures.gallery(pictures), sample_figures.temperatures(result.images("pixelcnn"), result.images("cool"), 0.8),
+        sample_figures.hardness(image, image * 0.5, image * 0.7, result.class_nll),
+    )
+    for figure in figures:
+        figure.savefig(io.BytesIO(), format="svg")
+
+
+def test_edges_are_on_both_sides_of_a_border() -> None:
+    image = np.zeros((5, 6))
+    image[2:, 3:] = 1
+    wanted = np.zeros((5, 6), dtype=bool)
+    wanted[1:3, 3:] = wanted[2:, 2:4] = True
+    assert np.array_equal(sample_figures.near_edge(image), wanted)

@@ -1,7 +1,8 @@
 """Stage ``mnist-classifier``: the instrument for the quality of drawn images, trained on dynamically binarised digits.
 
-It will be shown zeros and ones, so it is trained on them, moved by up to a pixel. Its accuracy is stated on one seeded binarisation of the
-10,000 test images, whose labels are known; that whole set is shipped, so that ``verify`` counts every image again.
+It will be shown zeros and ones, so it is trained on them, moved by up to a pixel. Its accuracy is stated on one seeded
+binarisation of the 10,000 test images, whose labels are known; that whole set is shipped, so that ``verify`` counts every
+image again.
 """
 
 from __future__ import annotations
