@@ -32,7 +32,7 @@ from genmodels.stages.base import Check
 from genmodels.text import bpe
 
 STAGES = (
-    "text", "pixelcnn", "ngram", "rnn", "rnn-classic", "transformer", "mnist-classifier", "pixelcnn-homework", "pixelcnn-samples",
+    "text", "pixelcnn", "ngram", "rnn", "rnn-classic", "transformer", "mnist-classifier", "pixelcnn-samples",
 )  # fmt: skip
 REPORT = (Path(__file__).resolve().parents[1] / "report.qmd").read_text("utf-8")
 IMAGE_PARTS = ("images", "distances", "reference", "binarization", "measures")
@@ -238,7 +238,7 @@ spoil("classifier")(lambda e, m: e.shipped["mnist-classifier"].slice["test_label
 def _(e: Evidence, m: Patch) -> None:  # the baseline's images in the place of the network's
     result = e.shipped["pixelcnn-samples"]
     right = result.images
-    result.images = lambda name: right("pixelcnn-homework" if name == "pixelcnn" else name)
+    result.images = lambda name: right("independent" if name == "pixelcnn" else name)
 
 
 @spoil("not-memorised")

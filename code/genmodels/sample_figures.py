@@ -18,6 +18,7 @@ from genmodels.plotting import PersianFormatter, persian_text, persian_ticks
 from genmodels.tables import STAGE_NAMES
 
 BINARIZATIONS = {"dynamic": "پویا", "threshold": "آستانه‌ای"}
+NAMES = STAGE_NAMES | {"independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی", "real-threshold": "آزمون واقعی"}
 
 
 def temperatures(warm: Any, cool: Any, temperature: float, columns: int = 10) -> Figure:
@@ -109,14 +110,11 @@ def hardness(image: Any, entropy: Any, surprise: Any, class_nll: Sequence[float]
 
 
 def quality_rows(result: Any) -> list[dict[str, str]]:
-    """``result.measures`` as table rows: real images first, then the models, the best last."""
-    real = [name for name in result.measures if name not in result.config.models]
-    models = sorted(result.config.models, key=lambda name: -result.measures[name]["frechet_without_bias"])
+    """``result.measures`` as table rows, from the nearest to the training images to the farthest."""
     rows = []
-    for name in [*sorted(real), *models]:
-        found = result.measures[name]
+    for name, found in sorted(result.measures.items(), key=lambda item: item[1]["frechet_without_bias"]):
         rows.append({
-            "تصویرها": STAGE_NAMES.get(name, "آزمون واقعی"),
+            "تصویرها": NAMES[name],
             "دودویی‌سازی": BINARIZATIONS[result.binarization(name)],
             "فاصلهٔ فرشه": fa(found["frechet"], 2),
             "بی‌سوگیری": fa(found["frechet_without_bias"], 2),

@@ -22,7 +22,7 @@ from genmodels.pixelcnn.sampling import METHODS, replay, sample
 from genmodels.precision import autocast
 from genmodels.rubric.checks import Evidence, Finding, check
 from genmodels.stages.classifier import score
-from genmodels.stages.image_samples import QUANTILE, near
+from genmodels.stages.image_samples import INDEPENDENT, QUANTILE, near
 
 SUGGESTED = {"kernels": [7] * 6 + [1] * 2, "channels": 64}  # the assignment's own words
 ROUNDING = 1e-5  # absolute, fp32: two orders of summation differ by less
@@ -270,11 +270,11 @@ def classifier(e: Evidence) -> Finding:
     return whole and accuracy >= 0.99, fa_percent(accuracy, 2)
 
 
-@check("quality-order", "1.4", "sec-1-4-quality", "فاصلهٔ فرشه: آزمون واقعی، آنگاه شبکهٔ ما، آنگاه آموزش معمول")
+@check("quality-order", "1.4", "sec-1-4-quality", "فاصلهٔ فرشه: آزمون واقعی، آنگاه شبکهٔ ما، آنگاه پیکسل‌های مستقل")
 def quality_order(e: Evidence) -> Finding:
     """Measured again on the first thousand images of each, beside the same training images as the stored numbers."""
     result, judge = e.shipped["pixelcnn-samples"], e.networks["mnist-classifier"]
-    names = ("real-dynamic", result.config.shown, "pixelcnn-homework")
+    names = ("real-dynamic", result.config.shown, INDEPENDENT)
     found = []
     for name in names:
         images = result.images(name)

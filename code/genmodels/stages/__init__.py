@@ -18,7 +18,6 @@ STAGES = {
     "text": "genmodels.stages.text:TextStage",
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
     "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
-    "pixelcnn-homework": "genmodels.stages.homework:HomeworkStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",

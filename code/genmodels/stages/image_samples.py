@@ -2,7 +2,8 @@
 
 For each model the first ``samples`` images of the seed: Fréchet distance, classes, confidence of the shipped classifier
 (``pixelcnn/quality.py``), nearest training images (``pixelcnn/neighbours.py``). A model is held to training images binarised
-as it was taught them, and so is the row of real test images: the floor. Of the model that the report shows also: the same
+as it was taught them, and so is the row of real test images: the floor. At the other end stands ``independent``: each pixel
+drawn on its own from the mean training image, what is known without looking at any other pixel. Of the model that the report shows also: the same
 seed at a lower temperature, its worst samples, the test images it finds least likely, its likelihood by class.
 
 Ships packed bits and small arrays; ``verify`` draws the first images again, measures all images again, and scores the least
@@ -36,6 +37,7 @@ from genmodels.pixelcnn.sampling import replay, sample
 from genmodels.stages.base import METRIC_TOLERANCE, Check, Opened, Stage
 from genmodels.stages.pixelcnn import every
 
+INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
 REAL = "real"  # rows of real test images are called real-<binarisation>
 CHUNK = 250  # images drawn at once; the seed's numbers are the same in chunks of any size
 REPLAYED = 100  # images of each model that verify draws again
@@ -47,7 +49,7 @@ QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the tes
 class ImageSamplesConfig:
     """What is drawn and what it is held to."""
 
-    models: tuple[str, ...] = setting(("pixelcnn-homework", "pixelcnn"), "مدل‌ها")
+    models: tuple[str, ...] = setting(("pixelcnn",), "مدل‌ها")
     shown: str = setting("pixelcnn", "مدلی که نمونه‌هایش نشان داده می‌شود")
     classifier: str = setting("mnist-classifier", "رده‌بند")
     samples: int = setting(5000, "نمونه‌های هر مدل", "و تصویرهای آزمون واقعی")
@@ -67,6 +69,8 @@ class ImageSamplesResult(Opened):
 
     def images(self, name: str) -> Tensor:
         """(N, 1, 28, 28): samples of a model or real images; ``cool``, ``neighbours`` and ``unlikely`` of the one shown."""
+        if name == INDEPENDENT:  # nothing but noise to compress: made again instead of shipped
+            return independent(torch.from_numpy(self.slice["mean-image"]), self.config.samples, self.config.seed)
         return mnist.unpack_images(self.slice[f"images--{name}"])
 
     def distances(self, name: str) -> np.ndarray:
@@ -92,6 +96,12 @@ def draw(model: Any, count: int, seed: int, temperature: float = 1.0) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
     return torch.cat([sample(model, size, generator, temperature=temperature) for size in sizes])
+
+
+def independent(mean: Tensor, count: int, seed: int) -> Tensor:
+    """The first ``count`` images of the seed with each pixel lit at its own rate, ``mean`` (28, 28): (N, 1, 28, 28)."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(count, 1, *mean.shape, generator=generator) < mean).float()
 
 
 def binarized(grey: Tensor, binarization: str, seed: int) -> Tensor:
@@ -129,12 +139,13 @@ class ImageSamplesStage(Stage):
         test, test_set = _test_images(images, folder, shown.config.training.seed)
         test = every(test, shown.config.test_images)
         real = {"dynamic": test, "threshold": mnist.threshold(every(images.test_images, shown.config.test_images))}
-        kinds = {name: results[name].config.binarization for name in config.models}
+        kinds = {name: results[name].config.binarization for name in config.models} | {INDEPENDENT: "dynamic"}
         plain = mnist.threshold(train)  # what neighbours are looked for in, whatever the model was taught
 
-        arrays: dict[str, np.ndarray] = {}
+        mean = (train.double().mean(0) / 255).float()
+        arrays: dict[str, np.ndarray] = {"mean-image": mean.numpy()}
         found: dict[str, dict[str, float]] = {}
-        drawn: dict[str, Tensor] = {}
+        drawn = {INDEPENDENT: independent(mean, config.samples, config.seed)}
         for kind in sorted(set(kinds.values())):
             reference = Reference.of(classifier, binarized(train, kind, config.seed))
             arrays |= {f"mean--{kind}": reference.gaussian.mean, f"covariance--{kind}": reference.gaussian.covariance}
@@ -142,10 +153,12 @@ class ImageSamplesStage(Stage):
             drawn[f"{REAL}-{kind}"] = every(real[kind], config.samples)
             models = [name for name in config.models if kinds[name] == kind]
             drawn |= {name: draw(results[name].model(), config.samples, config.seed) for name in models}
-            for name in (f"{REAL}-{kind}", *models):
+            for name in (f"{REAL}-{kind}", *(name for name in kinds if kinds[name] == kind)):
                 sought = every(drawn[name], config.neighbours) if name.startswith(REAL) else drawn[name][: config.neighbours]
                 distances, places = nearest(sought, plain)
-                arrays |= {f"images--{name}": mnist.pack_images(drawn[name]), f"distances--{name}": distances.numpy().astype(np.uint16)}
+                arrays[f"distances--{name}"] = distances.numpy().astype(np.uint16)
+                if name != INDEPENDENT:
+                    arrays[f"images--{name}"] = mnist.pack_images(drawn[name])
                 floor = arrays[f"distances--{REAL}-{kind}"].astype(int)
                 found[name] = measures(classifier, drawn[name], reference) | near(distances.numpy(), floor)
                 if name == config.shown:
