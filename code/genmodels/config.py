@@ -67,6 +67,26 @@ class PixelCNNConfig:
 
 
 @dataclass(frozen=True)
+class ClassifierModelConfig:
+    """The digit classifier that measures drawn images (``pixelcnn/classifier.py``)."""
+
+    channels: tuple[int, int, int] = setting((32, 64, 64), "کانال‌های پیچش‌ها")
+    features: int = setting(64, "ویژگی‌های لایهٔ پیش از آخر")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Ten classes of binarised MNIST."""
+
+    model: ClassifierModelConfig = ClassifierModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
+    validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
+    curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
+    test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
+
+
+@dataclass(frozen=True)
 class TextConfig:
     """Preparation of one corpus: ``fluent`` (normalised only) or ``classic`` (stop words out, lemmatised)."""
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # loads torch, which the command line's help can do without
 STAGES = {
     "text": "genmodels.stages.text:TextStage",
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
+    "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
@@ -29,6 +30,7 @@ STAGES = {
     "speed-decoding": "genmodels.stages.speed:DecodingSpeed",
     "speed-peers": "genmodels.stages.speed:PeerSpeed",
     "generation": "genmodels.stages.generation:GenerationStage",
+    "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
 }
 
 
