@@ -55,6 +55,16 @@ class PixelCNNModelConfig:
 
 
 @dataclass(frozen=True)
+class GatedModelConfig:
+    """Our two-stack network without blind spot (``pixelcnn/gated.py``)."""
+
+    channels: int = setting(48, "شمار کانال‌ها", "در هر یک از دو پشته")
+    layers: int = setting(10, "شمار لایه‌ها", "هر یک با یک پیچش عمودی و یک افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
+    first_kernel: int = setting(7, "هستهٔ لایهٔ نخست")
+    kernel: int = setting(5, "هستهٔ لایه‌های دیگر")
+
+
+@dataclass(frozen=True)
 class PixelCNNConfig:
     """PixelCNN on binarised MNIST."""
 
