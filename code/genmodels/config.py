@@ -35,7 +35,7 @@ class TrainingConfig:
     weight_decay: float = setting(0.0, "میرایی وزن", "تنها برای ماتریس‌ها")
     gradient_clip: float = setting(1.0, "برش گرادیان", "نُرم کل")
     ema_decay: float = setting(0.0, "میانگین نمایی وزن‌ها", "صفر یعنی خاموش")
-    bf16: bool = setting(True, "محاسبهٔ bf16", "تنها در گذر پیش‌رو و پس‌رو؛ وزن‌ها fp32")
+    bf16: bool = setting(True, "محاسبهٔ bf16", "تنها در گذر پیش‌رو و پس‌رو، اگر پردازنده bf16 دارد؛ وزن‌ها fp32")
     evaluations: int = setting(10, "شمار ارزیابی‌ها", "هم‌فاصله در طول آموزش")
 
 

@@ -18,6 +18,7 @@ from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats, receptive_fi
 from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 from genmodels.pixelcnn.sampling import METHODS, replay, sample
+from genmodels.precision import autocast
 from genmodels.rubric.checks import Evidence, Finding, check
 
 SUGGESTED = {"kernels": [7] * 6 + [1] * 2, "channels": 64}  # the assignment's own words
@@ -118,7 +119,7 @@ def dead_taps(e: Evidence) -> Finding:
 
 @check("causality", "1.2", "sec-1-2-field", "گرادیان نسبت به خود و آینده صفر")
 def causality(e: Evidence) -> Finding:
-    """Output i of image i, all images in a few batches; exact zeros survive bf16, which is three times faster."""
+    """Output i of image i, all images in a few batches; exact zeros survive bf16, which is three times faster where there is any."""
     model, size = e.pixelcnn, mnist.PIXELS
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # only the images' gradient is wanted
@@ -126,7 +127,7 @@ def causality(e: Evidence) -> Finding:
     for start in range(0, size, 98):
         places = torch.arange(start, min(start + 98, size))
         images = e.test_images[places % len(e.test_images)].clone().requires_grad_(True)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast("cpu"):
             logits = model(images).flatten(1)
         (gradient,) = torch.autograd.grad(logits[torch.arange(len(places)), places].sum(), images)
         reached = gradient.flatten(1) != 0  # (positions, pixels)

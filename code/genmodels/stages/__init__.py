@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genmodels.errors import UserError
-from genmodels.stages.base import Check, Result, Stage
+
+if TYPE_CHECKING:  # loads torch, which the command line's help can do without
+    from genmodels.stages.base import Stage
 
 STAGES = {
     "text": "genmodels.stages.text:TextStage",
@@ -44,4 +46,4 @@ def load(name: str, profile: str = "full") -> Any:
     return get(name).load(profile)
 
 
-__all__ = ["STAGES", "Check", "Result", "Stage", "get", "load"]
+__all__ = ["STAGES", "get", "load"]

@@ -22,6 +22,7 @@ from genmodels.config import PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.files import data_digest
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.precision import autocast
 from genmodels.ranks import Batch
 from genmodels.stages.base import Material, ModelStage, training_profile
 from genmodels.training import Objective
@@ -102,7 +103,7 @@ class PixelCNNStage(ModelStage):
 
     def curve_point(self, config: PixelCNNConfig, material: Material, model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
-        with torch.autocast(device.type, dtype=torch.bfloat16, enabled=config.training.bf16):
+        with autocast(device.type, config.training.bf16):
             return {
                 f"{split}_loss": torch.cat([
                     loss_nats(model, images.to(device))
