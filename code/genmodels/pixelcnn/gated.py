@@ -57,6 +57,8 @@ class GatedPixelCNN(PixelModel):
         )
         self.head = MaskedConv2d("B", config.channels, config.channels, 1)
         self.logit = MaskedConv2d("B", config.channels, 1, 1)
+        for parameter in self.parameters():  # channels first: a gate halves the channels, and either half lies in one piece
+            parameter.data = parameter.data.contiguous()
 
     def above(self, x: Tensor, apply: Apply = whole) -> list[Tensor]:
         told = []

@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # loads torch, which the command line's help can do without
 STAGES = {
     "text": "genmodels.stages.text:TextStage",
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
+    "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
+    "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
