@@ -15,6 +15,8 @@ the image is shifted down once, by the type A mask of V_1, instead of the vertic
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -32,9 +34,9 @@ def gate(x: Tensor) -> Tensor:
 
 
 class TwoStackLayer(nn.Module):
-    """The four convolutions of one layer; ``widen`` is 2 where a gate halves the channels again."""
+    """The four convolutions of one layer; ``widen`` is 2 where a gate halves the channels again, else 1."""
 
-    def __init__(self, mask_type: str, in_channels: int, channels: int, kernel: int, widen: int = 2) -> None:
+    def __init__(self, mask_type: str, in_channels: int, channels: int, kernel: int, widen: int) -> None:
         super().__init__()
         self.vertical = MaskedConv2d(mask_type, in_channels, widen * channels, kernel, part="above")
         self.link = MaskedConv2d("B", channels, widen * channels, 1)
@@ -45,14 +47,18 @@ class TwoStackLayer(nn.Module):
 class GatedPixelCNN(PixelModel):
     """``config.layers`` two-stack layers and a head of two 1x1 convolutions."""
 
+    activation: Callable[[Tensor], Tensor] = staticmethod(gate)
+    widen = 2  # the gate halves the channels
+    residual = True
+
     def __init__(self, config: GatedModelConfig = GatedModelConfig(), image_size: tuple[int, int] = (28, 28)) -> None:
         super().__init__(image_size)
         if config.layers < 1 or config.channels < 1:
             raise UserError(f"GatedPixelCNN needs at least one layer and one channel, got {config}")
         self.config = config
         self.layers = nn.ModuleList(
-            TwoStackLayer("A", 1, config.channels, config.first_kernel) if index == 0
-            else TwoStackLayer("B", config.channels, config.channels, config.kernel)
+            TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen) if index == 0
+            else TwoStackLayer("B", config.channels, config.channels, config.kernel, self.widen)
             for index in range(config.layers)
         )
         self.head = MaskedConv2d("B", config.channels, config.channels, 1)
@@ -63,13 +69,16 @@ class GatedPixelCNN(PixelModel):
     def above(self, x: Tensor, apply: Apply = whole) -> list[Tensor]:
         told = []
         for index, layer in enumerate(self.layers):
-            new = gate(apply(layer.vertical, x))
-            x = x + new if index else new  # (B, C, H, W): the vertical stack
+            x = self._grow(index, x, self.activation(apply(layer.vertical, x)))  # (B, C, H, W): the vertical stack
             told.append(apply(layer.link, x))  # (B, 2C, H, W)
         return told
 
     def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
         for index, (layer, rows_above) in enumerate(zip(self.layers, told)):
-            new = apply(layer.output, gate(apply(layer.horizontal, x) + rows_above))
-            x = x + new if index else new  # (B, C, H, W): the horizontal stack
+            new = apply(layer.output, self.activation(apply(layer.horizontal, x) + rows_above))
+            x = self._grow(index, x, new)  # (B, C, H, W): the horizontal stack
         return last(self.logit, F.relu(apply(self.head, F.relu(x))), apply)
+
+    def _grow(self, index: int, x: Tensor, new: Tensor) -> Tensor:
+        """The residual connection; the first layer has the image below it and takes none."""
+        return x + new if index and self.residual else new

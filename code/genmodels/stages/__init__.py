@@ -19,6 +19,7 @@ STAGES = {
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
     "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
     "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
+    "pixelcnn-study": "genmodels.stages.pixel_study:PixelStudy",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
