@@ -15,9 +15,11 @@ are only avoided where the word is in hazm's own list of words.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
+from genmodels.text import fast_hazm
 from genmodels.text.rules import ZWNJ
 
 _RANGE = re.compile(r"(?<=[۰-۹]) ?([-–/×٬٫]) ?(?=[۰-۹])")
@@ -28,10 +30,8 @@ _SPACES = re.compile(r" {2,}")
 
 
 @lru_cache(maxsize=1)
-def _normalizer() -> Any:
-    from hazm import Normalizer
-
-    return Normalizer()
+def _hazm_normalize() -> Callable[[str], str]:
+    return fast_hazm.fast_normalizer()
 
 
 @lru_cache(maxsize=1)
@@ -62,7 +62,7 @@ def normalize(text: str) -> str:
     Ranges and fractions between digits are kept together, and «می ۱۹۶۸» (May) stays a month. Source: hazm's
     ``Normalizer`` with its defaults.
     """
-    text = _RANGE.sub(r"\1", _normalizer().normalize(text))
+    text = _RANGE.sub(r"\1", _hazm_normalize()(text))
     text = _MAY.sub("می ", _PERCENT.sub("", text))
     return _SPACES.sub(" ", text).strip(f" {ZWNJ}")
 
@@ -89,19 +89,26 @@ def readable(word: str) -> str:
     return word.replace("_", ZWNJ)
 
 
+@lru_cache(maxsize=1 << 18)
+def _is_content(token: str) -> bool:
+    stops = stop_words()
+    return token not in stops and any(map(str.isalnum, token)) and not stops.issuperset(_PART_BORDER.split(token))
+
+
 def content_words(tokens: list[str]) -> list[str]:
     """The tokens that hold a letter or a digit and are no stop words (``شده‌است`` is one: all its parts are)."""
+    return list(filter(_is_content, tokens))
+
+
+def lemmas(content: list[str]) -> list[str]:
+    """The lemmas of content words; a lemma that is itself a stop word (کرد from می‌کنند) goes."""
     stops = stop_words()
-    return [
-        token for token in tokens
-        if token not in stops and any(map(str.isalnum, token)) and not stops.issuperset(_PART_BORDER.split(token))
-    ]
+    return [found for found in map(lemma, content) if found not in stops]
 
 
 def classic_words(tokens: list[str]) -> list[str]:
-    """Content words as lemmas; a lemma that is itself a stop word (کرد from می‌کنند) goes too."""
-    stops = stop_words()
-    return [found for found in map(lemma, content_words(tokens)) if found not in stops]
+    """Content words of ``tokens`` as lemmas."""
+    return lemmas(content_words(tokens))
 
 
 def classic(text: str) -> str:
