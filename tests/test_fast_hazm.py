@@ -43,6 +43,7 @@ TEXTS = st.one_of(
 @example("1.2.3 ... ۴.۵")
 @example("")
 @example(" \n ")
+@example("\tـ")
 def test_the_same_text_as_hazm(both, text):
     fast, plain = both
     assert fast(text) == plain(text)

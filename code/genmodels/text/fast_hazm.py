@@ -159,10 +159,11 @@ class FastNormalizer:
         return known
 
     def _correct_spacing(self, text: str) -> str:
-        if "\n" in text or not text.strip():
+        line = self._extra_spaces(text)
+        if "\n" in line or not line.strip():
             return self._hazm.correct_spacing(text)  # versions differ about empty lines; our paragraphs have none
         # WordTokenizer's ``sub(r" \1 ", text)``, which fills a template for every mark; joining the parts gives the same.
-        tokens = " ".join(self._parts(self._extra_spaces(text).replace("\t", " "))).split(" ")
+        tokens = " ".join(self._parts(line.replace("\t", " "))).split(" ")
         return self._marks(self._affixes(" ".join(self._spaced(tokens))))
 
     def _spaced(self, tokens: list[str]) -> list[str]:

@@ -15,8 +15,10 @@ are only avoided where the word is in hazm's own list of words.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from genmodels.text import fast_hazm
@@ -114,3 +116,25 @@ def classic_words(tokens: list[str]) -> list[str]:
 def classic(text: str) -> str:
     """The assignment's preparation of one paragraph: normalised, without stop words and punctuation, lemmatised."""
     return " ".join(classic_words(words(normalize(text))))
+
+
+def prepare_chunk(job: tuple[str, list[tuple[str, ...]]]) -> tuple[list[tuple[str, int]], dict[str, Counter[str]]]:
+    """Cleaned documents of a corpus (``fluent`` or ``classic``) -> for each its text and the length of its fluent text.
+
+    For ``classic`` also the counted words at three stages: all, without stop words and punctuation, as lemmas.
+    """
+    corpus, documents = job
+    counts: dict[str, Counter[str]] = {}
+    rows = []
+    for document in documents:
+        paragraphs = [text for text in map(normalize, document) if text]
+        length = len("\n".join(paragraphs))
+        if corpus == "classic":
+            tokens = [words(paragraph) for paragraph in paragraphs]
+            content = [content_words(row) for row in tokens]
+            found = [lemmas(row) for row in content]
+            for stage, parts in (("words", tokens), ("content", content), ("lemmas", found)):
+                counts.setdefault(stage, Counter()).update(chain.from_iterable(parts))
+            paragraphs = [" ".join(row) for row in found if row]
+        rows.append(("\n".join(paragraphs), length))
+    return rows, counts
