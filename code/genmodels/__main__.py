@@ -38,7 +38,7 @@ def command_prepare(arguments: argparse.Namespace) -> int:
     from genmodels.config import TextConfig
     from genmodels.text.prepare import prepared
 
-    text = prepared(TextConfig(corpus=arguments.corpus), arguments.data)
+    text = prepared(TextConfig(corpus=arguments.corpus), arguments.data, arguments.workers)
     for split, tokens in text.tokens.items():
         print(f"{arguments.corpus} {split}: {len(text.offsets[split]) - 1} documents, {len(tokens)} tokens")
     return 0
@@ -127,6 +127,7 @@ def parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="clean, normalise and tokenise the text")
     prepare.add_argument("corpus", nargs="?", default="fluent", choices=("fluent", "classic"))
     prepare.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    prepare.add_argument("--workers", type=int, help="processes (default: one a core; the result is the same)")
     prepare.set_defaults(run=command_prepare)
 
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
