@@ -29,6 +29,9 @@ STAGES = {
     "transformer-study": "genmodels.stages.study:TransformerStudy",
     "speed-decoding": "genmodels.stages.speed:DecodingSpeed",
     "speed-peers": "genmodels.stages.speed:PeerSpeed",
+    "speed-text": "genmodels.stages.speed:TextSpeed",
+    "speed-bpe": "genmodels.stages.speed:BPESpeed",
+    "vocabularies": "genmodels.stages.speed:Vocabularies",
     "generation": "genmodels.stages.generation:GenerationStage",
     "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
 }

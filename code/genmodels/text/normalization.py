@@ -64,7 +64,12 @@ def normalize(text: str) -> str:
     Ranges and fractions between digits are kept together, and «می ۱۹۶۸» (May) stays a month. Source: hazm's
     ``Normalizer`` with its defaults.
     """
-    text = _RANGE.sub(r"\1", _hazm_normalize()(text))
+    return mend(_hazm_normalize()(text))
+
+
+def mend(text: str) -> str:
+    """What ``normalize`` does after hazm."""
+    text = _RANGE.sub(r"\1", text)
     text = _MAY.sub("می ", _PERCENT.sub("", text))
     return _SPACES.sub(" ", text).strip(f" {ZWNJ}")
 
@@ -92,14 +97,15 @@ def readable(word: str) -> str:
 
 
 @lru_cache(maxsize=1 << 18)
-def _is_content(token: str) -> bool:
+def is_content(token: str) -> bool:
+    """Whether a token is no stop word and no punctuation."""
     stops = stop_words()
     return token not in stops and any(map(str.isalnum, token)) and not stops.issuperset(_PART_BORDER.split(token))
 
 
 def content_words(tokens: list[str]) -> list[str]:
     """The tokens that hold a letter or a digit and are no stop words (``شده‌است`` is one: all its parts are)."""
-    return list(filter(_is_content, tokens))
+    return list(filter(is_content, tokens))
 
 
 def lemmas(content: list[str]) -> list[str]:
