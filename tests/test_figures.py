@@ -64,6 +64,14 @@ def test_curves_show_the_columns_that_are_there() -> None:
     assert [list(line.get_xdata()) for line in ax.lines] == [[10, 20, 30]] * 2
 
 
+def test_a_second_axis_holds_the_same_curve_in_another_unit() -> None:
+    figure = figures.loss_curves(HISTORY, "نات", ("بیت", 2.0))
+    draw(figure)
+    (ax,) = figure.axes
+    (right,) = ax.child_axes
+    assert np.allclose(np.array(ax.get_ylim()) * 2, right.get_ylim())
+
+
 def test_figures_leave_nothing_open() -> None:
     import matplotlib.pyplot as plt
 

@@ -217,7 +217,7 @@ def test_make_does_no_needless_work_under_a_strange_path(tmp_path: Path) -> None
         'case "$*" in *render*) echo > _output/report.html; echo > _output/report.pdf;; esac\n'
     )
     python.chmod(0o755)
-    for tool in ("sh", "make", "find", "mkdir", "touch", "echo"):
+    for tool in ("sh", "make", "find", "mkdir", "touch", "echo", "rm"):
         (folder / "bin" / tool).symlink_to(shutil.which(tool) or pytest.skip(f"{tool} is not installed"))
 
     def calls() -> list[str]:

@@ -31,8 +31,11 @@ from genmodels.rubric.checks import Evidence, Outcome, registered, run
 from genmodels.stages.base import Check
 from genmodels.text import bpe
 
-STAGES = ("text", "pixelcnn", "ngram", "rnn", "rnn-classic", "transformer")
+STAGES = (
+    "text", "pixelcnn", "ngram", "rnn", "rnn-classic", "transformer", "mnist-classifier", "pixelcnn-samples",
+)  # fmt: skip
 REPORT = (Path(__file__).resolve().parents[1] / "report.qmd").read_text("utf-8")
+IMAGE_PARTS = ("images", "distances", "reference", "binarization", "measures")
 SLOW = {"causality", "likelihood"}  # whole on rendering; here on smaller things, below
 Patch = pytest.MonkeyPatch
 
@@ -51,7 +54,7 @@ def evidence(shipped: dict[str, Any]) -> Evidence:
         parts = ["manifest", "metrics", *(part for part, file in files.items() if file in result.manifest["payload"])]
         kept = {part: copy.deepcopy(getattr(result, part)) for part in parts}
         loose[name] = SimpleNamespace(**kept, config=result.config, stored=result.stored)
-        for part in ("model", "tokenizer"):
+        for part in ("model", "tokenizer", *IMAGE_PARTS):
             if hasattr(result, part):
                 setattr(loose[name], part, getattr(result, part))
     loose["text"].held_out = list(shipped["text"].held_out)
@@ -226,6 +229,24 @@ def _(e: Evidence, m: Patch) -> None:
         return torch.zeros(n, h, w, dtype=torch.bool), torch.zeros(n, h, w)
 
     m.setattr(sampling, "_completion", nothing_kept)
+
+
+spoil("classifier")(lambda e, m: e.shipped["mnist-classifier"].slice["test_labels"].sort())
+
+
+@spoil("quality-order")
+def _(e: Evidence, m: Patch) -> None:  # the baseline's images in the place of the network's
+    result = e.shipped["pixelcnn-samples"]
+    right = result.images
+    result.images = lambda name: right("independent" if name == "pixelcnn" else name)
+
+
+@spoil("not-memorised")
+def _(e: Evidence, m: Patch) -> None:  # a network that gives its training images back
+    result = e.shipped["pixelcnn-samples"]
+    right = result.images
+    result.images = lambda name: right("neighbours" if name == result.config.shown else name)
+    result.distances = lambda name: np.zeros(2000, dtype=int)
 
 
 @spoil("clean-corpus")

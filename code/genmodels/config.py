@@ -35,7 +35,7 @@ class TrainingConfig:
     weight_decay: float = setting(0.0, "میرایی وزن", "تنها برای ماتریس‌ها")
     gradient_clip: float = setting(1.0, "برش گرادیان", "نُرم کل")
     ema_decay: float = setting(0.0, "میانگین نمایی وزن‌ها", "صفر یعنی خاموش")
-    bf16: bool = setting(True, "محاسبهٔ bf16", "تنها در گذر پیش‌رو و پس‌رو؛ وزن‌ها fp32")
+    bf16: bool = setting(True, "محاسبهٔ bf16", "تنها در گذر پیش‌رو و پس‌رو، اگر پردازنده bf16 دارد؛ وزن‌ها fp32")
     evaluations: int = setting(10, "شمار ارزیابی‌ها", "هم‌فاصله در طول آموزش")
 
 
@@ -55,6 +55,16 @@ class PixelCNNModelConfig:
 
 
 @dataclass(frozen=True)
+class GatedModelConfig:
+    """Our two-stack network without blind spot (``pixelcnn/gated.py``)."""
+
+    channels: int = setting(32, "شمار کانال‌ها", "در هر یک از دو پشته")
+    layers: int = setting(8, "شمار لایه‌ها", "هر یک با یک پیچش عمودی و یک افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
+    first_kernel: int = setting(7, "هستهٔ لایهٔ نخست")
+    kernel: int = setting(5, "هستهٔ لایه‌های دیگر")
+
+
+@dataclass(frozen=True)
 class PixelCNNConfig:
     """PixelCNN on binarised MNIST."""
 
@@ -64,6 +74,33 @@ class PixelCNNConfig:
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
     curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
     test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
+
+
+@dataclass(frozen=True)
+class ClassifierModelConfig:
+    """The digit classifier that measures drawn images (``pixelcnn/classifier.py``)."""
+
+    channels: tuple[int, int, int] = setting((32, 64, 64), "کانال‌های پیچش‌ها")
+    features: int = setting(64, "ویژگی‌های لایهٔ پیش از آخر")
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """Ten classes of binarised MNIST."""
+
+    model: ClassifierModelConfig = ClassifierModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
+    validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
+    curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
+    test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
+
+
+@dataclass(frozen=True)
+class GatedPixelCNNConfig(PixelCNNConfig):
+    """The same experiment with our improved network."""
+
+    model: GatedModelConfig = GatedModelConfig()  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

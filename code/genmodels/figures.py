@@ -20,7 +20,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from genmodels.persian import fa
 from genmodels.pixelcnn.masked_conv import causal_mask
-from genmodels.plotting import PALETTE, persian_text, persian_ticks, use_style
+from genmodels.plotting import PALETTE, PersianFormatter, persian_text, persian_ticks, use_style
 
 BLUE, ORANGE, GREEN, PURPLE, SKY, _, BLACK = PALETTE
 LINES = [  # colour, line style, marker
@@ -144,16 +144,22 @@ def receptive_field(field: Any, row: int | None = None, column: int | None = Non
     return figure
 
 
-def loss_curves(history: pd.DataFrame, unit_label: str) -> Figure:
+def loss_curves(history: pd.DataFrame, unit_label: str, second: tuple[str, float] | None = None) -> Figure:
     """Train, validation and test loss (those present) against the epoch, or the step where no epoch is recorded.
 
-    ``unit_label`` is the Persian name of the unit, such as "نات بر تصویر".
+    ``unit_label`` is the Persian name of the unit, such as "نات بر تصویر"; ``second`` another unit for an axis on the
+    right: its name, and how much of it one of the first is.
     """
     present = {column: label for column, label in SPLITS.items() if column in history and history[column].notna().any()}
     figure, ax = new_figure(5.2, 2.6)
     for (column, label), (colour, style, marker) in zip(present.items(), LINES):
         _line(ax, history, column, label, colour, style, marker)
     _cut_first(ax, history, list(present))
+    if second is not None:
+        name, factor = second
+        right = ax.secondary_yaxis("right", functions=(lambda value: value * factor, lambda value: value / factor))
+        right.set_ylabel(persian_text(name))
+        right.yaxis.set_major_formatter(PersianFormatter())
     return _finish_curves(figure, ax, history, unit_label)
 
 

@@ -1,4 +1,4 @@
-"""Plots of the language models' losses: against the text that stands before a token, and word by word in a passage.
+"""Plots of the language models: losses against the text before a token and word by word, and where attention goes.
 
 Numbers in, ``Figure`` or rows out; labels are Persian, so that no chunk of the report holds any.
 """
@@ -18,7 +18,7 @@ from matplotlib.patches import Rectangle
 from genmodels.figures import LINES, new_figure
 from genmodels.lm.loss_profile import Word
 from genmodels.persian import fa, fa_int, fa_percent
-from genmodels.plotting import persian_text, persian_ticks
+from genmodels.plotting import PersianFormatter, persian_text, persian_ticks
 
 MODELS = {"ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی", "transformer": "ترنسفورمر"}
 PARTS = {
@@ -118,3 +118,23 @@ def _widths(texts: Sequence[str], figure: Figure) -> list[float]:
         found.append(drawn.get_window_extent(renderer).width / figure.dpi + 0.02)
         drawn.remove()
     return found
+
+
+def attention_maps(maps: Mapping[int, Any], names: Sequence[str]) -> Figure:
+    """Maps (T, T) of some blocks, side by side: a row a reading token, a column a read one, both from right to left."""
+    figure, axes = new_figure(6.6, 3.3, 1, len(maps), squeeze=False)
+    top = max(float(np.max(np.asarray(weights)[1:])) for weights in maps.values())  # the first token has one choice: 1
+    labels = [persian_text(name) for name in names]
+    for ax, (block, weights) in zip(axes[0], reversed(list(maps.items()))):
+        image = ax.imshow(np.asarray(weights), cmap="Greys", vmin=0, vmax=top)
+        ax.invert_xaxis()
+        ax.set_xticks(range(len(names)), labels, rotation=90, fontsize=7.5)
+        ax.set_yticks(range(len(names)), labels, fontsize=7.5)
+        ax.yaxis.tick_right()
+        ax.set_title(persian_text(f"بلوک {fa_int(block)}"), fontsize=10)
+        ax.set_xlabel(persian_text("توکنی که از آن می‌خواند"), fontsize=8.5)
+        ax.grid(False)
+    bar = figure.colorbar(image, ax=axes[0].tolist(), shrink=0.8, location="left", pad=0.02)
+    bar.set_label(persian_text("وزن توجه"), fontsize=8.5)
+    bar.ax.yaxis.set_major_formatter(PersianFormatter())
+    return figure

@@ -35,6 +35,7 @@ from safetensors.torch import save as save_safetensors
 from genmodels.config import differences
 from genmodels.errors import StaleResult, UserError
 from genmodels.files import data_digest, exclusive_lock, file_digest, read_json, write_bytes, write_json
+from genmodels.precision import bf16_is_native
 
 FORMAT = 1
 PROJECT = Path(__file__).resolve().parents[2]
@@ -117,7 +118,8 @@ def provenance() -> dict[str, Any]:
         "commit": commit or "unknown",
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
         "device": {
-            "kind": "cuda" if torch.cuda.is_available() else "cpu",
+            "kind": (kind := "cuda" if torch.cuda.is_available() else "cpu"),
+            "bf16": bf16_is_native(kind),
             "name": _processor(),
             "threads": torch.get_num_threads(),
             "processes": int(os.environ.get("WORLD_SIZE", "1")),

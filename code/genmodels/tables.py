@@ -19,10 +19,12 @@ from genmodels.persian import fa, fa_int, table
 
 LAYER_NUMBER = re.compile(r"\.\d+\.")
 STAGE_NAMES = {
-    "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
+    "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "pixelcnn-gated": "PixelCNN دوپشته‌ای", "pixelcnn-threshold": "PixelCNN، آستانه‌ای",
+    "pixelcnn-study": "اجزای PixelCNN", "speed-training": "سرعت آموزش PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
     "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
     "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
     "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "rnn-study-small": "اندازه‌های کوچک‌تر", "transformer-study": "اجزای ترنسفورمر",
+    "mnist-classifier": "رده‌بند رقم‌ها", "pixelcnn-samples": "نمونه‌های تصویر",
     "generation": "نمونه‌های متن", "vocabularies": "اندازه‌های واژگان", "speed-decoding": "سرعت تولید",
     "speed-peers": "سرعت در برابر PyTorch", "speed-text": "سرعت آماده‌سازی", "speed-bpe": "سرعت BPE",
 }
@@ -121,7 +123,7 @@ def provenance(results: dict[str, Any]) -> Markdown:
             "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
             "داده": f"{manifest['data']['name']}، `{manifest['data']['digest'][:10]}`",
             "کامیت": f"`{manifest['commit'][:10]}`",
-            "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته",
+            "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته" + ("" if device.get("bf16", True) else "، `fp32`"),
             "دقیقهٔ پردازنده": fa(manifest["cpu_seconds"] / 60, 1),
             "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
         })

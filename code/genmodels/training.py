@@ -34,6 +34,7 @@ from genmodels.checkpoints import StopRequest, load_checkpoint, save_checkpoint
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.optimizers import MuonWithAdamW, make_optimizer
+from genmodels.precision import autocast
 from genmodels.progress import progress_bar
 from genmodels.ranks import Batch, Ranks
 
@@ -185,7 +186,7 @@ def _train(
             share = tuple(part.to(ranks.device, non_blocking=True) for part in ranks.share(batch))
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate_at(step, config)
-            with torch.autocast(ranks.device.type, dtype=torch.bfloat16, enabled=config.bf16):
+            with autocast(ranks.device.type, config.bf16):
                 loss = objective.total(wrapped, share) / objective.count(batch)
             (loss * ranks.size).backward()  # DDP divides the summed gradients by the number of ranks
             nn.utils.clip_grad_norm_(model.parameters(), config.gradient_clip)

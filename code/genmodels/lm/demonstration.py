@@ -40,15 +40,6 @@ def source(function: Callable[..., Any]) -> Markdown:
     return Markdown(f"```python\n{text.rstrip()}\n```")
 
 
-def window_rows(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """``window_table`` under Persian headings."""
-
-    def safe(text: str) -> str:  # an unescaped <bos> would be read as an HTML tag
-        return text.replace(" | ", " · ").replace("<", "\\<").replace(">", "\\>")
-
-    return [{"بافت (توکن‌های پیشین)": safe(row["context"]), "هدف (توکن بعدی)": safe(row["target"])} for row in rows]
-
-
 def lstm_difference(model: RecurrentLM, tokens: Tensor) -> float:
     """Largest |fast - written-out| over the outputs of the first layer of a trained model on ``tokens`` (B, T)."""
     layer = model.layers[0]

@@ -117,11 +117,16 @@ def limited_context(result: Any, contexts: Sequence[int], documents: int) -> dic
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a passage: its text, its tokens, and their summed loss under every model."""
+    """A word of a passage: its text, its tokens, and the loss of each of them under every model (nats)."""
 
     text: str
     pieces: tuple[str, ...]
-    losses: dict[str, float]
+    by_piece: dict[str, tuple[float, ...]]
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """The word's loss under every model: the sum over its tokens."""
+        return {name: sum(losses) for name, losses in self.by_piece.items()}
 
 
 def passage(found: Profile, tokenizer: Tokenizer, document: int, count: int) -> list[Word]:
@@ -139,7 +144,7 @@ def passage(found: Profile, tokenizer: Tokenizer, document: int, count: int) -> 
         Word(
             tokenizer.decode(found.tokens[word]).strip(),
             tuple(tokenizer.decode([i]).strip() for i in found.tokens[word]),
-            {name: float(nll[word].sum()) for name, nll in found.losses.items()},
+            {name: tuple(map(float, nll[word])) for name, nll in found.losses.items()},
         )
         for word in words
     ]

@@ -28,6 +28,7 @@ from genmodels.lm.generation import generate
 from genmodels.lm.recurrent import LSTMLayer, RecurrentLM
 from genmodels.lm.transformer import TransformerLM
 from genmodels.optimizers import make_optimizer
+from genmodels.precision import autocast
 from genmodels.stages.base import Check
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -126,7 +127,7 @@ def _stepper(model: nn.Module, batch: Tensor) -> Callable[[], None]:
     optimizer = make_optimizer(model, TrainingConfig())
 
     def step() -> None:
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast("cpu"):
             if isinstance(model, LanguageModel):
                 loss = model(batch[0], targets=batch[1])[0] / batch[1].numel()
             else:

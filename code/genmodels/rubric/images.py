@@ -13,12 +13,16 @@ import torch
 from torch import Tensor
 
 from genmodels import mnist, stages, training
-from genmodels.persian import fa, fa_int, fa_sci
+from genmodels.persian import fa, fa_int, fa_percent, fa_sci
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.pixelcnn.quality import measures
 from genmodels.pixelcnn.sampling import METHODS, replay, sample
+from genmodels.precision import autocast
 from genmodels.rubric.checks import Evidence, Finding, check
+from genmodels.stages.classifier import score
+from genmodels.stages.image_samples import INDEPENDENT, QUANTILE, near
 
 SUGGESTED = {"kernels": [7] * 6 + [1] * 2, "channels": 64}  # the assignment's own words
 ROUNDING = 1e-5  # absolute, fp32: two orders of summation differ by less
@@ -118,7 +122,7 @@ def dead_taps(e: Evidence) -> Finding:
 
 @check("causality", "1.2", "sec-1-2-field", "گرادیان نسبت به خود و آینده صفر")
 def causality(e: Evidence) -> Finding:
-    """Output i of image i, all images in a few batches; exact zeros survive bf16, which is three times faster."""
+    """Output i of image i, all images in a few batches; exact zeros survive bf16, which is three times faster where there is any."""
     model, size = e.pixelcnn, mnist.PIXELS
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # only the images' gradient is wanted
@@ -126,7 +130,7 @@ def causality(e: Evidence) -> Finding:
     for start in range(0, size, 98):
         places = torch.arange(start, min(start + 98, size))
         images = e.test_images[places % len(e.test_images)].clone().requires_grad_(True)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with autocast("cpu"):
             logits = model(images).flatten(1)
         (gradient,) = torch.autograd.grad(logits[torch.arange(len(places)), places].sum(), images)
         reached = gradient.flatten(1) != 0  # (positions, pixels)
@@ -255,6 +259,41 @@ def completion(e: Evidence) -> Finding:
     kept, free = given[:, :, :14], given[:, :, 14:]
     holds = torch.equal(drawn[:, :, :14], kept) and not torch.equal(drawn[:, :, 14:], free)
     return holds, f"{fa_int(kept.numel())} پیکسل"
+
+
+@check("classifier", "1.4", "sec-1-4-quality", "رده‌بند سنجش، از نو روی همهٔ آزمون، دست‌کم ۹۹٪")
+def classifier(e: Evidence) -> Finding:
+    shipped = e.shipped["mnist-classifier"]
+    images, labels = mnist.unpack_images(shipped.slice["test_images"]), torch.from_numpy(shipped.slice["test_labels"])
+    accuracy = score(e.networks["mnist-classifier"], images, labels)["accuracy"]
+    whole = len(labels) == mnist.SHAPES["t10k-labels-idx1-ubyte"][0]
+    return whole and accuracy >= 0.99, fa_percent(accuracy, 2)
+
+
+@check("quality-order", "1.4", "sec-1-4-quality", "فاصلهٔ فرشه: آزمون واقعی، آنگاه شبکهٔ ما، آنگاه پیکسل‌های مستقل")
+def quality_order(e: Evidence) -> Finding:
+    """Measured again on the first thousand images of each, beside the same training images as the stored numbers."""
+    result, judge = e.shipped["pixelcnn-samples"], e.networks["mnist-classifier"]
+    names = ("real-dynamic", result.config.shown, INDEPENDENT)
+    found = []
+    for name in names:
+        images = result.images(name)
+        images = images[:: max(1, len(images) // 1000)] if name.startswith("real") else images[:1000]
+        found.append(measures(judge, images, result.reference(result.binarization(name)))["frechet"])
+    stored = [result.measures[name]["frechet"] for name in names]
+    rising = all(values[0] < values[1] < values[2] for values in (found, stored))
+    return rising, " < ".join(fa(value, 1) for value in stored)
+
+
+@check("not-memorised", "1.4", "sec-1-4-quality", "نمونه‌ها رونوشت تصویر آموزش نیستند")
+def not_memorised(e: Evidence) -> Finding:
+    """No sample is a training image, and few lie nearer to one than nearly all test images do; the shown, counted again."""
+    result = e.shipped["pixelcnn-samples"]
+    neighbours, distances = result.images("neighbours"), result.distances(result.config.shown)
+    apart = (result.images(result.config.shown)[: len(neighbours)] != neighbours).flatten(1).sum(1)
+    counted = apart.tolist() == distances[: len(apart)].tolist()
+    close = near(distances, result.distances("real-dynamic"))["distance_below"]
+    return counted and distances.min() > 0 and close < 3 * QUANTILE, f"کمترین فاصله {fa_int(distances.min())} پیکسل"
 
 
 def on_images(model: PixelCNN, size: tuple[int, int]) -> PixelCNN:

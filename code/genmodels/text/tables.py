@@ -110,17 +110,6 @@ def toy_bpe(merges: int = 10) -> tuple[BPE, Markdown]:
     return bpe, table(rows)
 
 
-def trace(rows: list[dict[str, Any]]) -> Markdown:
-    """One word, merge by merge."""
-    return table(
-        {
-            "گام": row["step"], "رتبهٔ ادغام": row["rank"],
-            "نمادها": SEPARATOR.join(map(symbol, row["symbols"])),
-        }
-        for row in rows
-    )
-
-
 def vocabularies(study: dict[str, Any], width: int = 256) -> Markdown:
     """Vocabulary size against length; the last column is the size of an embedding matrix of ``width`` columns."""
     return table(

@@ -1,0 +1,131 @@
+"""Stage ``mnist-classifier``: the instrument for the quality of drawn images, trained on dynamically binarised digits.
+
+It will be shown zeros and ones, so it is trained on them, moved by up to a pixel. Its accuracy is stated on one seeded
+binarisation of the 10,000 test images, whose labels are known; that whole set is shipped, so that ``verify`` counts every
+image again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from genmodels import mnist
+from genmodels.batches import generator_for
+from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingConfig
+from genmodels.files import data_digest
+from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
+from genmodels.ranks import Batch
+from genmodels.stages.base import Material, ModelStage, training_profile
+from genmodels.stages.pixelcnn import every
+from genmodels.training import Objective
+
+FULL = ClassifierConfig(
+    training=TrainingConfig(
+        batch_size=64, steps=4680, learning_rate=2e-3, warmup_steps=100, ema_decay=0.998, bf16=False, evaluations=10,
+    ),
+)
+
+
+class LabelledSet(Dataset[Batch]):
+    """Grey images (N, 28, 28) uint8 and their classes (N,), given a batch at a time."""
+
+    def __init__(self, images: Tensor, labels: Tensor) -> None:
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.images[index], self.labels[index]
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return self.images[indices], self.labels[indices]
+
+
+class ClassifierStage(ModelStage):
+    name = "mnist-classifier"
+
+    def config(self, profile: str) -> ClassifierConfig:
+        smoke = profile == "smoke"
+        return replace(
+            FULL,
+            training=training_profile(FULL.training, profile, steps=64),
+            curve_images=100 if smoke else FULL.curve_images,
+            test_images=500 if smoke else FULL.test_images,
+        )
+
+    def build(self, config: ClassifierConfig) -> DigitClassifier:
+        return DigitClassifier(config.model)
+
+    def objective(self) -> Objective:
+        return Objective(
+            total=lambda model, batch: F.cross_entropy(model(batch[0]).float(), batch[1], reduction="sum"),
+            count=lambda batch: len(batch[0]),
+            prepare=lambda batch, draws: (shifted(mnist.binarize(batch[0], draws), draws), batch[1].long()),
+        )
+
+    def material(self, config: ClassifierConfig, folder: Path | None) -> Material:
+        images = mnist.load(folder)
+        split = len(images.train_images) - config.validation_images
+        held_out = mnist.binarize(images.train_images[split:], generator_for(config.training.seed, "validation"))
+        bits = mnist.seeded_static(images.test_images, config.training.seed).view(-1, 1, 28, 28).float()
+        test, labels = every(bits, config.test_images), every(images.test_labels, config.test_images)
+        arrays = {"test_images": mnist.pack_images(test), "test_labels": labels.numpy()}
+        data = {
+            "name": "MNIST", "digest": data_digest(images.digest, arrays["test_images"].tobytes()),
+            "train_images": split, "test_images": len(test),
+        }
+        context = {"validation": (held_out, images.train_labels[split:]), "test": (test, labels)}
+        return Material(LabelledSet(images.train_images[:split], images.train_labels[:split]), data, arrays, {}, context)
+
+    def curve_point(self, config: ClassifierConfig, material: Material, model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        found = {}
+        for split in ("validation", "test"):
+            images, labels = (every(part, config.curve_images).to(device) for part in material.context[split])
+            found[f"{split}_loss"] = score(model, images, labels)["nll_nats"]
+        return found
+
+    def final_metrics(self, config: ClassifierConfig, material: Material, model: DigitClassifier) -> dict[str, Any]:
+        return {
+            f"{split}_{name}": value
+            for split, part in material.context.items() for name, value in score(model, *part).items()
+        } | {"test_images": len(material.context["test"][0])}
+
+    def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
+        images, labels = mnist.unpack_images(arrays["test_images"]), torch.from_numpy(arrays["test_labels"])
+        return {f"test_{name}": value for name, value in score(model, images, labels).items()}
+
+    def tiny(self, config: ClassifierConfig) -> tuple[ClassifierConfig, Dataset[Batch]]:
+        generator = torch.Generator().manual_seed(0)
+        images = torch.randint(0, 256, (16, 28, 28), dtype=torch.uint8, generator=generator)
+        labels = torch.randint(0, CLASSES, (16,), dtype=torch.uint8, generator=generator)
+        small = replace(config, model=ClassifierModelConfig(channels=(4, 4, 4), features=8))
+        return small, LabelledSet(images, labels)
+
+
+def shifted(images: Tensor, generator: torch.Generator, reach: int = 1) -> Tensor:
+    """Each image (B, 1, H, W) moved by up to ``reach`` pixels down and aside, zeros coming in: a class does not move."""
+    count, _, height, width = images.shape
+    wide = F.pad(images, (reach,) * 4)[:, 0]  # (B, H + 2 reach, W + 2 reach)
+    by = torch.randint(0, 2 * reach + 1, (count, 2), generator=generator)
+    rows, columns = by[:, :1] + torch.arange(height), by[:, 1:] + torch.arange(width)
+    return wide[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]][:, None]
+
+
+def score(model: DigitClassifier, images: Tensor, labels: Tensor) -> dict[str, float]:
+    """``accuracy`` (share) and ``nll_nats`` (mean cross-entropy) on labelled images (N, 1, 28, 28) of zeros and ones."""
+    _, logs = measured(model, images)
+    wanted = labels.long()
+    return {
+        "accuracy": (logs.argmax(1) == wanted).float().mean().item(),
+        "nll_nats": F.nll_loss(logs, wanted).item(),
+    }

@@ -1,0 +1,263 @@
+"""Stage ``pixelcnn-samples``: thousands of images of every image model, measured beside real test images.
+
+For each model the first ``samples`` images of the seed: Fréchet distance, classes, confidence of the shipped classifier
+(``pixelcnn/quality.py``), nearest training images (``pixelcnn/neighbours.py``). A model is held to training images binarised
+as it was taught them, and so is the row of real test images: the floor. At the other end stands ``independent``: each pixel
+drawn on its own from the mean training image, what is known without looking at any other pixel. Of the model that the report shows also: the same
+seed at a lower temperature, its worst samples, the test images it finds least likely, its likelihood by class.
+
+Ships packed bits and small arrays; ``verify`` draws the first images again, measures all images again, and scores the least
+likely ones again. What needs the training images it cannot redo: the reference's mean and covariance, and the search among
+all of them. A result whose models or classifier have been trained again since is refused. Another model is one more name in
+``ImageSamplesConfig.models``.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from genmodels import mnist, stages, store
+from genmodels.batches import generator_for
+from genmodels.config import setting, to_plain
+from genmodels.errors import UserError
+from genmodels.files import data_digest
+from genmodels.pixelcnn.classifier import CLASSES, measured
+from genmodels.pixelcnn.evaluation import nll_nats
+from genmodels.pixelcnn.frechet import Gaussian
+from genmodels.pixelcnn.neighbours import nearest, sources
+from genmodels.pixelcnn.quality import Reference, class_entropy_bits, measures
+from genmodels.pixelcnn.sampling import replay, sample
+from genmodels.stages.base import METRIC_TOLERANCE, Check, Opened, Stage
+from genmodels.stages.pixelcnn import every
+
+INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
+REAL = "real"  # rows of real test images are called real-<binarisation>
+CHUNK = 250  # images drawn at once; the seed's numbers are the same in chunks of any size
+REPLAYED = 100  # images of each model that verify draws again
+SAME = 0.95  # share that must come out again; rounding of another processor may turn a pixel now and then
+QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the test images' distances
+
+
+@dataclass(frozen=True)
+class ImageSamplesConfig:
+    """What is drawn and what it is held to."""
+
+    models: tuple[str, ...] = setting(("pixelcnn",), "مدل‌ها")
+    shown: str = setting("pixelcnn", "مدلی که نمونه‌هایش نشان داده می‌شود")
+    classifier: str = setting("mnist-classifier", "رده‌بند")
+    samples: int = setting(5000, "نمونه‌های هر مدل", "و تصویرهای آزمون واقعی")
+    neighbours: int = setting(2000, "نمونه‌هایی که همسایه‌شان جست‌وجو می‌شود", "نخستین‌ها")
+    temperature: float = setting(0.8, "دمای پایین‌تر", "همان دانه")
+    cool: int = setting(100, "نمونه‌های دمای پایین‌تر")
+    gallery: int = setting(10, "تصویرهای هر ردیف")
+    seed: int = setting(0, "دانهٔ تصادفی")
+
+
+class ImageSamplesResult(Opened):
+    """Images and measures; names are those of the models, and ``real-<binarisation>``."""
+
+    @property
+    def measures(self) -> dict[str, dict[str, float]]:
+        return self.metrics["measures"]
+
+    def images(self, name: str) -> Tensor:
+        """(N, 1, 28, 28): samples of a model or real images; ``cool``, ``neighbours`` and ``unlikely`` of the one shown."""
+        if name == INDEPENDENT:  # nothing but noise to compress: made again instead of shipped
+            return independent(torch.from_numpy(self.slice["mean-image"]), self.config.samples, self.config.seed)
+        return mnist.unpack_images(self.slice[f"images--{name}"])
+
+    def distances(self, name: str) -> np.ndarray:
+        """(M,) pixels from the first samples to their nearest training images."""
+        return self.slice[f"distances--{name}"].astype(int)
+
+    def reference(self, binarization: str) -> Reference:
+        gaussian = Gaussian(self.slice[f"mean--{binarization}"], self.slice[f"covariance--{binarization}"])
+        return Reference(gaussian, self.slice[f"shares--{binarization}"])
+
+    def binarization(self, name: str) -> str:
+        return self.metrics["binarization"][name]
+
+    @property
+    def class_nll(self) -> list[float]:
+        """Mean nats per image of the test images of each class, by the model that is shown."""
+        nll, labels = self.slice["nll"].astype(float), self.slice["labels"]
+        return [float(nll[labels == digit].mean()) for digit in range(CLASSES)]
+
+
+def draw(model: Any, count: int, seed: int, temperature: float = 1.0) -> Tensor:
+    """The first ``count`` images of the seed, (N, 1, 28, 28)."""
+    generator = torch.Generator().manual_seed(seed)
+    sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
+    return torch.cat([sample(model, size, generator, temperature=temperature) for size in sizes])
+
+
+def independent(mean: Tensor, count: int, seed: int) -> Tensor:
+    """The first ``count`` images of the seed with each pixel lit at its own rate, ``mean`` (28, 28): (N, 1, 28, 28)."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(count, 1, *mean.shape, generator=generator) < mean).float()
+
+
+def binarized(grey: Tensor, binarization: str, seed: int) -> Tensor:
+    """Training images (N, 28, 28) uint8 as a model was taught them; ``UserError`` for a way that is not known."""
+    if binarization == "threshold":
+        return mnist.threshold(grey)
+    if binarization == "dynamic":
+        return mnist.binarize(grey, generator_for(seed, "reference"))
+    raise UserError(f"binarization {binarization!r} of a model is unknown; the known ones are dynamic and threshold")
+
+
+def near(distances: np.ndarray, floor: np.ndarray) -> dict[str, float]:
+    """Median distance to the training images, and how many lie nearer than nearly all real test images do."""
+    limit = np.quantile(floor, QUANTILE)
+    return {"distance_median": float(np.median(distances)), "distance_below": float((distances < limit).mean())}
+
+
+class ImageSamplesStage(Stage):
+    name = "pixelcnn-samples"
+
+    def config(self, profile: str) -> ImageSamplesConfig:
+        full = ImageSamplesConfig()
+        return full if profile == "full" else replace(full, samples=40, neighbours=20, cool=10)
+
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        """Draw, measure, publish: about a minute a model and two for likelihoods (no checkpoint: ``restart`` is void)."""
+        config = self.config(profile)
+        started, cpu = time.monotonic(), time.process_time()
+        results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
+        if config.shown not in config.models:
+            raise UserError(f"the model to show, {config.shown!r}, is none of {', '.join(config.models)}")
+        classifier, shown = results[config.classifier].model(), results[config.shown]
+        images = mnist.load(folder)
+        train = images.train_images[: len(images.train_images) - shown.config.validation_images]
+        test, test_set = _test_images(images, folder, shown.config.training.seed)
+        test = every(test, shown.config.test_images)
+        real = {"dynamic": test, "threshold": mnist.threshold(every(images.test_images, shown.config.test_images))}
+        kinds = {name: results[name].config.binarization for name in config.models} | {INDEPENDENT: "dynamic"}
+        plain = mnist.threshold(train)  # what neighbours are looked for in, whatever the model was taught
+
+        mean = (train.double().mean(0) / 255).float()
+        arrays: dict[str, np.ndarray] = {"mean-image": mean.numpy()}
+        found: dict[str, dict[str, float]] = {}
+        drawn = {INDEPENDENT: independent(mean, config.samples, config.seed)}
+        for kind in sorted(set(kinds.values())):
+            reference = Reference.of(classifier, binarized(train, kind, config.seed))
+            arrays |= {f"mean--{kind}": reference.gaussian.mean, f"covariance--{kind}": reference.gaussian.covariance}
+            arrays[f"shares--{kind}"] = reference.shares
+            drawn[f"{REAL}-{kind}"] = every(real[kind], config.samples)
+            models = [name for name in config.models if kinds[name] == kind]
+            drawn |= {name: draw(results[name].model(), config.samples, config.seed) for name in models}
+            for name in (f"{REAL}-{kind}", *(name for name in kinds if kinds[name] == kind)):
+                sought = every(drawn[name], config.neighbours) if name.startswith(REAL) else drawn[name][: config.neighbours]
+                distances, places = nearest(sought, plain)
+                arrays[f"distances--{name}"] = distances.numpy().astype(np.uint16)
+                if name != INDEPENDENT:
+                    arrays[f"images--{name}"] = mnist.pack_images(drawn[name])
+                floor = arrays[f"distances--{REAL}-{kind}"].astype(int)
+                found[name] = measures(classifier, drawn[name], reference) | near(distances.numpy(), floor)
+                if name == config.shown:
+                    arrays["images--neighbours"] = mnist.pack_images(plain[places[: config.gallery]])
+
+        model = shown.model()
+        arrays["images--cool"] = mnist.pack_images(draw(model, config.cool, config.seed, config.temperature))
+        nll = nll_nats(model, test)
+        unlikely = nll.argsort(descending=True)[: config.gallery]
+        arrays |= {
+            "nll": nll.numpy(), "labels": images.test_labels[sources(test, images.test_images)].numpy(),
+            "images--unlikely": mnist.pack_images(test[unlikely]),
+        }
+        metrics = {
+            "measures": found, "test_set": test_set, "binarization": kinds | {f"{REAL}-{kind}": kind for kind in kinds.values()},
+            "unlikely": {"places": unlikely.tolist(), "nll_nats": nll[unlikely].tolist()},
+            "worst": worst(classifier, drawn[config.shown], config.gallery),
+        }
+        manifest = {
+            "config": to_plain(config),
+            "data": {
+                "name": "MNIST", "digest": data_digest(images.digest, mnist.pack_images(test).tobytes()),
+                "weights": _weights(results),
+            },
+            "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+        }
+        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, arrays=arrays)
+
+    def load(self, profile: str) -> ImageSamplesResult:
+        config = self.config(profile)
+        return ImageSamplesResult(store.load(self.name, profile, to_plain(config)), config)
+
+    def contradict(self, result: ImageSamplesResult) -> list[Check]:
+        config, profile = result.config, result.manifest["profile"]
+        results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
+        stale = [name for name, digest in _weights(results).items() if result.manifest["data"]["weights"].get(name) != digest]
+        detail = f"made with other weights: {', '.join(stale)}" if stale else "made with the shipped networks"
+        checks = [Check("weights", not stale, detail)]
+        networks = {name: results[name].model() for name in config.models}
+        for name, network in networks.items():
+            checks.append(_replayed(f"samples {name}", network, result.images(name), config.seed, 1.0))
+        checks.append(_replayed("samples cool", networks[config.shown], result.images("cool"), config.seed, config.temperature))
+
+        classifier = results[config.classifier].model()
+        for name, stored in result.measures.items():
+            kind = result.binarization(name)
+            again = measures(classifier, result.images(name), result.reference(kind))
+            again |= near(result.distances(name), result.distances(f"{REAL}-{kind}"))
+            apart = max(abs(again[key] - stored[key]) / max(abs(stored[key]), 1e-2) for key in stored)
+            checks.append(Check(f"measures {name}", apart <= METRIC_TOLERANCE * 10, f"largest relative difference {apart:.1e}"))
+        again = worst(classifier, result.images(config.shown), config.gallery)
+        checks.append(Check("worst", again["places"] == result.metrics["worst"]["places"], "the worst samples, found again"))
+        return [*checks, *_neighbours(result), *_likelihood(result, results[config.shown], networks[config.shown])]
+
+
+def worst(classifier: Any, images: Tensor, count: int) -> dict[str, list[Any]]:
+    """Places of the ``count`` images whose class the classifier knows least, with the entropy of its answer in bits."""
+    entropy = class_entropy_bits(measured(classifier, images)[1])
+    places = entropy.argsort(descending=True, stable=True)[:count]
+    return {"places": places.tolist(), "entropy_bits": entropy[places].tolist()}
+
+
+def _test_images(images: mnist.MNIST, folder: Path | None, seed: int) -> tuple[Tensor, str]:
+    """The test set in which likelihoods are stated, (N, 1, 28, 28) in its own order, and its name."""
+    static = mnist.static_test_set(folder)
+    bits = mnist.seeded_static(images.test_images, seed) if static is None else static
+    return bits.view(-1, 1, 28, 28).float(), "seeded" if static is None else "static"
+
+
+def _replayed(name: str, network: Any, images: Tensor, seed: int, temperature: float) -> Check:
+    """Full forward passes draw the first images again from the same numbers."""
+    first = images[:REPLAYED]
+    again = replay(network, first, torch.Generator().manual_seed(seed), temperature)
+    share = (again == first).flatten(1).all(1).float().mean().item()
+    return Check(name, share >= SAME, f"{share:.0%} of the first {len(first)} images come out again")
+
+
+def _neighbours(result: ImageSamplesResult) -> list[Check]:
+    """The shown pairs lie as far apart as the stored distances say."""
+    neighbours = result.images("neighbours")
+    first = result.images(result.config.shown)[: len(neighbours)]
+    again = (first != neighbours).flatten(1).sum(1).numpy()
+    same = np.array_equal(again, result.distances(result.config.shown)[: len(again)])
+    return [Check("neighbours", same, f"distances {', '.join(map(str, again))} pixels")]
+
+
+def _likelihood(result: ImageSamplesResult, shown: Any, network: Any) -> list[Check]:
+    """The likelihoods of all test images have the mean that the model's own stage found; the least likely, scored again."""
+    nll, stored, wanted = result.slice["nll"].astype(float), result.metrics["unlikely"], shown.metrics["test_nll_nats"]
+    whole = abs(nll.mean() / wanted - 1) <= METRIC_TOLERANCE
+    again = nll_nats(network, result.images("unlikely")).numpy()
+    places = np.argsort(-nll, kind="stable")[: len(again)].tolist()
+    same = np.allclose(again, stored["nll_nats"], rtol=METRIC_TOLERANCE) and np.allclose(nll[places], stored["nll_nats"], rtol=1e-6)
+    return [
+        Check("likelihood", whole, f"mean of {len(nll)} images {nll.mean():.6g}, the stage's own {wanted:.6g}"),
+        Check("unlikely", same, f"{len(again)} least likely images, {again.min():.4g} to {again.max():.4g} nats"),
+    ]
+
+
+def _weights(results: dict[str, Any]) -> dict[str, str]:
+    return {name: result.manifest["payload"]["weights.safetensors"] for name, result in results.items()}

@@ -1,0 +1,27 @@
+"""bf16 is used where the processor has it, and nowhere else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from genmodels import precision
+
+
+@pytest.mark.parametrize("native", [True, False])
+@pytest.mark.parametrize("wanted", [True, False])
+def test_products_are_bf16_only_where_wanted_and_native(monkeypatch, native: bool, wanted: bool) -> None:  # noqa: ANN001
+    monkeypatch.setattr(precision, "bf16_is_native", lambda kind: native)
+    with precision.autocast("cpu", wanted):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if native and wanted else torch.float32)
+
+
+def test_processors_without_the_instructions_are_recognised() -> None:
+    try:
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("flags")[1].split("\n")[0].split()
+    except (OSError, IndexError):
+        pytest.skip("/proc/cpuinfo lists no flags on this system")
+    assert precision.bf16_is_native("cpu") <= ("avx512f" in flags)  # native needs the flag; oneDNN asks for more
