@@ -186,7 +186,7 @@ def test_study_and_its_tables(places, monkeypatch):
         tables.cleaning(fluent.statistics["cleaning"]), tables.splits(fluent.statistics),
         tables.normalization(found["normalization"]), tables.stop_words(classic.statistics["words"]),
         tables.lemmatization(classic.statistics["words"]), tables.lemmas(found["lemmas"]), tables.toy_bpe()[1],
-        tables.vocabularies(found["bpe"]),
+        tables.vocabularies(found["bpe"], rest=2_000_000),
         tables.shown_words(found["bpe"]["shown_words"]),
     ):
         lines = markdown.data.splitlines()
