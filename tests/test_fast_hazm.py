@@ -19,6 +19,13 @@ def both():
     return fast_hazm.FastNormalizer(normalizer).normalize, normalizer.normalize
 
 
+@pytest.fixture(scope="module")
+def tokenizers():
+    from hazm import WordTokenizer
+
+    return fast_hazm.fast_tokenizer(), WordTokenizer().tokenize
+
+
 WORDS = (
     "کتاب ها می روم نمی دانم میرود نمیدانست گفته شده است خانه ی ای اند تر ترین گری زمین لرزه مسئله‌ی آن‌ها شنبهها سلامممم "
     f"۱۲ 3.5 ۱۳۵۷/۲ ٪ % www.a.ir ... … « » ( ) [ ] {{ }} \" ! ؟ ، ؛ : . - به در که و هٔ اِعلام ﷲ ﻻ ي ك ـ {ZWNJ} می{ZWNJ} "
@@ -46,6 +53,13 @@ TEXTS = st.one_of(
 @example("\tـ")
 def test_the_same_text_as_hazm(both, text):
     fast, plain = both
+    assert fast(text) == plain(text)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(TEXTS)
+def test_the_same_tokens_as_hazm(tokenizers, text):
+    fast, plain = tokenizers
     assert fast(text) == plain(text)
 
 

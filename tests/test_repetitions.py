@@ -5,6 +5,7 @@ import random
 import numpy as np
 import pytest
 
+from genmodels.text import repetitions
 from genmodels.text.repetitions import NEAR_DUPLICATE, SHINGLE_WORDS, HashTable, Repetitions, mark
 
 WORDS = [f"واژه{number}" for number in range(5000)]
@@ -49,7 +50,7 @@ def test_planted_near_repetitions(kept_words, expected):
 
 
 def test_held_out_text_is_never_pushed_out(monkeypatch):
-    monkeypatch.setattr(HashTable.__init__, "__defaults__", (16,))
+    monkeypatch.setattr(repetitions, "ROWS", 128)
     seen = Repetitions()
     assert not seen.seen(mark(paragraph(0, 30)), held_out=True)
     for seed in range(1, 200):

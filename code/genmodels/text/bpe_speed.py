@@ -22,7 +22,7 @@ from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import SPECIALS, Tokenizer
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "full": {"split": "validation", "documents": 120, "vocabularies": [1000, 2000, 4000, 8000], "repeats": 3},
+    "full": {"split": "validation", "documents": 60, "vocabularies": [1000, 2000, 4000, 8000], "repeats": 1},
     "smoke": {"split": "validation", "documents": 5, "vocabularies": [400, 600], "repeats": 1},
 }
 

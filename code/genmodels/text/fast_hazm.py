@@ -109,6 +109,22 @@ def fast_normalizer() -> Step:
     return FastNormalizer(normalizer).normalize if examined else normalizer.normalize
 
 
+def fast_tokenizer() -> Callable[[str], list[str]]:
+    """``WordTokenizer().tokenize`` (hazm's defaults), without a template filled for every mark."""
+    from hazm import WordTokenizer
+
+    tokenizer = WordTokenizer()
+    if importlib.metadata.version("hazm") not in EXAMINED:
+        return tokenizer.tokenize
+    parts, join_verbs = tokenizer.pattern.split, tokenizer.join_verb_parts
+
+    def tokenize(text: str) -> list[str]:
+        text = " ".join(parts(text.replace("\n", " ").replace("\t", " ")))
+        return join_verbs([word for word in text.split(" ") if word])
+
+    return tokenize
+
+
 class FastNormalizer:
     """The steps of ``normalizer`` (a hazm ``Normalizer`` with its default settings), behind guards."""
 

@@ -37,10 +37,8 @@ def _hazm_normalize() -> Callable[[str], str]:
 
 
 @lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    from hazm import WordTokenizer
-
-    return WordTokenizer()
+def _hazm_tokenize() -> Callable[[str], list[str]]:
+    return fast_hazm.fast_tokenizer()
 
 
 @lru_cache(maxsize=1)
@@ -76,7 +74,7 @@ def mend(text: str) -> str:
 
 def words(text: str) -> list[str]:
     """Words and punctuation marks of normalised text; parts of one verb stay together (``گفته_شده_است``)."""
-    return _tokenizer().tokenize(text.replace("…", " … "))
+    return _hazm_tokenize()(text.replace("…", " … "))
 
 
 @lru_cache(maxsize=1 << 18)

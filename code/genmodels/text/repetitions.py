@@ -5,9 +5,9 @@ documents"). Of their 64-bit hashes one in four is kept, chosen by its value, so
 A paragraph is a near repetition if at least ``NEAR_DUPLICATE`` of its kept shingles were seen before.
 
 ``mark`` (the hashing, most of the work) can be done anywhere; ``Repetitions.seen`` (look-ups) goes through the paragraphs in
-order. Hashes are kept in tables of fixed size (``HashTable``): the oldest of a row is forgotten when the row is full. One
-table holds about four million hashes, the shingles of some 15 million words; held-out text has tables of its own, so that
-a long training text cannot push it out and a training paragraph that repeats it is always found.
+order. Hashes are kept in tables of fixed size (``HashTable``, 55 MB in all): the oldest of a row is forgotten when the row is full.
+The largest table holds about four million hashes, the shingles of some 16 million words; held-out text has tables of its own
+(of 4 million words), so that a long training text cannot push it out and a training paragraph that repeats it is found.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import zlib
 import numpy as np
 
 SHINGLE_WORDS, SAMPLE, NEAR_DUPLICATE = 8, 4, 0.6  # words a shingle; one kept in 4; share of a duplicate
-ROWS, WAYS = 1 << 19, 8  # 34 MB a table, taken from the system only as it fills
+ROWS, WAYS = 1 << 19, 8  # of the largest table: 34 MB; less text, smaller tables (held-out text, whole paragraphs)
 KEPT_CODES = 1 << 16  # word types whose crc32 is remembered
 
 _FACTORS = np.array([pow(0x9E3779B97F4A7C15, k + 1, 1 << 64) for k in range(SHINGLE_WORDS)], np.uint64)
@@ -54,7 +54,7 @@ def _shingles(words: list[str]) -> np.ndarray:
 class HashTable:
     """A set of nonzero 64-bit hashes in fixed memory: ``WAYS`` places a row, the oldest of a full row is overwritten."""
 
-    def __init__(self, rows: int = ROWS) -> None:
+    def __init__(self, rows: int) -> None:
         self._table = np.zeros((rows, WAYS), np.uint64)
         self._filled = np.zeros(rows, np.uint8)  # hashes ever put into a row, modulo 256
 
@@ -75,7 +75,9 @@ class Repetitions:
     """Paragraphs seen so far."""
 
     def __init__(self) -> None:
-        self._tables = {held_out: (HashTable(), HashTable()) for held_out in (False, True)}  # paragraphs, shingles
+        self._tables = {  # by whether it is held-out text: whole paragraphs, shingles
+            held_out: (HashTable(rows // 8), HashTable(rows)) for held_out, rows in ((False, ROWS), (True, ROWS // 4))
+        }
 
     def seen(self, marked: Mark, held_out: bool = False) -> bool:
         """Whether the paragraph repeats an earlier one; remembers it where it does not.
