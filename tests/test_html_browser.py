@@ -148,12 +148,13 @@ def test_a_phone_needs_no_sideways_scroll(window: chromium.Browser, path: Path, 
     [(1280, False, []), (1280, True, ["color-contrast", "link-in-text-block"]), (360, False, ["scrollable-region-focusable", "target-size"])],
 )
 def test_axe_finds_no_violation(window: chromium.Browser, path: Path, width: int, dark: bool, rules: list[str]) -> None:
-    """Every rule once; in the dark and on a phone those that can come out differently there."""
+    """Every rule once; in the dark and on a phone those that can come out differently there. MathML is left out: thousands
+    of elements to which the rules, written for HTML, say nothing."""
     window.open(path, width=width, dark=dark)
     window.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     window.evaluate(AXE.read_text("utf-8") + "; null")
     options = json.dumps({"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {}))
-    found = window.evaluate(f"""axe.run({options}).then(result => ({{ checked: result.passes.length, violations: result.violations.map(
+    found = window.evaluate(f"""axe.run({{ exclude: [["math"]] }}, {options}).then(result => ({{ checked: result.passes.length, violations: result.violations.map(
         rule => [rule.id, rule.nodes.length, ...rule.nodes.slice(0, 3).map(node => node.html.slice(0, 150))]) }}))""", seconds=600)
     assert found["violations"] == [] and found["checked"] >= (1 if rules else 20)
 
