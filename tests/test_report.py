@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import builtins
 import html
+import importlib
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -147,3 +149,16 @@ def test_no_chunk_or_inline_expression_uses_a_name_before_its_definition() -> No
         known |= {n.id for n in names if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         found += [f"line {part.line}: {n.id}" for n in names if isinstance(n, ast.Name) and n.id not in known]
     assert not found, found
+
+
+def test_every_import_of_a_chunk_is_there_and_every_citation_has_its_source() -> None:
+    for body in CHUNK.findall(SOURCE):
+        for node in ast.walk(ast.parse(body)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genmodels"):
+                module = importlib.import_module(node.module or "")
+                for alias in node.names:
+                    there = hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}")
+                    assert there, f"{node.module} has no {alias.name}"
+    sources = set(re.findall(r"^@\w+\{([^,]+),", (PROJECT / "references.bib").read_text("utf-8"), re.MULTILINE))
+    cited = set(re.findall(r"(?<![\w])@([a-z][a-z-]*[0-9]{4}[\w-]*|hazm|kaggle-[\w-]+)", SOURCE))
+    assert len(cited) > 30 and not cited - sources, cited - sources

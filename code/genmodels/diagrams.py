@@ -74,9 +74,9 @@ def merges(trace: Sequence[Mapping[str, Any]]) -> Figure:
         x, level, symbol, rank, _ = node
         wide = max(0.82, 0.24 * len(symbol) + 0.35)
         box(ax, x, level, symbol, wide, 0.56, WARM if id(node) in tops else PALE if rank else LIGHT,
-            fontsize=7.5, weight="bold" if id(node) in tops else "normal")  # fmt: skip
+            fontsize=8, weight="bold" if id(node) in tops else "normal")  # fmt: skip
         if rank:
-            ax.text(x + wide / 2 + 0.06, level + 0.02, fa_int(rank), ha="left", va="center", fontsize=6.5, color=BLUE)
+            ax.text(x + wide / 2 + 0.06, level + 0.02, fa_int(rank), ha="left", va="center", fontsize=8, color=BLUE)
     ax.set(xlim=(-0.8, len(first) - 0.2), ylim=(-0.5, max(node[1] for node in drawn) + 0.5))
     ax.axis("off")
     return figure
@@ -98,7 +98,7 @@ def windows(rows: Sequence[Mapping[str, str]]) -> Figure:
             empty = token == "<bos>"
             ax.add_patch(Rectangle((x + 0.04, y + 0.08), 0.92, 0.84, facecolor=WARM if last else LIGHT if empty else PALE,
                                    edgecolor=ORANGE if last else GREY, linewidth=1.5 if last else 0.6))  # fmt: skip
-            ax.text(x + 0.5, y + 0.5, persian_text(token), ha="center", va="center", fontsize=7.5, color=GREY if empty else BLACK)
+            ax.text(x + 0.5, y + 0.5, persian_text(token), ha="center", va="center", fontsize=8, color=GREY if empty else BLACK)
     for x, y, name in ((total - length / 2, len(rows) + 0.3, "بافت"), (total - length - 0.5, len(rows) + 0.3, "هدف")):
         ax.text(x, y, persian_text(name), ha="center", va="center", fontsize=8.5, weight="bold")
     ax.set(xlim=(0, total), ylim=(0, len(rows) + 0.6))
@@ -138,7 +138,7 @@ def lstm_cell() -> Figure:
     arrow(ax, (7.38, 1.35), (8.5, 1.35))
     ax.text(8.6, 1.35, "$h_t$", ha="left", va="center", fontsize=8.5)
     for x, name in ((1.6, "فراموشی"), (3.1, "ورودی"), (4.5, "تازه"), (5.9, "خروجی")):
-        ax.text(x, 0.3, persian_text(name), ha="center", va="center", fontsize=7.5, color=GREY)
+        ax.text(x, 0.3, persian_text(name), ha="center", va="center", fontsize=8, color=GREY)
     return figure
 
 
@@ -158,9 +158,9 @@ def _block(ax: Axes) -> None:
     arrow(ax, (stream, 0.2), (stream, 5.95), linewidth=1.8)
     for base, name in ((0.5, "Attention"), (3.0, "SwiGLU")):
         arrow(ax, (stream, base), (branch, base + 0.3), connectionstyle="angle,angleA=0,angleB=90")
-        box(ax, branch, base + 0.55, "RMSNorm", 1.9, 0.5, LIGHT, fontsize=7.5)
+        box(ax, branch, base + 0.55, "RMSNorm", 1.9, 0.5, LIGHT, fontsize=8)
         arrow(ax, (branch, base + 0.8), (branch, base + 1.02))
-        box(ax, branch, base + 1.28, name, 1.9, 0.5, fontsize=7.5)
+        box(ax, branch, base + 1.28, name, 1.9, 0.5, fontsize=8)
         arrow(ax, (branch, base + 1.53), (stream + 0.2, base + 1.95), connectionstyle="angle,angleA=90,angleB=0")
         ax.text(stream, base + 1.95, "+", ha="center", va="center", fontsize=9, zorder=3,
                 bbox={"boxstyle": "circle,pad=0.1", "facecolor": WARM, "edgecolor": BLACK, "linewidth": 0.8})  # fmt: skip
@@ -179,8 +179,8 @@ def _cache(ax: Axes, steps: int = 6) -> None:
             x, y = steps - 1 - column + 0.9, steps - row + 0.4
             ax.add_patch(Rectangle((x, y), 0.9, 0.9, facecolor=WARM if new else LIGHT, edgecolor=ORANGE if new else GREY,
                                    linewidth=1.3 if new else 0.5, hatch=None if new else "//////"))  # fmt: skip
-    ax.text(steps / 2 + 0.9, 0.75, persian_text("کلیدها، از نخستین توکن"), ha="center", va="center", fontsize=7.5)
-    ax.text(0.45, 1.85, persian_text("تازه"), ha="center", va="center", fontsize=7.5)
+    ax.text(steps / 2 + 0.9, 0.75, persian_text("کلیدها، از نخستین توکن"), ha="center", va="center", fontsize=8)
+    ax.text(0.45, 1.85, persian_text("تازه"), ha="center", va="center", fontsize=8)
 
 
 def _shared_heads(ax: Axes, heads: int, shared: int) -> None:

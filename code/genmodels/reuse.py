@@ -34,7 +34,7 @@ FOLDER, NAME = ".execution", "last.json"  # in the output folder
 PACKAGE = Path(__file__).resolve().parent
 PROJECT = PACKAGE.parents[1]
 # Read by Pandoc and Typst after the execution, by no chunk.
-LOOKS = ("typst", "filters")
+LOOKS = ("typst", "filters", "html")
 
 
 @dataclass(frozen=True)

@@ -188,7 +188,7 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
         ("سرگشتگی اعتبارسنجی", lambda _, r: fa(r.metrics["validation_perplexity"], 1)),
         ("سرگشتگی آزمون", lambda _, r: fa(r.metrics["test_perplexity"], 1)),
         ("بیت بر نویسه، آزمون", lambda _, r: fa(r.metrics["test_bits_per_character"], 3)),
-        ("سرعت تولید هنگام ساخت این سند (توکن بر ثانیه)", lambda name, _: fa(speeds[name], 0)),
+        ("سرعت تولید (توکن بر ثانیهٔ پردازنده)", lambda name, _: fa(speeds[name], 0)),
     ]
     return [
         {"سنجه": label} | {MODEL_NAMES[name]: show(name, result) for name, result in results.items()}
