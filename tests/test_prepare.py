@@ -186,7 +186,7 @@ def test_study_and_its_tables(places, monkeypatch):
         tables.cleaning(fluent.statistics["cleaning"]), tables.splits(fluent.statistics),
         tables.normalization(found["normalization"]), tables.stop_words(classic.statistics["words"]),
         tables.lemmatization(classic.statistics["words"]), tables.lemmas(found["lemmas"]), tables.toy_bpe()[1],
-        tables.vocabularies(found["bpe"]),
+        tables.vocabularies(found["bpe"], rest=2_000_000),
         tables.shown_words(found["bpe"]["shown_words"]),
     ):
         lines = markdown.data.splitlines()
@@ -201,22 +201,24 @@ def test_examples_in_the_cleaning_table_stay_as_they_were():
     assert r"12 \[a\]\|\_b\_\*" in data and "(حذف)" in data and "۱٬۲۳۴" in data
 
 
-def test_real_text_is_prepared_as_the_shipped_models_saw_it(tmp_path, monkeypatch):
-    """The first documents of each split, encoded with the shipped tokenizer: the tokens in the shipped slice."""
+@pytest.mark.parametrize("corpus, stage", [("fluent", "ngram"), ("classic", "rnn-classic")])
+def test_real_text_is_prepared_as_the_shipped_models_saw_it(corpus, stage):
+    """The test documents, encoded with the shipped tokenizer: the tokens in the shipped slice."""
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
     from genmodels import stages, wikipedia
     from genmodels.text.cleaning import Cleaning
     from genmodels.text.normalization import prepare_chunk
 
-    shipped = stages.load("ngram")
-    if wikipedia.load(folder).digest != shipped.manifest["data"]["corpus_sha256"]:
+    shipped = stages.load(stage)
+    raw = wikipedia.load(folder)
+    if raw.digest != shipped.manifest["data"]["corpus_sha256"]:
         pytest.skip("the shipped results are of another corpus")
-    documents = [d.paragraphs for d in itertools.islice(wikipedia.load(folder).stream("test"), 10)]
-    rows, _ = prepare_chunk(("fluent", list(Cleaning().stream(documents, held_out=True))))
-    tokenizer = stages.load("text").tokenizer()
-    ids = [[0, *tokenizer.encode(text), 1] for text, _ in rows]
-    offsets = shipped.slice["test_offsets"]
-    assert [shipped.slice["test_ids"][offsets[d] : offsets[d + 1]].tolist() for d in range(10)] == ids
+    documents = (document.paragraphs for document in itertools.islice(raw.stream("test"), 10))
+    rows, _ = prepare_chunk((corpus, list(Cleaning().stream(documents, held_out=True))))
+    tokenizer = stages.load("text").tokenizer(corpus)
+    ids, offsets = shipped.slice["test_ids"], shipped.slice["test_offsets"]
+    for number, (text, _) in enumerate(rows[: len(offsets) - 1]):
+        assert ids[offsets[number] : offsets[number + 1]].tolist() == [0, *tokenizer.encode(text), 1]
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
