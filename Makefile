@@ -14,14 +14,20 @@ endif
 PROFILE ?= full
 STAGE   ?=
 ONLY    ?=
+FRESH   ?=
+# For `make submission`; given to the shell as variables, so that no quote or space in a name can hurt.
+STUDENT ?=
+ID      ?=
+LIGHT   ?=
+export STUDENT ID
 
 # What the report is made from. A missing output file asks for rendering too.
 SOURCES := $(wildcard report.qmd _quarto.yml _environment references.bib) \
   $(shell find code assets cache -type f ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -path '*/.*' \
           ! -path 'cache/checkpoints/*' 2>/dev/null)
-MISSING := $(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force)
+MISSING := $(if $(FRESH),force,$(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force))
 
-.PHONY: report install test train verify bench data clean distclean help force
+.PHONY: report install test train verify bench data submission clean distclean help force
 .DELETE_ON_ERROR:
 
 report: _output/.rendered
@@ -33,7 +39,7 @@ _output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render && $(PY) -m genmodels rubric; \
 	else \
 	  echo "rendering with Pandoc and Typst (Quarto is not on PATH)"; \
-	  $(PY) -m genmodels render; \
+	  $(PY) -m genmodels render $(if $(FRESH),--fresh); \
 	fi
 	@mkdir -p _output && touch $@
 
@@ -71,6 +77,9 @@ bench: .venv/.installed
 data: .venv/.installed
 	$(PY) -m genmodels data
 
+submission: .venv/.installed
+	@$(PY) -m genmodels submission --student "$$STUDENT" --id "$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
+
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:
 	rm -rf _output .quarto .pytest_cache .hypothesis report_files
@@ -81,10 +90,12 @@ distclean: clean
 
 help:
 	@echo 'make                 install into .venv and render _output/report.html and _output/report.pdf'
+	@echo 'make FRESH=1         the same, executing every chunk also where nothing but prose has changed since the last time'
 	@echo 'make test            run the tests (ONLY=tests/test_mnist.py for some of them)'
 	@echo 'make data            fetch MNIST and the Persian Wikipedia text into GENMODELS_DATA or data/'
 	@echo 'make train           train every stage one after the other (PROFILE=full|smoke, STAGE="pixelcnn rnn transformer")'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
+	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (LIGHT=1: without weights and arrays)'
 	@echo 'make bench           run the benchmarks'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import socket
 import sys
@@ -91,3 +93,14 @@ def strange_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     yield
     os.chdir(before)
     patch.undo()
+
+
+@pytest.fixture(scope="session")
+def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The real report, rendered once for all tests that look at it: {"html": path, "pdf": path}."""
+    from genmodels.render import render
+
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        files = {path.suffix[1:]: path for path in render(ROOT, output_dir=tmp_path_factory.mktemp("output"))}
+    assert "warning" not in told.getvalue(), told.getvalue()  # such as a letter that no font of the report can draw
+    return files

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from genmodels.text.cleaning import Repetitions, clean_documents, clean_paragraph, excerpt
+from genmodels.text import streaming
+from genmodels.text.cleaning import Cleaning, clean_documents, clean_paragraph, excerpt
 from genmodels.text.rules import RULES
 from genmodels.wikipedia import Document
 
@@ -92,13 +93,18 @@ def sentence(start: int, count: int = 40) -> str:
     return " ".join(f"واژهٔ{chr(0x0628 + i % 7)}{'ا' * (i // 7)}" for i in range(start, start + count)) + "."
 
 
-def test_repetitions_exact_and_near():
-    seen = Repetitions()
-    assert not seen.seen(sentence(0))
-    assert seen.seen(sentence(0))
-    assert seen.seen(sentence(0)[:-1] + " و بس.")  # nearly all 8-grams known
-    assert not seen.seen(sentence(100))
-    assert not seen.seen("سه واژهٔ کوتاه") and seen.seen("سه واژهٔ کوتاه")
+def test_chunks_and_workers_do_not_change_what_is_measured(monkeypatch):
+    texts = [f"{sentence(40 * i)} [۱] متن كتاب  دیگر (Book {'x' * (30 - i)})." for i in range(30)] + [sentence(40)] * 3
+    documents = [(text, "عنوان") for text in texts]
+    results = []
+    for size, workers in ((10**9, 1), (100, 1), (300, 2)):
+        monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", size)
+        monkeypatch.setattr(streaming, "START_METHOD", "fork")
+        cleaning = Cleaning()
+        with streaming.Workers(workers) as pool:
+            results.append((list(cleaning.stream(documents, False, pool)), cleaning.statistics()))
+    assert results[0] == results[1] == results[2]
+    assert sum(not kept for kept in results[0][0]) == 3
 
 
 def test_a_repeated_paragraph_stays_in_the_held_out_split():

@@ -117,3 +117,12 @@ def test_bad_arguments():
         NgramDataset(TOKENS, OFFSETS, 0)
     with pytest.raises(IndexError):
         NgramDataset(TOKENS, OFFSETS, 2)[99]
+
+
+def test_a_corpus_smaller_than_the_window():
+    """Five tokens and a window of sixteen: one padded sample with every target, not an error."""
+    tokens, offsets = np.array([0, 5, 6, 7, 1], np.uint16), np.array([0, 5])
+    dataset = NgramDataset(tokens, offsets, window=16)
+    context, target = dataset[0]
+    assert len(dataset) == 1 and context.shape == target.shape == (16,)
+    assert target[:4].tolist() == [5, 6, 7, 1] and (target[4:] == IGNORED).all()

@@ -1,5 +1,6 @@
 """Prepared token arrays: deterministic, cached, checked, train-only vocabulary, whole or absent."""
 
+import itertools
 import json
 import os
 import random
@@ -11,7 +12,7 @@ import pytest
 from genmodels.config import TextConfig
 from genmodels.errors import DataError, UserError
 from genmodels.files import read_json
-from genmodels.text import prepare
+from genmodels.text import prepare, streaming
 from genmodels.text.prepare import prepared
 from genmodels.wikipedia import KAGGLE_FILE, SPLITS
 
@@ -68,10 +69,18 @@ def test_second_time_comes_from_the_folder(places, monkeypatch):
 def test_workers_and_repetition_do_not_change_the_result(places, monkeypatch, tmp_path):
     first = prepared(CONFIG, places[0])
     monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "again"))
-    monkeypatch.setattr(prepare, "CHUNK_DOCUMENTS", 7)
-    monkeypatch.setattr(prepare, "START_METHOD", "fork")  # hazm is imported already: seconds faster than spawn
+    monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", 5000)
+    monkeypatch.setattr(streaming, "START_METHOD", "fork")  # hazm is imported already: seconds faster than spawn
     second = prepared(CONFIG, places[0], workers=2)
     assert second.digest == first.digest and second.tokenizer.to_bytes() == first.tokenizer.to_bytes()
+    timeless = [{key: value for key, value in text.statistics.items() if key != "seconds"} for text in (first, second)]
+    assert timeless[0] == timeless[1]
+
+
+def test_only_arrays_and_the_tokenizer_stay(places):
+    folder = prepared(CONFIG, places[0]).folder
+    expected = {f"{split}-{array}.npy" for split in SPLITS for array in prepare.ARRAYS}
+    assert {path.name for path in folder.iterdir()} == expected | {"tokenizer.json", "preparation.json"}
 
 
 def test_other_data_or_settings_are_other_folders(places, tmp_path):
@@ -122,7 +131,7 @@ def test_an_interrupted_build_leaves_nothing(places, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(prepare.np, "save", fail)
+    monkeypatch.setattr(prepare.ArrayFile, "append", fail)
     with pytest.raises(UserError, match="No space left") as error:
         prepared(CONFIG, places[0])
     assert "\n" not in str(error.value) and list(places[1].iterdir()) == []
@@ -177,7 +186,7 @@ def test_study_and_its_tables(places, monkeypatch):
         tables.cleaning(fluent.statistics["cleaning"]), tables.splits(fluent.statistics),
         tables.normalization(found["normalization"]), tables.stop_words(classic.statistics["words"]),
         tables.lemmatization(classic.statistics["words"]), tables.lemmas(found["lemmas"]), tables.toy_bpe()[1],
-        tables.trace(found["bpe"]["trace"]), tables.vocabularies(found["bpe"]),
+        tables.vocabularies(found["bpe"], rest=2_000_000),
         tables.shown_words(found["bpe"]["shown_words"]),
     ):
         lines = markdown.data.splitlines()
@@ -192,10 +201,44 @@ def test_examples_in_the_cleaning_table_stay_as_they_were():
     assert r"12 \[a\]\|\_b\_\*" in data and "(حذف)" in data and "۱٬۲۳۴" in data
 
 
-def test_real_corpus_is_prepared_as_before(tmp_path, monkeypatch):
+@pytest.mark.parametrize("corpus, stage", [("fluent", "ngram"), ("classic", "rnn-classic")])
+def test_real_text_is_prepared_as_the_shipped_models_saw_it(corpus, stage):
+    """The test documents, encoded with the shipped tokenizer: the tokens in the shipped slice."""
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
-    from genmodels.wikipedia import Document, load
+    from genmodels import stages, wikipedia
+    from genmodels.text.cleaning import Cleaning
+    from genmodels.text.normalization import prepare_chunk
 
-    documents = [d for s in SPLITS for d in [d for d in load(folder).documents if d.split == s][:4]]
-    texts, lengths, _ = prepare._texts([Document(d.split, d.title, d.paragraphs[:20]) for d in documents], "fluent", 1)
-    assert list(map(len, texts)) == lengths and all(texts)
+    shipped = stages.load(stage)
+    raw = wikipedia.load(folder)
+    if raw.digest != shipped.manifest["data"]["corpus_sha256"]:
+        pytest.skip("the shipped results are of another corpus")
+    documents = (document.paragraphs for document in itertools.islice(raw.stream("test"), 10))
+    rows, _ = prepare_chunk((corpus, list(Cleaning().stream(documents, held_out=True))))
+    tokenizer = stages.load("text").tokenizer(corpus)
+    ids, offsets = shipped.slice["test_ids"], shipped.slice["test_offsets"]
+    for number, (text, _) in enumerate(rows[: len(offsets) - 1]):
+        assert ids[offsets[number] : offsets[number + 1]].tolist() == [0, *tokenizer.encode(text), 1]
+
+
+def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
+    """Preparation of a text and of four times as much of the same kind: the same peak to a few megabytes."""
+    import tracemalloc
+
+    monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "prepared"))
+    monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", 20_000)
+    prepared(CONFIG, raw_text(tmp_path / "warm"))
+    peaks = []
+    for times in (1, 4):
+        folder = raw_text(tmp_path / str(times), seed=times, paragraphs=400 * times)
+        tracemalloc.start()
+        prepared(CONFIG, folder)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    size = (tmp_path / "4" / KAGGLE_FILE).stat().st_size
+    assert size > 600_000 and peaks[1] - peaks[0] < 0.2 * size, peaks
+
+
+def test_workers_must_be_a_number_above_zero(places):
+    with pytest.raises(UserError, match="at least 1"):
+        prepared(CONFIG, places[0], workers=0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import ast
+import builtins
 import html
-import io
+import importlib
+import importlib.util
 import re
 import shutil
 import subprocess
@@ -13,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from genmodels.render import render
+from genmodels.qmd import parse, split_front_matter
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = (PROJECT / "report.qmd").read_text("utf-8")
@@ -38,15 +40,6 @@ TYPED = {
     "published likelihoods, cited": "۷۹٫۲۰ ۸۰٫۱۰ ۸۰٫۵۴ ۸۰٫۹۷ ۸۱٫۳۰ ۸۶٫۶۴ ۸۸٫۳۳",
     "examples and definitions": "۰٫۳ ۳۰ ۶۰ ۹۵ ۱۲۰۶ ۱۲۴۸ ۵۵٬۰۰۰ ۰٫۸ ۰٫۹۵",
 }
-
-
-@pytest.fixture(scope="module")
-def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("output")
-    with contextlib.redirect_stderr(io.StringIO()) as told:
-        files = {path.suffix[1:]: path for path in render(PROJECT, output_dir=folder)}
-    assert "warning" not in told.getvalue(), told.getvalue()  # such as a letter that no font of the report can draw
-    return files
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +125,7 @@ def test_chunks_are_short_and_figures_described() -> None:
         if "fig-cap" in options:
             assert options.get("fig-alt"), f"{label} has no text for those who cannot see it"
         if options.get("echo") != "false" and options.get("include") != "false":
+            assert len(code) < 8 or "code-fold" in options, f"{label}: {len(code)} lines stand unfolded on the page"
             assert max(map(len, code)) <= 84, f"{label}: a line that the page must break"
             assert not re.search(r"[آ-ی]", "\n".join(code)), f"{label} shows Persian inside code"
 
@@ -139,3 +133,32 @@ def test_chunks_are_short_and_figures_described() -> None:
 def test_each_numbered_thing_is_labelled_once() -> None:
     labels = re.findall(r"#\| label: (\S+)", SOURCE) + re.findall(r"\{#((?:fig|tbl|eq|sec|lst)-[\w-]+)", SOURCE)
     assert len(labels) == len(set(labels)), sorted(label for label in labels if labels.count(label) > 1)
+
+
+def test_no_chunk_or_inline_expression_uses_a_name_before_its_definition() -> None:
+    """What would stop the execution after a minute, found in a moment."""
+    _, body, line = split_front_matter(SOURCE, "report.qmd")
+    known, found = set(dir(builtins)) | {"__name__"}, []
+    for part in parse(body, line, "report.qmd"):
+        if part.kind == "markdown":
+            continue
+        names = [node for node in ast.walk(ast.parse(part.text)) if isinstance(node, (ast.Name, ast.alias, ast.arg, ast.FunctionDef))]
+        # Within a chunk the order is Python's business: it is short, and is run by the other tests.
+        known |= {(n.asname or n.name).partition(".")[0] for n in names if isinstance(n, ast.alias)}
+        known |= {n.arg if isinstance(n, ast.arg) else n.name for n in names if isinstance(n, (ast.arg, ast.FunctionDef))}
+        known |= {n.id for n in names if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        found += [f"line {part.line}: {n.id}" for n in names if isinstance(n, ast.Name) and n.id not in known]
+    assert not found, found
+
+
+def test_every_import_of_a_chunk_is_there_and_every_citation_has_its_source() -> None:
+    for body in CHUNK.findall(SOURCE):
+        for node in ast.walk(ast.parse(body)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("genmodels"):
+                module = importlib.import_module(node.module or "")
+                for alias in node.names:
+                    there = hasattr(module, alias.name) or importlib.util.find_spec(f"{node.module}.{alias.name}")
+                    assert there, f"{node.module} has no {alias.name}"
+    sources = set(re.findall(r"^@\w+\{([^,]+),", (PROJECT / "references.bib").read_text("utf-8"), re.MULTILINE))
+    cited = set(re.findall(r"(?<![\w])@([a-z][a-z-]*[0-9]{4}[\w-]*|hazm|kaggle-[\w-]+)", SOURCE))
+    assert len(cited) > 30 and not cited - sources, cited - sources

@@ -130,7 +130,7 @@ def test_runs_of_another_setting_are_trained_again(stage: SmallStudy, monkeypatc
 def test_one_target_a_window_is_the_last_of_all_targets() -> None:
     """On the same window the two objectives agree at the last position."""
     run = SmallStudy().runs()["lstm"]
-    model = study.start(run)
+    model = SmallStudy().start(run, {})
     context = torch.randint(300, (3, 8), generator=torch.Generator().manual_seed(1))
     target = torch.randint(300, (3, 8), generator=torch.Generator().manual_seed(2))
     only_last = torch.full_like(target, -100)

@@ -96,6 +96,41 @@ def test_not_utf8_says_the_byte(tmp_path):
     one_line(error)
 
 
+def test_a_huge_line_is_an_error_and_no_flood(tmp_path):
+    """50 MB without a line end: one clear error after the first megabyte, in the memory of one megabyte."""
+    import tracemalloc
+
+    path = tmp_path / wikipedia.KAGGLE_FILE
+    path.write_bytes("سلام دنیا\n\n".encode() + b"abcdefghi " * 5_000_000)
+    tracemalloc.start()
+    with pytest.raises(DataError, match="line 3 .*longer than 1,048,576 bytes.*empty line") as error:
+        wikipedia.load(tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    one_line(error)
+    assert peak < 10e6
+
+
+def test_lines_without_empty_ones_between_are_an_error(tmp_path):
+    (tmp_path / wikipedia.KAGGLE_FILE).write_text("یک سطر از متنی بی سطر خالی\n" * 60_000, encoding="utf-8")
+    with pytest.raises(DataError, match="separate paragraphs by empty lines") as error:
+        wikipedia.load(tmp_path)
+    one_line(error)
+
+
+def test_a_huge_paragraph_in_json(tmp_path):
+    write_json(tmp_path, [*RECORDS, {"split": "train", "paragraphs": ["ا" * 2_000_000]}])
+    with pytest.raises(DataError, match="line 4 has a paragraph of 2,000,000 characters"):
+        wikipedia.load(tmp_path)
+
+
+def test_the_stream_gives_one_split_at_a_time(tmp_path):
+    corpus = wikipedia.load(write_text(tmp_path, 500).parent)
+    parts = {split: list(corpus.stream(split)) for split in wikipedia.SPLITS}
+    assert [d for split in wikipedia.SPLITS for d in parts[split]] == corpus.documents
+    assert corpus.sizes == {split: len(part) for split, part in parts.items()}
+
+
 @pytest.mark.parametrize("content", [b"", b"\n \n\n"])
 def test_empty_text(tmp_path, content):
     (tmp_path / wikipedia.KAGGLE_FILE).write_bytes(content)

@@ -1,4 +1,4 @@
-"""``python -m genmodels data | prepare | train | verify | render | rubric | bench``: the commands behind the Makefile.
+"""``python -m genmodels data | prepare | train | verify | render | rubric | submission | bench``: the commands behind the Makefile.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -7,6 +7,7 @@ Ctrl-C ends with 130, a training's after its checkpoint is written.
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import runpy
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from genmodels.config import PROFILES
 from genmodels.errors import UserError
-from genmodels.stages import STAGES
+from genmodels.stages import STAGES, UNTRAINED
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
@@ -37,7 +38,7 @@ def command_prepare(arguments: argparse.Namespace) -> int:
     from genmodels.config import TextConfig
     from genmodels.text.prepare import prepared
 
-    text = prepared(TextConfig(corpus=arguments.corpus), arguments.data)
+    text = prepared(TextConfig(corpus=arguments.corpus), arguments.data, arguments.workers)
     for split, tokens in text.tokens.items():
         print(f"{arguments.corpus} {split}: {len(text.offsets[split]) - 1} documents, {len(tokens)} tokens")
     return 0
@@ -71,9 +72,14 @@ def command_verify(arguments: argparse.Namespace) -> int:
 
 
 def command_render(arguments: argparse.Namespace) -> int:
+    from genmodels import reuse
     from genmodels.render import render
 
-    for path in render(PROJECT, formats=arguments.to, output_dir=Path(arguments.output)):
+    output = Path(arguments.output)
+    kept = output / reuse.FOLDER
+    if arguments.fresh:
+        (kept / reuse.NAME).unlink(missing_ok=True)
+    for path in render(PROJECT, arguments.to, output, reuse_from=kept, timings=arguments.timings):
         print(path)
     return command_rubric(arguments)
 
@@ -82,6 +88,14 @@ def command_rubric(arguments: argparse.Namespace) -> int:
     from genmodels import verdict
 
     print(verdict.judge(Path(arguments.output) / verdict.NAME))
+    return 0
+
+
+def command_submission(arguments: argparse.Namespace) -> int:
+    from genmodels.submission import submit
+
+    path = submit(arguments.student, arguments.id, arguments.output, arguments.light, arguments.fresh)
+    print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
@@ -113,10 +127,11 @@ def parser() -> argparse.ArgumentParser:
     prepare = commands.add_parser("prepare", help="clean, normalise and tokenise the text")
     prepare.add_argument("corpus", nargs="?", default="fluent", choices=("fluent", "classic"))
     prepare.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    prepare.add_argument("--workers", type=int, help="processes (default: one a core; the result is the same)")
     prepare.set_defaults(run=command_prepare)
 
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
-    train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all)")
+    train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all of these); only when named: {', '.join(UNTRAINED)}")
     train.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)
@@ -129,12 +144,22 @@ def parser() -> argparse.ArgumentParser:
 
     render = commands.add_parser("render", help="render report.qmd without Quarto")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
+    render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
     render.set_defaults(run=command_render)
 
     rubric = commands.add_parser("rubric", help="did every check of the rendered document hold? (exit code 5 if not)")
     rubric.set_defaults(run=command_rubric)
+    render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
         command.add_argument("--output", default=PROJECT / "_output", help="output folder (default: _output)")
+
+    submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
+    submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
+    submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
+    submission.add_argument("--output", type=Path, help="folder of the zip (default: _output)")
+    submission.add_argument("--light", action="store_true", help="leave weights and arrays behind: small, cannot render again")
+    submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
+    submission.set_defaults(run=command_submission)
 
     bench = commands.add_parser("bench", help="run benchmarks: ratios measured side by side")
     bench.add_argument("name", nargs="*", help="default: all")
@@ -154,6 +179,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:  # the disk, in somebody else's code; any other is a fault of ours and keeps its traceback
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+            raise
+        print(f"error: {error.filename or 'a file'}: {error.strerror}; free some space or mend its rights", file=sys.stderr)
+        return UserError.exit_code
     except KeyboardInterrupt as stop:
         print(stop if str(stop) else "stopped", file=sys.stderr)
         return 130

@@ -55,6 +55,16 @@ class PixelCNNModelConfig:
 
 
 @dataclass(frozen=True)
+class GatedModelConfig:
+    """Our two-stack network without blind spot (``pixelcnn/gated.py``)."""
+
+    channels: int = setting(32, "شمار کانال‌ها", "در هر یک از دو پشته")
+    layers: int = setting(8, "شمار لایه‌ها", "هر یک با یک پیچش عمودی و یک افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
+    first_kernel: int = setting(7, "هستهٔ لایهٔ نخست")
+    kernel: int = setting(5, "هستهٔ لایه‌های دیگر")
+
+
+@dataclass(frozen=True)
 class PixelCNNConfig:
     """PixelCNN on binarised MNIST."""
 
@@ -84,6 +94,13 @@ class ClassifierConfig:
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
     curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
     test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
+
+
+@dataclass(frozen=True)
+class GatedPixelCNNConfig(PixelCNNConfig):
+    """The same experiment with our improved network."""
+
+    model: GatedModelConfig = GatedModelConfig()  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -94,9 +95,10 @@ def execute(
     try:
         with client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project)):
             for group in groups:
-                current = group
+                current, started = group, time.monotonic()
                 if group[0].kind == "chunk":
                     group[0].outputs = run(group[0].text, bool(option(group[0], "error", settings, False)))
+                    group[0].seconds = time.monotonic() - started
                     continue
                 try:
                     evaluate(group)

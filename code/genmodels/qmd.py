@@ -33,6 +33,7 @@ class Part:
     line: int  # of its beginning, counted from 1 in the file
     options: dict[str, Any] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)  # notebook outputs; for inline one {"text", "markdown"}
+    seconds: float = 0.0  # of wall time that running it took
 
     @property
     def label(self) -> str:

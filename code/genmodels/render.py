@@ -1,6 +1,7 @@
 """The report without Quarto: the same ``report.qmd``, by the engines that Quarto itself uses (Pandoc and Typst).
 
-One execution serves both formats. Options come from ``_quarto.yml`` and the front matter, as Quarto merges them;
+One execution serves both formats, and the next rendering too while nothing that decides its outputs has changed
+(``reuse``). Options come from ``_quarto.yml`` and the front matter, as Quarto merges them;
 labels, styles, Lua filters and the Typst look are the files in ``assets/`` that Quarto uses too. An option outside
 the subset, a failing chunk, an unresolved reference, a missing image: each is a ``UserError`` of one line, and no
 output is written. What it does not do: websites, books, other formats, or Quarto's caches.
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import re
 import subprocess
 import sys
@@ -20,12 +22,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from genmodels import reuse
 from genmodels.errors import UserError
 from genmodels.execution import execute
-from genmodels.files import write_bytes
+from genmodels.files import write_bytes, write_text
 from genmodels.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.persian import PERSIAN_DIGITS, jalali
-from genmodels.qmd import parse, split_front_matter
+from genmodels.qmd import Part, parse, split_front_matter
 from genmodels.verdict import NAME as VERDICT
 from genmodels.verdict import VARIABLE
 from genmodels.weave import weave
@@ -39,12 +42,18 @@ def render(
     formats: Sequence[str] = ("html", "pdf"),
     output_dir: Path | str | None = None,
     source: str = "report.qmd",
+    front: dict[str, Any] | None = None,
+    reuse_from: Path | None = None,
+    timings: bool = False,
 ) -> list[Path]:
     """Execute ``source`` once and write it to ``output_dir`` in each of ``formats``; returns the files written.
 
     ``project``: the folder of ``_quarto.yml``; chunks run in it. The files appear together at the end, or not at all,
     and beside them the verdict of a document that ran checks (``genmodels.verdict``), to be judged by the caller.
-    Seconds per step go to stderr. Raises ``UserError`` for everything the author can mend.
+    ``front``: options laid on the document's front matter. ``reuse_from``: a folder whose kept execution is used where
+    it is of the same code, package and results, and that keeps this one (``reuse``); ``None`` executes, and keeps nothing.
+    Seconds per step go to stderr, with ``timings`` those of each chunk too. Raises ``UserError`` for everything the
+    author can mend.
     """
     project = Path(project).resolve()
     output_dir = Path(output_dir) if output_dir else project / "_output"
@@ -55,9 +64,9 @@ def render(
     if not path.is_file():
         raise UserError(f"{path} is missing; there is nothing to render")
     text = path.read_text("utf-8")
-    front, body, first_line = split_front_matter(text, source)
+    own, body, first_line = split_front_matter(text, source)
     config = project / "_quarto.yml"
-    options = merged(read_yaml(config) if config.is_file() else {}, front)
+    options = merged(read_yaml(config) if config.is_file() else {}, own | (front or {}))
     check_options(options, text, source)
     clock = _Clock()
     short = None if len(tempfile.gettempdir()) < 60 else "/tmp"  # a socket's path has about a hundred characters
@@ -66,8 +75,9 @@ def render(
         parts = parse(body, first_line, source)
         html = merged(options, (options.get("format") or {}).get("html") or {})
         settings = {"code-fold": html.get("code-fold", False), **(options.get("execute") or {})}
-        execute(parts, project, scratch, settings, source, {VARIABLE: str(scratch / VERDICT)})
-        clock.lap("execute")
+        verdict = _executed(parts, project, scratch, settings, source, reuse_from, clock)
+        if timings:
+            _show_timings(parts)
         figures = scratch / "figures"
         figures.mkdir()
         woven = weave(parts, figures, settings, source)
@@ -79,14 +89,43 @@ def render(
         for name in formats:
             written[output_dir / f"{path.stem}.{name}"] = document.html() if name == "html" else document.pdf(clock)
             clock.lap(name)
-        verdict = (scratch / VERDICT).read_bytes() if (scratch / VERDICT).is_file() else None
     for target, content in written.items():
         write_bytes(target, content)
     if verdict is None:
         (output_dir / VERDICT).unlink(missing_ok=True)  # an older document's
     else:
-        write_bytes(output_dir / VERDICT, verdict)
+        write_text(output_dir / VERDICT, verdict)
     return list(written)
+
+
+def _executed(
+    parts: list[Part], project: Path, scratch: Path, settings: dict[str, Any], source: str, kept: Path | None, clock: _Clock
+) -> str | None:
+    """Fill in the outputs of ``parts``, from the execution in ``kept`` where it fits; the verdict's text, if there is one."""
+    key = reuse.identity(parts, settings, project) if kept else ""
+    done = reuse.restore(kept, key, parts) if kept else None
+    if done:
+        print(f"nothing that the outputs depend on has changed since {done.finished_utc}: they are used again", file=sys.stderr)
+        clock.lap("execute")
+        return done.verdict
+    started = time.monotonic()
+    execute(parts, project, scratch, settings, source, {VARIABLE: str(scratch / VERDICT)})
+    verdict = (scratch / VERDICT).read_text("utf-8") if (scratch / VERDICT).is_file() else None
+    # The key of before the execution: what changed meanwhile was perhaps not seen by every chunk.
+    if kept and key == reuse.identity(parts, settings, project):
+        reuse.keep(kept, key, parts, verdict, time.monotonic() - started)
+    clock.lap("execute")
+    if verdict:
+        seconds = sum(outcome["seconds"] for outcome in json.loads(verdict).get("outcomes", ()))
+        print(f"{'  of it rubric':12} {seconds:6.1f} s", file=sys.stderr)
+    return verdict
+
+
+def _show_timings(parts: list[Part]) -> None:
+    """Seconds of each chunk that took some, the slowest first, on stderr."""
+    for part in sorted(parts, key=lambda part: -part.seconds):
+        if part.seconds >= 0.05:
+            print(f"{part.seconds:8.1f} s  line {part.line:5}  {part.label or '(no label)'}", file=sys.stderr)
 
 
 def uncovered(text: str) -> list[str]:
@@ -127,6 +166,7 @@ class _Document:
                 required(style.parent / font)
         arguments = ["--to=html5", f"--template={ASSETS / 'html' / 'page.html'}", "--embed-resources", "--mathml"]
         arguments += [f"--css={self.project / style}" for style in styles] + [f"--css={ASSETS / 'html' / 'page.css'}"]
+        arguments += [f"--include-in-header={required(self.project / f)}" for f in as_list(settings.get("include-in-header"))]
         if settings.get("toc"):
             arguments += ["--toc", f"--toc-depth={int(settings.get('toc-depth', 3)) + self.shift}"]
         page = self.pandoc(arguments, settings).decode("utf-8")
@@ -202,7 +242,9 @@ class _Document:
         filters = [f"--lua-filter={ASSETS / 'filters' / name}.lua" for name in ("subset", "bibliography", "persian")]
         command = [pypandoc.get_pandoc_path(), str(self.woven), "--from=markdown", "--standalone", "--wrap=none",
                    f"--metadata-file={metadata}", *filters, *arguments]  # fmt: skip
-        done = subprocess.run(command, cwd=self.project, capture_output=True)
+        locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
+        utf8 = {} if "utf" in locale.lower() else {"LC_ALL": "C.UTF-8"}  # in others Pandoc cannot open a Persian path
+        done = subprocess.run(command, cwd=self.project, capture_output=True, env=os.environ | utf8)
         complaints = done.stderr.decode("utf-8", "replace")
         if done.returncode or "[WARNING]" in complaints:  # a warning: something is not shown as it was written
             raise UserError(self.explained(complaints))

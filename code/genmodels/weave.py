@@ -19,6 +19,7 @@ from genmodels.qmd import Part
 
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+,\-.!])")  # exactly what Quarto escapes in a string (jupyter-inline.ts)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 
 
@@ -86,7 +87,8 @@ def _display(data: dict[str, Any], part: Part, index: int, figures: Path, mode: 
     """One displayed object, in the richest form that reads the same in HTML and PDF."""
     for mime, suffix in _IMAGES.items():
         if mime in data:
-            content = data[mime].encode() if suffix == "svg" else base64.b64decode(data[mime])
+            # matplotlib writes the moment into the file; the same figure is to give the same bytes
+            content = _METADATA.sub("", data[mime]).encode() if suffix == "svg" else base64.b64decode(data[mime])
             path = figures / f"{part.label or f'line-{part.line}'}-{index}.{suffix}"
             path.write_bytes(content)
             return _image(path, part)

@@ -11,6 +11,10 @@ Files without boundaries are cut into pseudo-documents of ``PARAGRAPHS_PER_DOCUM
 sequence is cut once, in file order, 96 : 2 : 2 into train, validation and test. Contiguous parts, not random ones: with
 random paragraphs the same article would stand on both sides. At most two articles can (one at each cut).
 
+A corpus is never in memory as a whole: ``load`` reads the file once to check and count it, ``Corpus.stream`` reads it again,
+one document at a time. Lines and paragraphs have a largest length, so that a file without line ends is an error and no
+flood.
+
 Nothing is cleaned here; see ``text/cleaning.py``. Fetching is in ``wikipedia_fetch.py``.
 """
 
@@ -19,8 +23,10 @@ from __future__ import annotations
 import gzip
 import json
 import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from genmodels.errors import DataError
@@ -29,6 +35,8 @@ from genmodels.files import file_digest
 SPLITS = ("train", "validation", "test")
 PARAGRAPHS_PER_DOCUMENT = 20
 HELD_OUT_SHARE = 0.02  # of the documents, for validation and again for test
+LONGEST_PARAGRAPH = 1 << 20  # bytes; the longest of the real files has some ten thousand
+LONGEST_ARTICLE = 1 << 26  # bytes of one JSON line
 KAGGLE_DATASET = "miladfa7/persian-wikipedia-dataset"
 KAGGLE_FILE = "Persian-WikiText-1.txt"
 LICENCE = "text by Wikipedia's contributors, CC BY-SA; Kaggle prints CC0-1.0 for its file"
@@ -55,20 +63,29 @@ class Document:
 
 @dataclass(frozen=True)
 class Corpus:
-    """All documents of one raw file. ``digest`` is the sha256 of the file's bytes, ``bytes`` their number."""
+    """One raw file, checked and counted. ``digest`` is the sha256 of its ``bytes`` bytes; ``sizes`` documents by split."""
 
-    name: str
+    path: Path
     digest: str
     bytes: int
-    documents: list[Document] = field(repr=False)
+    paragraphs: int
+    characters: int
+    sizes: dict[str, int]
 
     @property
-    def paragraphs(self) -> int:
-        return sum(len(document.paragraphs) for document in self.documents)
+    def name(self) -> str:
+        """The file's name."""
+        return self.path.name
+
+    def stream(self, *splits: str) -> Iterator[Document]:
+        """The documents of these splits (default: all) in file order, read from the file one at a time."""
+        wanted = splits or SPLITS
+        return (document for document in _documents(self.path, self.paragraphs) if document.split in wanted)
 
     @property
-    def characters(self) -> int:
-        return sum(len(paragraph) for document in self.documents for paragraph in document.paragraphs)
+    def documents(self) -> list[Document]:
+        """All documents, in memory."""
+        return list(self.stream())
 
 
 def locate(folder: Path | str | None = None) -> Path:
@@ -90,20 +107,28 @@ def locate(folder: Path | str | None = None) -> Path:
 
 
 def load(folder: Path | str | None = None) -> Corpus:
-    """Read the corpus of ``folder`` (default: the data folder) into documents.
+    """Check and count the corpus of ``folder`` (default: the data folder).
 
     Raises ``DataError`` (one line) for a missing file, text that is not UTF-8 (with the byte offset), a truncated
-    gzip, a broken JSON line (with its number), an empty text, a known file with another checksum.
+    gzip, a broken JSON line (with its number), an empty text, a line or paragraph beyond all measure, a known file with
+    another checksum.
     """
     path = locate(folder)
     digest = file_digest(path)
     wanted = KNOWN_DIGESTS.get(path.name)
     if wanted is not None and digest != wanted:
         raise DataError(f"{path} is not the file of that name: sha256 {digest}, wanted {wanted}; fetch it again")
-    documents = list(_json_documents(path)) if path.name.endswith(".gz") else _pseudo_documents(_paragraphs(path), path)
-    if missing := [split for split in SPLITS if not any(document.split == split for document in documents)]:
+    sizes: Counter[str] = Counter()
+    paragraphs = characters = 0
+    for document in _documents(path, 0 if _is_json(path) else sum(1 for _ in _paragraphs(path))):
+        sizes[document.split] += 1
+        paragraphs += len(document.paragraphs)
+        characters += sum(map(len, document.paragraphs))
+    if not sizes:
+        raise DataError(f"{path} holds no text; fetch it again")
+    if missing := [split for split in SPLITS if not sizes[split]]:
         raise DataError(f"{path} has no {' and no '.join(missing)} text; a corpus needs all of {', '.join(SPLITS)}")
-    return Corpus(path.name, digest, path.stat().st_size, documents)
+    return Corpus(path, digest, path.stat().st_size, paragraphs, characters, dict(sizes))
 
 
 def fetch(destination: Path | str, source: Path | str | None = None) -> list[str]:
@@ -113,12 +138,27 @@ def fetch(destination: Path | str, source: Path | str | None = None) -> list[str
     return wikipedia_fetch.fetch(Path(destination), None if source is None else Path(source))
 
 
-def _lines(path: Path) -> Iterator[str]:
+def _is_json(path: Path) -> bool:
+    return path.name.endswith(".gz")
+
+
+def _documents(path: Path, paragraphs: int) -> Iterator[Document]:
+    """Documents of either kind of file; ``paragraphs`` is their number where the file has no articles."""
+    return _json_documents(path) if _is_json(path) else _pseudo_documents(_paragraphs(path), paragraphs)
+
+
+def _lines(path: Path, longest: int) -> Iterator[str]:
     """Lines without their ends; every way in which the bytes can be bad becomes one ``DataError``."""
-    offset = 0
+    offset = number = 0
     try:
-        with (gzip.open if path.name.endswith(".gz") else open)(path, "rb") as stream:
-            for raw in stream:
+        with (gzip.open if _is_json(path) else open)(path, "rb") as stream:
+            while raw := stream.readline(longest + 1):
+                number += 1
+                if len(raw) > longest:
+                    raise DataError(
+                        f"{path}, line {number} (from byte {offset} on) is longer than {longest:,} bytes; "
+                        "write one paragraph a line, with an empty line after each"
+                    )
                 try:
                     text = raw.decode("utf-8-sig" if offset == 0 else "utf-8")
                 except UnicodeDecodeError as error:
@@ -136,35 +176,38 @@ def _lines(path: Path) -> Iterator[str]:
 def _paragraphs(path: Path) -> Iterator[str]:
     """Blocks of lines between empty lines; the lines of a block are joined by a space."""
     block: list[str] = []
-    for line in _lines(path):
+    length = 0  # characters
+    for number, line in enumerate(_lines(path, LONGEST_PARAGRAPH), 1):
         if line.strip():
             block.append(line.strip())
+            length += len(line)
+            if length > LONGEST_PARAGRAPH:
+                raise DataError(
+                    f"{path}: the paragraph that ends at line {number} or later has more than {LONGEST_PARAGRAPH:,} "
+                    "characters; separate paragraphs by empty lines"
+                )
         elif block:
             yield " ".join(block)
-            block = []
+            block, length = [], 0
     if block:
         yield " ".join(block)
 
 
-def _pseudo_documents(paragraphs: Iterator[str], path: Path) -> list[Document]:
-    """Consecutive paragraphs in groups, the groups cut 96 : 2 : 2 in file order (at least one group a part)."""
-    every = list(paragraphs)
-    if not every:
-        raise DataError(f"{path} holds no text; fetch it again")
-    size = max(1, min(PARAGRAPHS_PER_DOCUMENT, len(every) // 100))
-    groups = [tuple(every[start : start + size]) for start in range(0, len(every), size)]
-    held_out = max(1, round(HELD_OUT_SHARE * len(groups)))
-    borders = (len(groups) - 2 * held_out, len(groups) - held_out)
-    return [
-        Document(SPLITS[(index >= borders[0]) + (index >= borders[1])], None, group)
-        for index, group in enumerate(groups)
-    ]
+def _pseudo_documents(paragraphs: Iterable[str], count: int) -> Iterator[Document]:
+    """The ``count`` paragraphs in groups, the groups cut 96 : 2 : 2 in file order (at least one group a part)."""
+    size = max(1, min(PARAGRAPHS_PER_DOCUMENT, count // 100))
+    groups = -(-count // size)
+    held_out = max(1, round(HELD_OUT_SHARE * groups))
+    borders = (groups - 2 * held_out, groups - held_out)
+    stream = iter(paragraphs)
+    for index in range(groups):
+        split = SPLITS[(index >= borders[0]) + (index >= borders[1])]
+        yield Document(split, None, tuple(islice(stream, size)))
 
 
 def _json_documents(path: Path) -> Iterator[Document]:
     """Documents of a ``.jsonl.gz`` file, each with its own split."""
-    found = False
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(_lines(path, LONGEST_ARTICLE), 1):
         if not line.strip():
             continue
         try:
@@ -172,12 +215,13 @@ def _json_documents(path: Path) -> Iterator[Document]:
             split, paragraphs = record["split"], tuple(record["paragraphs"])
             if split not in SPLITS or not all(isinstance(paragraph, str) for paragraph in paragraphs):
                 raise ValueError(f"split {split!r}")
-            yield Document(split, record.get("title"), paragraphs)
-            found = True
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}, line {number}: not a document {{split, title, paragraphs}} "
                 f"({type(error).__name__}: {error}); fetch it again"
             ) from None
-    if not found:
-        raise DataError(f"{path} holds no text; fetch it again")
+        if too_long := [len(paragraph) for paragraph in paragraphs if len(paragraph) > LONGEST_PARAGRAPH]:
+            raise DataError(
+                f"{path}, line {number} has a paragraph of {max(too_long):,} characters; at most {LONGEST_PARAGRAPH:,}"
+            )
+        yield Document(split, record.get("title"), paragraphs)

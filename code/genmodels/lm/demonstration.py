@@ -40,15 +40,6 @@ def source(function: Callable[..., Any]) -> Markdown:
     return Markdown(f"```python\n{text.rstrip()}\n```")
 
 
-def window_rows(rows: Sequence[Mapping[str, str]]) -> list[dict[str, str]]:
-    """``window_table`` under Persian headings."""
-
-    def safe(text: str) -> str:  # an unescaped <bos> would be read as an HTML tag
-        return text.replace(" | ", " · ").replace("<", "\\<").replace(">", "\\>")
-
-    return [{"بافت (توکن‌های پیشین)": safe(row["context"]), "هدف (توکن بعدی)": safe(row["target"])} for row in rows]
-
-
 def lstm_difference(model: RecurrentLM, tokens: Tensor) -> float:
     """Largest |fast - written-out| over the outputs of the first layer of a trained model on ``tokens`` (B, T)."""
     layer = model.layers[0]
@@ -197,7 +188,7 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
         ("سرگشتگی اعتبارسنجی", lambda _, r: fa(r.metrics["validation_perplexity"], 1)),
         ("سرگشتگی آزمون", lambda _, r: fa(r.metrics["test_perplexity"], 1)),
         ("بیت بر نویسه، آزمون", lambda _, r: fa(r.metrics["test_bits_per_character"], 3)),
-        ("سرعت تولید هنگام ساخت این سند (توکن بر ثانیه)", lambda name, _: fa(speeds[name], 0)),
+        ("سرعت تولید (توکن بر ثانیهٔ پردازنده)", lambda name, _: fa(speeds[name], 0)),
     ]
     return [
         {"سنجه": label} | {MODEL_NAMES[name]: show(name, result) for name, result in results.items()}

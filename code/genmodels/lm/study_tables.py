@@ -68,9 +68,10 @@ def ablation_rows(study: Any, found: dict[str, Effect]) -> list[dict[str, str]]:
     return rows
 
 
-def sizes(study: Any) -> pd.DataFrame:
-    """The runs of different sizes, by parameters; ``tokens_per_parameter`` of what each has seen."""
-    found = study.runs[[key.startswith("size-") for key in study.runs.index]].sort_values("parameters")
+def sizes(*studies: Any) -> pd.DataFrame:
+    """The runs of different sizes in all ``studies``, by parameters; ``tokens_per_parameter`` of what each has seen."""
+    runs = pd.concat([study.runs for study in studies])
+    found = runs[[key.startswith("size-") for key in runs.index]].sort_values("parameters")
     return found.assign(tokens_per_parameter=found.targets_seen / found.parameters)
 
 

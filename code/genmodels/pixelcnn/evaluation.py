@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 
 from genmodels.errors import UserError
-from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.pixelcnn.model import PixelModel, loss_nats
 
 
 @torch.no_grad()
-def nll_nats(model: PixelCNN, images: Tensor, batch_size: int = 250) -> Tensor:
+def nll_nats(model: PixelModel, images: Tensor, batch_size: int = 250) -> Tensor:
     """-log p(x) in nats of each image (N, 1, H, W) of zeros and ones: (N,), fp32 on the CPU, without autocast.
 
     Raises ``UserError`` for images of another size, type or range.
@@ -38,7 +38,7 @@ def bits_per_pixel(nats: float, pixels: int = 784) -> float:
 
 
 def receptive_field(
-    model: PixelCNN, row: int | None = None, column: int | None = None, draws: int = 8, seed: int = 0
+    model: PixelModel, row: int | None = None, column: int | None = None, draws: int = 8, seed: int = 0
 ) -> Tensor:
     """|d logit(row, column) / d pixel|, averaged over random images: (H, W), exactly zero where the model is blind.
 
@@ -62,7 +62,7 @@ def receptive_field(
 
 
 @torch.no_grad()
-def calibration(model: PixelCNN, images: Tensor, bins: int = 10, batch_size: int = 250) -> pd.DataFrame:
+def calibration(model: PixelModel, images: Tensor, bins: int = 10, batch_size: int = 250) -> pd.DataFrame:
     """Does a predicted 0.3 come true in 30% of cases? One row a non-empty bin of predicted probability.
 
     Columns: ``predicted`` (mean probability in the bin), ``observed`` (share of ones there), ``pixels`` (how many).

@@ -11,6 +11,7 @@ Sigmoid of 17 is already exactly 1 and its gradient 0. Not here: training, sampl
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -22,32 +23,81 @@ from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 
 
-class PixelCNN(nn.Module):
-    """A stack of ``len(config.kernels)`` masked convolutions on binary images of ``image_size`` (rows, columns)."""
+Apply = Callable[[MaskedConv2d, Tensor], Tensor]
+
+
+def whole(conv: MaskedConv2d, x: Tensor) -> Tensor:
+    """The ordinary way of applying a layer: to whole images."""
+    return conv(x)
+
+
+class PixelModel(nn.Module):
+    """A network of masked convolutions on binary images of ``image_size`` (rows, columns), one logit a pixel.
+
+    A subclass writes its computation once, in two parts: ``above`` (what the finished rows say) and ``along`` (the pixel's
+    own row, given that). Both reach for their layers through ``apply``, so that the same program runs on whole images here
+    and, in ``sampling.py``, on windows, rows or single pixels. In between only elementwise functions may stand.
+    """
+
+    def __init__(self, image_size: tuple[int, int] = (28, 28)) -> None:
+        super().__init__()
+        self.image_size = tuple(image_size)
+
+    def above(self, x: Tensor, apply: Apply = whole) -> list[Tensor]:
+        """What ``along`` needs of the rows above, each (B, C, H, W); only layers of part "above" and 1x1 occur here."""
+        return []
+
+    def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
+        """Logits (B, 1, H, W) of images and what ``above`` told; layers of parts "raster" and "left"."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, 1, H, W), always fp32 or wider, of float images (B, 1, H, W) of zeros and ones."""
+        self.check_shape(x)
+        return self.along(x, self.above(x))
+
+    def probabilities(self, x: Tensor) -> Tensor:
+        """p(x_i = 1 | earlier pixels), (B, 1, H, W): the assignment's Sigmoid after the last layer."""
+        return torch.sigmoid(self(x))
+
+    def live_parameters(self) -> int:
+        """Weights that can differ from zero, and biases, over the whole network."""
+        return sum(module.live_parameters for module in self.modules() if isinstance(module, MaskedConv2d))
+
+    def check_shape(self, x: Tensor) -> None:
+        """Refuse, without reading a pixel, images of another type or size than the model's."""
+        height, width = self.image_size
+        if not x.is_floating_point():
+            raise UserError(f"images are {x.dtype}, the model wants float zeros and ones; binarise them first")
+        if x.ndim != 4 or tuple(x.shape[1:]) != (1, height, width):
+            raise UserError(f"images have shape {tuple(x.shape)}, the model wants (B, 1, {height}, {width})")
+
+    def check_images(self, x: Tensor) -> None:
+        """``check_shape``, and every pixel must be 0 or 1 (reads the pixels: once a data set, not once a step)."""
+        self.check_shape(x)
+        if x.numel() and not bool(((x == 0) | (x == 1)).all()):
+            low, high = x.min().item(), x.max().item()
+            raise UserError(f"images hold values in [{low:g}, {high:g}] that are not 0 or 1; binarise them first")
+
+
+class PixelCNN(PixelModel):
+    """A stack of ``len(config.kernels)`` masked convolutions."""
 
     def __init__(self, config: PixelCNNModelConfig = PixelCNNModelConfig(), image_size: tuple[int, int] = (28, 28)):
-        super().__init__()
+        super().__init__(image_size)
         if not config.kernels or config.channels < 1:
             raise UserError(f"PixelCNN needs at least one kernel and one channel, got {config}")
-        self.config, self.image_size = config, tuple(image_size)
+        self.config = config
         widths = [1] + [config.channels] * (len(config.kernels) - 1) + [1]
         self.convolutions = nn.ModuleList(
             MaskedConv2d("A" if index == 0 else "B", widths[index], widths[index + 1], kernel)
             for index, kernel in enumerate(config.kernels)
         )
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, 1, H, W), always fp32 or wider, of float images (B, 1, H, W) of zeros and ones."""
-        self.check_shape(x)
+    def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
         for conv in self.convolutions[:-1]:
-            x = F.relu(conv(x))  # (B, C, H, W)
-        # The last layer is one dot product a pixel: cheap enough to keep out of bf16, which would round the logits.
-        with torch.autocast(x.device.type, enabled=False):
-            return self.convolutions[-1](x.to(self.convolutions[-1].weight.dtype))  # (B, 1, H, W)
-
-    def probabilities(self, x: Tensor) -> Tensor:
-        """p(x_i = 1 | earlier pixels), (B, 1, H, W): the assignment's Sigmoid after the last layer."""
-        return torch.sigmoid(self(x))
+            x = F.relu(apply(conv, x))  # (B, C, H, W)
+        return last(self.convolutions[-1], x, apply)
 
     def layer_table(self) -> list[dict[str, Any]]:
         """One dict a layer, read off the modules: place, mask, kernel, channels, activation, parameters, reach.
@@ -66,27 +116,14 @@ class PixelCNN(nn.Module):
             })
         return rows
 
-    def live_parameters(self) -> int:
-        """Weights that can differ from zero, and biases, over the whole stack."""
-        return sum(conv.live_parameters for conv in self.convolutions)
 
-    def check_shape(self, x: Tensor) -> None:
-        """Refuse, without reading a pixel, images of another type or size than the model's."""
-        height, width = self.image_size
-        if not x.is_floating_point():
-            raise UserError(f"images are {x.dtype}, the model wants float zeros and ones; binarise them first")
-        if x.ndim != 4 or tuple(x.shape[1:]) != (1, height, width):
-            raise UserError(f"images have shape {tuple(x.shape)}, the model wants (B, 1, {height}, {width})")
-
-    def check_images(self, x: Tensor) -> None:
-        """``check_shape``, and every pixel must be 0 or 1 (reads the pixels: once a data set, not once a step)."""
-        self.check_shape(x)
-        if x.numel() and not bool(((x == 0) | (x == 1)).all()):
-            low, high = x.min().item(), x.max().item()
-            raise UserError(f"images hold values in [{low:g}, {high:g}] that are not 0 or 1; binarise them first")
+def last(conv: MaskedConv2d, x: Tensor, apply: Apply) -> Tensor:
+    """A last layer, one dot product a pixel: cheap enough to keep out of bf16, which would round the logits."""
+    with torch.autocast(x.device.type, enabled=False):
+        return apply(conv, x.to(conv.weight.dtype))  # (B, 1, H, W)
 
 
-def loss_nats(model_or_logits: PixelCNN | Tensor, images: Tensor) -> Tensor:
+def loss_nats(model_or_logits: PixelModel | Tensor, images: Tensor) -> Tensor:
     """Negative log-likelihood of each binary image in nats, (B,): cross-entropy summed over its pixels, in fp32."""
     logits = model_or_logits if isinstance(model_or_logits, Tensor) else model_or_logits(images)
     if logits.shape != images.shape:

@@ -11,8 +11,11 @@ result depends on the generator alone, not on the method. What differs is how th
   features are kept, so that an image costs the multiplications of one forward pass. The idea of caching is that of
   Ramachandran et al. 2017 (arXiv 1704.06001); splitting by rows is what makes the kernels large enough to be fast.
 
+None of them knows a network. A ``PixelModel`` is a program that reaches for its layers through ``apply``; a sampler runs
+that same program and decides what applying a layer means.
+
 The three agree up to rounding of p; a pixel can differ only if u falls into that gap (about 1e-7 wide in fp32, 1e-16
-for a model in fp64). Not here: drawing figures, and other architectures than a plain stack of ``MaskedConv2d``.
+for a model in fp64). Not here: drawing figures, and layers other than ``MaskedConv2d``.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ from torch import Tensor
 
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
-from genmodels.pixelcnn.model import PixelCNN
+from genmodels.pixelcnn.model import PixelModel
 from genmodels.progress import progress_bar
 
 
 class Naive:
     """One full forward pass a pixel."""
 
-    def __init__(self, model: PixelCNN, canvas: Tensor) -> None:
+    def __init__(self, model: PixelModel, canvas: Tensor) -> None:
         self.model, self.canvas = model, canvas
 
     def logit(self, row: int, column: int) -> Tensor:
@@ -41,96 +44,149 @@ class Naive:
 class Cropped:
     """Per pixel and layer, the rectangle of features that the pixel's logit depends on."""
 
-    def __init__(self, model: PixelCNN, canvas: Tensor) -> None:
+    def __init__(self, model: PixelModel, canvas: Tensor) -> None:
         self.model, self.canvas = model, canvas
+        self.reaches: list[tuple[int, int, int]] = []  # left, right, up: of each applied layer, in order
+        model.along(canvas[:1], model.above(canvas[:1], self._note), self._note)
+
+    def _note(self, conv: MaskedConv2d, x: Tensor) -> Tensor:
+        left, right, up, _ = conv.reach
+        self.reaches.append((left, max(0, right), up))
+        return conv(x)
 
     def logit(self, row: int, column: int) -> Tensor:
         """(N,) logits of pixel (row, column), given all earlier pixels of the canvas."""
-        height, width = self.model.image_size
-        boxes = [(row, column, column)]  # top row, left, right of what each layer must give; the bottom is ``row``
-        for conv in reversed(self.model.convolutions):
-            half = conv.kernel // 2
-            top, left, right = boxes[0]
-            boxes.insert(0, (max(0, top - half), max(0, left - half), min(width - 1, right + half)))
-        top, left, right = boxes[0]
-        x = self.canvas[:, :, top : row + 1, left : right + 1]
-        for conv, inner, outer in zip(self.model.convolutions, boxes[:-1], boxes[1:]):
-            half = conv.kernel // 2
-            missing_top = half - (outer[0] - inner[0])  # beyond the image's true border: zeros, as in the full pass
-            missing_left, missing_right = half - (outer[1] - inner[1]), half - (inner[2] - outer[2])
-            x = F.pad(x, (missing_left, missing_right, missing_top, 0))
-            x = F.conv2d(x, conv.weight * conv.mask, conv.bias)  # (N, C, rows, columns)
-            x = F.relu(x) if conv is not self.model.convolutions[-1] else x
-        return x[:, 0, 0, 0]
+        width = self.model.image_size[1]
+        # What each layer must give, from the last to the first: at most what all the later ones reach for.
+        boxes = [(row, column, column)]  # top row, left and right column; the bottom is ``row``
+        for left, right, up in reversed(self.reaches):
+            top, first, last = boxes[0]
+            boxes.insert(0, (max(0, top - up), max(0, first - left), min(width - 1, last + right)))
+        self.row, self.window, self.wanted = row, boxes[0], iter(boxes[1:])
+        top, first, last = self.window
+        x = self.canvas[:, :, top : row + 1, first : last + 1]
+        logits = self.model.along(x, self.model.above(x, self._patch), self._patch)  # as large as the window
+        return logits[:, 0, -1, column - first]
+
+    def _patch(self, conv: MaskedConv2d, x: Tensor) -> Tensor:
+        """The layer where its output is wanted, zero elsewhere in the window, so that sums of features fit."""
+        (left, right, up, down), (top, first, last) = conv.reach, next(self.wanted)
+        origin, side, height = self.window[1], x.shape[3], x.shape[2]
+        above, start, end = height - 1 - (self.row - top), first - origin, last - origin  # in the window's coordinates
+        # Beyond the window lies the image's border, where zeros are right, or what no wanted output depends on.
+        patch = F.pad(x, (left, max(0, right), up, 0))[:, :, above : height + up + down, start : end + 1 + left + right]
+        out = F.conv2d(patch, conv.live_weight, conv.bias)  # (N, C, rows, columns)
+        return F.pad(out, (start, side - 1 - end, above, 0))
 
 
-class _RowCache:
-    """One layer of the incremental sampler: the last k//2 rows of its input, and its weights cut in two.
+class _Ring:
+    """The last rows of a layer's input, channels last, and the convolution over all of them.
 
-    The rows lie in a ring: row r in slot r mod (k//2), channels last, with k//2 zero columns on either side. When row
-    r begins, its slot still holds row r - k//2, which ``begin_row`` uses for the last time; then row r overwrites it
-    from left to right. The ring is never shifted: the kernel's rows are rotated instead, and every rotation is made
-    beforehand.
+    Row r lies in slot r mod ``rows``, with zero columns on either side. The ring is never shifted: the kernel's rows are
+    rotated instead, and every rotation is made beforehand.
+    """
+
+    def __init__(self, weight: Tensor, bias: Tensor, margins: tuple[int, int], count: int, width: int) -> None:
+        self.bias, self.left, self.width, self.rows = bias, margins[0], width, weight.shape[2]
+        self.rotations = [
+            weight.roll(shift, dims=2).contiguous(memory_format=torch.channels_last) for shift in range(self.rows)
+        ]
+        self.values = weight.new_zeros(count, max(1, self.rows), width + sum(margins), weight.shape[1])
+
+    def convolve(self, oldest: int) -> Tensor:
+        """The rows of the ring, of which number ``oldest`` is the first: (N, C_out, 1, W)."""
+        return F.conv2d(self.values.permute(0, 3, 1, 2), self.rotations[oldest % self.rows], self.bias)
+
+
+class _Rows:
+    """A layer of part "above", row after row."""
+
+    def __init__(self, conv: MaskedConv2d, count: int, width: int) -> None:
+        left, right, *_ = conv.reach
+        self.ring, self.row = _Ring(conv.live_weight.detach(), conv.bias.detach(), (left, right), count, width), 0
+
+    def output(self, x: Tensor) -> Tensor:
+        """(N, C_in, 1, W) -> (N, C_out, 1, W): the next row of the input; the output hangs on it and those before."""
+        ring = self.ring
+        ring.values[:, self.row % ring.rows, ring.left : ring.left + ring.width] = x[:, :, 0].transpose(1, 2)
+        self.row += 1
+        return ring.convolve(self.row)
+
+
+class _Pixels:
+    """A layer of part "raster" or "left", pixel after pixel: its weights cut in rows above and own row.
+
+    When row r begins, its slot of the ring still holds row r - up, which ``begin_row`` uses for the last time; then row
+    r overwrites it from left to right.
     """
 
     def __init__(self, conv: MaskedConv2d, count: int, width: int) -> None:
-        self.half, self.width = conv.kernel // 2, width
-        weight = (conv.weight * conv.mask).detach()  # (C_out, C_in, half + 1, k)
-        self.taps = self.half + (1 if conv.mask_type == "B" else 0)  # live taps in the pixel's own row
-        own_row = weight[:, :, self.half, : self.taps]  # (C_out, C_in, taps)
+        left, right, self.up, _ = conv.reach
+        weight = conv.live_weight.detach()  # (C_out, C_in, up + 1, columns)
+        self.hidden = conv.mask_type == "A"  # the input at the pixel itself is not known yet, and not needed
+        self.taps = left + (0 if self.hidden else 1)  # live taps in the pixel's own row
+        own_row = weight[:, :, self.up, : self.taps]  # (C_out, C_in, taps)
         self.own_row = own_row.permute(2, 1, 0).reshape(self.taps * conv.in_channels, conv.out_channels).contiguous()
-        self.bias = conv.bias.detach()
-        self.above = self.bias.expand(count, width, conv.out_channels)  # (N, W, C_out)
-        if self.half:
-            rows_above = weight[:, :, : self.half]  # (C_out, C_in, half, k)
-            self.rotations = [
-                rows_above.roll(shift, dims=2).contiguous(memory_format=torch.channels_last)
-                for shift in range(self.half)
-            ]
-            self.ring = weight.new_zeros(count, self.half, width + 2 * self.half, conv.in_channels)
+        self.above = conv.bias.detach().expand(count, width, conv.out_channels)  # (N, W, C_out)
+        self.ring = _Ring(weight[:, :, : self.up], conv.bias.detach(), (left, max(0, right)), count, width)
 
     def begin_row(self, row: int) -> None:
         """The share of the rows above in every output of this row, bias included: ``above``, (N, W, C_out)."""
-        self.slot = row % self.half if self.half else 0
-        if self.half and row:
-            result = F.conv2d(self.ring.permute(0, 3, 1, 2), self.rotations[self.slot], self.bias)  # (N, C_out, 1, W)
-            self.above = result[:, :, 0].transpose(1, 2)  # (N, W, C_out)
+        self.slot = row % self.up if self.up else 0
+        if self.up and row:
+            self.above = self.ring.convolve(row)[:, :, 0].transpose(1, 2)  # (N, W, C_out)
 
     def put(self, column: int, value: Tensor) -> None:
         """Store the layer's input at (current row, column): (N, C_in)."""
-        if self.half:
-            self.ring[:, self.slot, column + self.half] = value
+        self.ring.values[:, self.slot, column + self.ring.left] = value
 
     def output(self, column: int, value: Tensor) -> Tensor:
-        """The layer's output at (current row, column), (N, C_out); ``value`` is its input there (used by 1x1 only)."""
-        if self.half:
-            value = self.ring[:, self.slot, column : column + self.taps].flatten(1)  # (N, taps * C_in): a view, no copy
+        """The layer's output at (current row, column), (N, C_out); ``value`` is its input there."""
+        if self.ring.left:
+            if not self.hidden:
+                self.put(column, value)
+            value = self.ring.values[:, self.slot, column : column + self.taps].flatten(1)  # (N, taps * C_in): a view
         return torch.addmm(self.above[:, column], value, self.own_row)
 
 
 class Incremental:
     """Every feature once: rows above by one convolution a row and layer, the pixel's own row by one product a pixel."""
 
-    def __init__(self, model: PixelCNN, canvas: Tensor) -> None:
-        self.canvas = canvas
-        self.layers = [_RowCache(conv, len(canvas), canvas.shape[3]) for conv in model.convolutions]
+    def __init__(self, model: PixelModel, canvas: Tensor) -> None:
+        self.model, self.canvas = model, canvas
+        layers = [module for module in model.modules() if isinstance(module, MaskedConv2d)]
+        size = (len(canvas), canvas.shape[3])
+        self.rows = {conv: _Rows(conv, *size) for conv in layers if conv.part == "above"}
+        self.pixels = {conv: _Pixels(conv, *size) for conv in layers if conv.part != "above"}
+        self.inputs = [layer for layer in self.pixels.values() if layer.hidden]  # those that read the image itself
 
     def logit(self, row: int, column: int) -> Tensor:
         """(N,) logits of pixel (row, column). Must be called for every pixel, in raster order."""
-        first = self.layers[0]
         if column:  # the pixel drawn last; the row's last pixel is stored when the next row begins
-            first.put(column - 1, self.canvas[:, :, row, column - 1])
+            self._drawn(row, column - 1)
         else:
-            if row:
-                first.put(self.canvas.shape[3] - 1, self.canvas[:, :, row - 1, -1])
-            for layer in self.layers:
-                layer.begin_row(row)
-        value = first.output(column, self.canvas[:, :, row, column])  # (N, C)
-        for layer in self.layers[1:]:
-            value = value.relu_()  # (N, C)
-            layer.put(column, value)
-            value = layer.output(column, value)
-        return value[:, 0]
+            self._begin_row(row)
+        self.column = column
+        told = [rows[:, :, 0, column] for rows in self.told]  # each (N, C)
+        return self.model.along(self.canvas[:, :, row, column], told, self._pixel)[:, 0]
+
+    def _drawn(self, row: int, column: int) -> None:
+        for layer in self.inputs:
+            layer.put(column, self.canvas[:, :, row, column])
+
+    def _begin_row(self, row: int) -> None:
+        if row:
+            self._drawn(row - 1, self.canvas.shape[3] - 1)
+        for layer in self.pixels.values():
+            layer.begin_row(row)
+        finished = self.canvas[:, :, row - 1 : row] if row else torch.zeros_like(self.canvas[:, :, :1])
+        self.told = self.model.above(finished, self._row)  # each (N, C, 1, W)
+
+    def _row(self, conv: MaskedConv2d, x: Tensor) -> Tensor:
+        return self.rows[conv].output(x) if conv in self.rows else conv(x)  # a 1x1 needs no memory
+
+    def _pixel(self, conv: MaskedConv2d, value: Tensor) -> Tensor:
+        return self.pixels[conv].output(self.column, value)
 
 
 METHODS = {"naive": Naive, "cropped": Cropped, "incremental": Incremental}
@@ -138,7 +194,7 @@ METHODS = {"naive": Naive, "cropped": Cropped, "incremental": Incremental}
 
 @torch.no_grad()
 def sample(
-    model: PixelCNN,
+    model: PixelModel,
     count: int,
     generator: torch.Generator,
     method: str = "incremental",
@@ -164,7 +220,7 @@ def sample(
     if not 0 < temperature < float("inf"):
         raise UserError(f"temperature is {temperature}; give a finite number above 0 (1 draws from the model itself)")
     height, width = model.image_size
-    like = model.convolutions[0].weight
+    like = next(model.parameters())
     keep, pixels = _completion(given, mask, count, height, width)
     uniforms = torch.rand(count, height, width, generator=generator, dtype=torch.float64).to(like.device)
     keep, pixels = keep.to(like.device), pixels.to(like)
@@ -180,7 +236,7 @@ def sample(
 
 
 @torch.no_grad()
-def replay(model: PixelCNN, images: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+def replay(model: PixelModel, images: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
     """What full forward passes would have drawn at each pixel, had they seen the earlier pixels of ``images``.
 
     With a generator in the state that ``sample`` began with, the answer equals ``images`` exactly where ``sample``
@@ -189,7 +245,7 @@ def replay(model: PixelCNN, images: Tensor, generator: torch.Generator, temperat
     that are shown.
     """
     model.check_images(images)
-    like = model.convolutions[0].weight
+    like = next(model.parameters())
     uniforms = torch.rand(len(images), *model.image_size, generator=generator, dtype=torch.float64)
     with torch.autocast(like.device.type, enabled=False):
         logits = model(images.to(like)).double().cpu()  # (N, 1, H, W)

@@ -1,4 +1,4 @@
-"""Stages ``speed-…``: measured ratios of speed, shipped with their manifest.
+"""Stages ``speed-…`` (measured ratios of speed) and ``vocabularies``: measurements shipped with their manifest.
 
 A module gives ``SETTINGS`` (profile -> plain settings), ``measure(settings, folder)`` and ``agree()``. Times belong to the
 machine in the manifest and cannot be made again elsewhere; what ``verify`` contradicts is what makes a ratio meaningful:
@@ -63,3 +63,17 @@ class TextSpeed(SpeedStage):
 
 class BPESpeed(SpeedStage):
     name, module = "speed-bpe", "genmodels.text.bpe_speed"
+
+
+class Vocabularies(SpeedStage):
+    """Not a speed, but a measurement of the same kind: minutes, no weights."""
+
+    name, module = "vocabularies", "genmodels.lm.vocabularies"
+
+    def contradict(self, result: Opened) -> list[Check]:
+        from genmodels import stages
+
+        ngram = stages.load("ngram").metrics
+        whole = not result.config["train_documents"]
+        reference = (ngram["vocabulary"], ngram["test_perplexity"]) if whole else None
+        return self._measured().consistent(result.metrics["rows"], reference)

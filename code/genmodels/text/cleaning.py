@@ -2,30 +2,25 @@
 
 ``clean_paragraph`` applies the rules again until nothing changes (removing one thing may uncover another), so
 cleaning is idempotent; no rule makes a text longer. A paragraph that turns out to be no Persian prose becomes the
-empty string.
-
-Repetitions: exact ones, and near ones by hashed word 8-grams (shingles; Broder, 1997, "On the resemblance and
-containment of documents"), of which one in four is kept, chosen by its hash, so that the same shingle is kept
-everywhere.
+empty string. ``Cleaning`` takes a stream of documents through it, in worker processes if there are any; what it keeps
+is of fixed size (``repetitions.py``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from operator import ne
 from typing import Any
 
-import numpy as np
-
+from genmodels.text.repetitions import Mark, Repetitions, mark
 from genmodels.text.rules import RULES
+from genmodels.text.streaming import Workers, chunks
 from genmodels.wikipedia import Document
 
-SHINGLE_WORDS, SAMPLE, NEAR_DUPLICATE = 8, 4, 0.6  # words a shingle; one kept in 4; share of a duplicate
 MAXIMUM_PASSES = 20
+SHORT = 60  # characters: a shorter example is not looked for
 DUPLICATES = ("duplicates", "بند تکراری", "مدل آن را از بر می‌کند؛ و اگر در آزمون هم باشد، سنجش را خراب می‌کند.")
-ORDER = {"test": 0, "validation": 1, "train": 2}  # which split's copy of a repeated paragraph stays
+ORDER = ("test", "validation", "train")  # a repeated paragraph stays in the first of these that has it
 
 
 class Measurements:
@@ -45,10 +40,23 @@ class Measurements:
         row["removed"] += len(before) - len(after)
         if len(before) == len(after):
             row["changed"] += sum(map(ne, before, after))
-        if row["example"] is None or awkwardness(row["example"]) > 60:
-            example = excerpt(before, after)
-            if row["example"] is None or awkwardness(example) < awkwardness(row["example"]):
-                row["example"] = example
+        if row["example"] is None or awkwardness(row["example"]) > SHORT:
+            self._offer(row, excerpt(before, after))
+
+    def update(self, later: Measurements) -> None:
+        """Add what was measured on the paragraphs that follow: the same rows as measuring all in one go."""
+        for name, row in self.rows.items():
+            new = later.rows[name]
+            for count in ("paragraphs", "removed", "changed"):
+                row[count] += new[count]
+            if new["example"] is not None:
+                self._offer(row, new["example"])
+
+    @staticmethod
+    def _offer(row: dict[str, Any], example: list[str]) -> None:
+        kept = row["example"]
+        if kept is None or (awkwardness(kept) > SHORT and awkwardness(example) < awkwardness(kept)):
+            row["example"] = example
 
 
 def awkwardness(example: list[str]) -> int:
@@ -89,67 +97,69 @@ def clean_paragraph(text: str, measurements: Measurements | None = None) -> str:
     return text
 
 
-class Repetitions:
-    """Paragraphs seen so far: exactly, or with ``NEAR_DUPLICATE`` of their sampled shingles."""
+Paragraphs = tuple[str, ...]
 
-    _FACTORS = np.array([pow(0x9E3779B97F4A7C15, k + 1, 1 << 64) for k in range(SHINGLE_WORDS)], np.uint64)
+
+def _clean_chunk(documents: list[Paragraphs]) -> tuple[list[list[tuple[str, Mark]]], Measurements]:
+    """The cleaned paragraphs of each document with their marks (empty ones left out), and what the rules did."""
+    measurements = Measurements()
+    cleaned = [
+        [(text, mark(text)) for paragraph in paragraphs if (text := clean_paragraph(paragraph, measurements))]
+        for paragraphs in documents
+    ]
+    return cleaned, measurements
+
+
+class Cleaning:
+    """Cleans streams of documents one after the other, held-out ones first, and keeps count."""
 
     def __init__(self) -> None:
-        self._exact: set[bytes] = set()
-        self._shingles: set[int] = set()
-        self._codes: dict[str, int] = {}  # crc32 of each word type (Python's own hash differs from run to run)
+        self.measurements, self._repetitions = Measurements(), Repetitions()
+        self._before, self._after = ({"documents": 0, "paragraphs": 0, "characters": 0} for _ in range(2))
 
-    def seen(self, paragraph: str) -> bool:
-        """Whether the paragraph repeats an earlier one; remembers it where it does not."""
-        exact = hashlib.blake2b(paragraph.encode("utf-8", "surrogatepass"), digest_size=12).digest()
-        if exact in self._exact:
-            return True
-        shingles = self._sampled(paragraph.split(" "))
-        if shingles and sum(map(self._shingles.__contains__, shingles)) >= NEAR_DUPLICATE * len(shingles):
-            return True
-        self._exact.add(exact)
-        self._shingles.update(shingles)
-        return False
+    def stream(self, documents: Iterable[Paragraphs], held_out: bool, workers: Workers = Workers()) -> Iterator[Paragraphs]:
+        """The cleaned paragraphs of each document, in order; an empty tuple where nothing is left."""
 
-    def _sampled(self, words: list[str]) -> list[int]:
-        """Hashes of the kept shingles; none for a paragraph of fewer than ``SHINGLE_WORDS`` words."""
-        count = len(words) - SHINGLE_WORDS + 1
-        if count < 1:
-            return []
-        for word in words:
-            if word not in self._codes:
-                self._codes[word] = zlib.crc32(word.encode("utf-8", "surrogatepass")) + 1
-        codes = np.fromiter(map(self._codes.__getitem__, words), np.uint64, len(words))  # (W,)
-        mixed = np.zeros(count, np.uint64)
-        for k, factor in enumerate(self._FACTORS):
-            mixed += codes[k : k + count] * factor  # modulo 2**64: a polynomial hash of the 8 words
-        mixed ^= mixed >> np.uint64(29)
-        return mixed[mixed % np.uint64(SAMPLE) == 0].tolist()
+        def counted() -> Iterator[Paragraphs]:
+            for paragraphs in documents:
+                _count(self._before, paragraphs)
+                yield paragraphs
+
+        jobs = chunks(counted(), lambda paragraphs: sum(map(len, paragraphs)))
+        for cleaned, measurements in workers.map(_clean_chunk, jobs):
+            self.measurements.update(measurements)
+            for paragraphs in cleaned:
+                kept = tuple(text for text, marked in paragraphs if not self._repeated(text, marked, held_out))
+                if kept:
+                    _count(self._after, kept)
+                yield kept
+
+    def _repeated(self, text: str, marked: Mark, held_out: bool) -> bool:
+        if repeated := self._repetitions.seen(marked, held_out):
+            self.measurements.add(DUPLICATES[0], text, "")
+        return repeated
+
+    def statistics(self) -> dict[str, Any]:
+        """``rules`` (rows in order), and documents, paragraphs, characters ``before`` and ``after``."""
+        return {"rules": list(self.measurements.rows.values()), "before": self._before, "after": self._after}
+
+
+def _count(sizes: dict[str, int], paragraphs: Paragraphs) -> None:
+    sizes["documents"] += 1
+    sizes["paragraphs"] += len(paragraphs)
+    sizes["characters"] += sum(map(len, paragraphs))
 
 
 def clean_documents(documents: Iterable[Document]) -> tuple[list[Document], dict[str, Any]]:
-    """Clean every paragraph, drop repeated ones and empty documents; returns (documents, statistics).
+    """Clean every paragraph, drop repeated ones and empty documents; returns (documents, ``Cleaning.statistics``).
 
-    Held-out documents are remembered first: a training paragraph that repeats a test paragraph is the one that goes.
-    Statistics: ``rules`` (rows in order), and documents, paragraphs, characters ``before`` and ``after``.
+    Held-out documents come first: a training paragraph that repeats a test paragraph is the one that goes.
     """
     documents = list(documents)
-    measurements, repetitions = Measurements(), Repetitions()
-    cleaned: dict[int, Document] = {}
-    for index in sorted(range(len(documents)), key=lambda i: ORDER[documents[i].split]):
-        document, kept = documents[index], []
-        for paragraph in document.paragraphs:
-            text = clean_paragraph(paragraph, measurements)
-            if text and repetitions.seen(text):
-                measurements.add(DUPLICATES[0], text, "")
-            elif text:
-                kept.append(text)
-        if kept:
-            cleaned[index] = Document(document.split, document.title, tuple(kept))
-    result = [cleaned[index] for index in sorted(cleaned)]
-    return result, {"rules": list(measurements.rows.values()), "before": _size(documents), "after": _size(result)}
-
-
-def _size(documents: list[Document]) -> dict[str, int]:
-    paragraphs = [paragraph for document in documents for paragraph in document.paragraphs]
-    return {"documents": len(documents), "paragraphs": len(paragraphs), "characters": sum(map(len, paragraphs))}
+    cleaning, cleaned = Cleaning(), {}
+    for split in ORDER:
+        chosen = [index for index, document in enumerate(documents) if document.split == split]
+        kept = cleaning.stream((documents[index].paragraphs for index in chosen), split != "train")
+        cleaned |= dict(zip(chosen, kept))
+    rest = [Document(d.split, d.title, cleaned[i]) for i, d in enumerate(documents) if cleaned[i]]
+    return rest, cleaning.statistics()

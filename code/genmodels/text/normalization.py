@@ -15,9 +15,13 @@ are only avoided where the word is in hazm's own list of words.
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
+from genmodels.text import fast_hazm
 from genmodels.text.rules import ZWNJ
 
 _RANGE = re.compile(r"(?<=[۰-۹]) ?([-–/×٬٫]) ?(?=[۰-۹])")
@@ -28,17 +32,13 @@ _SPACES = re.compile(r" {2,}")
 
 
 @lru_cache(maxsize=1)
-def _normalizer() -> Any:
-    from hazm import Normalizer
-
-    return Normalizer()
+def _hazm_normalize() -> Callable[[str], str]:
+    return fast_hazm.fast_normalizer()
 
 
 @lru_cache(maxsize=1)
-def _tokenizer() -> Any:
-    from hazm import WordTokenizer
-
-    return WordTokenizer()
+def _hazm_tokenize() -> Callable[[str], list[str]]:
+    return fast_hazm.fast_tokenizer()
 
 
 @lru_cache(maxsize=1)
@@ -62,14 +62,19 @@ def normalize(text: str) -> str:
     Ranges and fractions between digits are kept together, and «می ۱۹۶۸» (May) stays a month. Source: hazm's
     ``Normalizer`` with its defaults.
     """
-    text = _RANGE.sub(r"\1", _normalizer().normalize(text))
+    return mend(_hazm_normalize()(text))
+
+
+def mend(text: str) -> str:
+    """What ``normalize`` does after hazm."""
+    text = _RANGE.sub(r"\1", text)
     text = _MAY.sub("می ", _PERCENT.sub("", text))
     return _SPACES.sub(" ", text).strip(f" {ZWNJ}")
 
 
 def words(text: str) -> list[str]:
     """Words and punctuation marks of normalised text; parts of one verb stay together (``گفته_شده_است``)."""
-    return _tokenizer().tokenize(text.replace("…", " … "))
+    return _hazm_tokenize()(text.replace("…", " … "))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -89,21 +94,51 @@ def readable(word: str) -> str:
     return word.replace("_", ZWNJ)
 
 
+@lru_cache(maxsize=1 << 18)
+def is_content(token: str) -> bool:
+    """Whether a token is no stop word and no punctuation."""
+    stops = stop_words()
+    return token not in stops and any(map(str.isalnum, token)) and not stops.issuperset(_PART_BORDER.split(token))
+
+
 def content_words(tokens: list[str]) -> list[str]:
     """The tokens that hold a letter or a digit and are no stop words (``شده‌است`` is one: all its parts are)."""
+    return list(filter(is_content, tokens))
+
+
+def lemmas(content: list[str]) -> list[str]:
+    """The lemmas of content words; a lemma that is itself a stop word (کرد from می‌کنند) goes."""
     stops = stop_words()
-    return [
-        token for token in tokens
-        if token not in stops and any(map(str.isalnum, token)) and not stops.issuperset(_PART_BORDER.split(token))
-    ]
+    return [found for found in map(lemma, content) if found not in stops]
 
 
 def classic_words(tokens: list[str]) -> list[str]:
-    """Content words as lemmas; a lemma that is itself a stop word (کرد from می‌کنند) goes too."""
-    stops = stop_words()
-    return [found for found in map(lemma, content_words(tokens)) if found not in stops]
+    """Content words of ``tokens`` as lemmas."""
+    return lemmas(content_words(tokens))
 
 
 def classic(text: str) -> str:
     """The assignment's preparation of one paragraph: normalised, without stop words and punctuation, lemmatised."""
     return " ".join(classic_words(words(normalize(text))))
+
+
+def prepare_chunk(job: tuple[str, list[tuple[str, ...]]]) -> tuple[list[tuple[str, int]], dict[str, Counter[str]]]:
+    """Cleaned documents of a corpus (``fluent`` or ``classic``) -> for each its text and the length of its fluent text.
+
+    For ``classic`` also the counted words at three stages: all, without stop words and punctuation, as lemmas.
+    """
+    corpus, documents = job
+    counts: dict[str, Counter[str]] = {}
+    rows = []
+    for document in documents:
+        paragraphs = [text for text in map(normalize, document) if text]
+        length = len("\n".join(paragraphs))
+        if corpus == "classic":
+            tokens = [words(paragraph) for paragraph in paragraphs]
+            content = [content_words(row) for row in tokens]
+            found = [lemmas(row) for row in content]
+            for stage, parts in (("words", tokens), ("content", content), ("lemmas", found)):
+                counts.setdefault(stage, Counter()).update(chain.from_iterable(parts))
+            paragraphs = [" ".join(row) for row in found if row]
+        rows.append(("\n".join(paragraphs), length))
+    return rows, counts

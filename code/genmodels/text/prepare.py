@@ -6,6 +6,10 @@ named by a digest of these four; it is built beside its place and renamed when w
 on loading, and a damaged folder is built again. A document is ``<bos>``, the ids of its paragraphs joined by
 newlines, ``<eos>``.
 
+Nothing here holds the corpus: documents are streamed (``streaming.py``) through cleaning, normalisation and encoding,
+lie on the disk in between, and the arrays grow on the disk. Memory grows with the number of different words alone, and the
+arrays are mapped, not read.
+
 Where: env ``GENMODELS_PREPARED``, else ``data/prepared`` of the project (never the raw data's folder, which may be
 read-only).
 """
@@ -14,15 +18,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import multiprocessing
 import os
 import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,16 +39,17 @@ from genmodels.errors import DataError, UserError
 from genmodels.files import data_digest, exclusive_lock, file_digest, read_json, write_json
 from genmodels.progress import progress_bar
 from genmodels.text import normalization
-from genmodels.text.cleaning import clean_documents
+from genmodels.text.cleaning import ORDER, Cleaning
+from genmodels.text.normalization import prepare_chunk
+from genmodels.text.streaming import SERIAL_CHARACTERS, ArrayFile, Workers, chunks, cores, read_spool, write_spool
 from genmodels.text.tokenizer import Tokenizer
-from genmodels.wikipedia import SPLITS, Document
+from genmodels.wikipedia import SPLITS, Corpus
 
 PREPARATION_VERSION = 1  # raise it when cleaning, normalising or tokenising gives other tokens
 CORPORA = ("fluent", "classic")
-ARRAYS = ("tokens", "offsets", "characters", "fluent_characters")
-CHUNK_DOCUMENTS = 64
+ARRAYS = {"tokens": np.uint16, "offsets": np.int64, "characters": np.int64, "fluent_characters": np.int64}
+STAGES = ("words", "content", "lemmas")  # of the classic corpus, whose words are counted after each
 WAY_OUT = "free some space or set GENMODELS_PREPARED to a folder you can write to"
-START_METHOD = "spawn"  # of worker processes: a forked copy of a process with threads (torch, tokenizers) may hang
 
 
 @dataclass(frozen=True)
@@ -92,10 +96,12 @@ def prepared_root() -> Path:
     return project_root() / "data" / "prepared"
 
 
-def prepared(config: TextConfig = TextConfig(), folder: Path | str | None = None, workers: int = 1) -> PreparedText:
+def prepared(
+    config: TextConfig = TextConfig(), folder: Path | str | None = None, workers: int | None = None
+) -> PreparedText:
     """The token arrays of ``config``, from the prepared folder or built from the raw text in ``folder``.
 
-    Raises ``DataError`` for raw text that is missing or damaged, ``UserError`` for a bad config or an unwritable
+    ``workers``: processes that build; by default one a core, or one altogether for a small text. Raises ``DataError`` for raw text that is missing or damaged, ``UserError`` for a bad config or an unwritable
     folder.
     """
     if config.corpus not in CORPORA:
@@ -126,100 +132,95 @@ def _kept(config: TextConfig, place: Path, tell: bool = False) -> PreparedText |
     return None
 
 
-def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], workers: int) -> PreparedText:
+def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], workers: int | None) -> PreparedText:
     started = time.perf_counter()
     corpus = wikipedia.load(raw)
-    documents, cleaning = clean_documents(corpus.documents)
-    clean_seconds = time.perf_counter() - started
-    texts, fluent_lengths, study = _texts(documents, config.corpus, workers)
-    normalize_seconds = time.perf_counter() - started - clean_seconds
-    kept = [i for i, text in enumerate(texts) if text]
-    documents, texts, fluent_lengths = ([part[i] for i in kept] for part in (documents, texts, fluent_lengths))
-    if missing := [split for split in SPLITS if not any(document.split == split for document in documents)]:
-        raise DataError(f"after cleaning, {raw} has no {' and no '.join(missing)} text left; give a larger corpus")
-    tokenizer = Tokenizer.train((t for d, t in zip(documents, texts) if d.split == "train"), config.vocabulary)
-    arrays: dict[str, np.ndarray] = {}
-    sizes: dict[str, dict[str, Any]] = {}
-    for split in SPLITS:
-        chosen = [i for i, document in enumerate(documents) if document.split == split]
-        rows = [[tokenizer.bos, *ids, tokenizer.eos] for ids in tokenizer.encode_batch([texts[i] for i in chosen])]
-        lengths = np.fromiter(map(len, rows), np.int64, len(rows))
-        arrays[f"{split}-tokens"] = np.fromiter((i for row in rows for i in row), np.uint16, int(lengths.sum()))
-        arrays[f"{split}-offsets"] = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        arrays[f"{split}-characters"] = np.array([len(texts[i]) for i in chosen], np.int64)
-        arrays[f"{split}-fluent_characters"] = np.array([fluent_lengths[i] for i in chosen], np.int64)
-        sizes[split] = _sizes([texts[i] for i in chosen], int(lengths.sum()))
-    statistics = {
-        "corpus": {
-            "name": corpus.name, "sha256": corpus.digest, "bytes": corpus.bytes, "documents": len(corpus.documents),
-            "paragraphs": corpus.paragraphs, "characters": corpus.characters,
-        },
-        "kind": config.corpus, "vocabulary": tokenizer.vocabulary_size,
-        "cleaning": cleaning, "splits": sizes, "words": study,
-        "versions": {name: importlib.metadata.version(name) for name in ("hazm", "tokenizers", "numpy")},
-        "seconds": {"clean": clean_seconds, "normalize": normalize_seconds, "total": time.perf_counter() - started},
-    }
-    _write(place, arrays, tokenizer, {"sources": sources, "statistics": statistics})
+    if workers is None:
+        workers = cores() if corpus.characters > SERIAL_CHARACTERS else 1
+    with _whole_folder(place) as folder, Workers(workers) as pool:
+        cleaning = _clean(corpus, folder, pool)
+        clean_seconds = time.perf_counter() - started
+        words = _normalize(corpus, config.corpus, folder, pool)
+        normalize_seconds = time.perf_counter() - started - clean_seconds
+        if missing := [split for split in SPLITS if not (folder / f"{split}.texts").stat().st_size]:
+            raise DataError(f"after cleaning, {raw} has no {' and no '.join(missing)} text left; give a larger corpus")
+        tokenizer = Tokenizer.train((text for text, _ in read_spool(folder / "train.texts")), config.vocabulary)
+        tokenizer.save(folder / "tokenizer.json")
+        sizes = {split: _encode(split, folder, tokenizer) for split in SPLITS}
+        statistics = {
+            "corpus": {
+                "name": corpus.name, "sha256": corpus.digest, "bytes": corpus.bytes,
+                "documents": sum(corpus.sizes.values()), "paragraphs": corpus.paragraphs, "characters": corpus.characters,
+            },
+            "kind": config.corpus, "vocabulary": tokenizer.vocabulary_size,
+            "cleaning": cleaning, "splits": sizes, "words": words,
+            "versions": {name: importlib.metadata.version(name) for name in ("hazm", "tokenizers", "numpy")},
+            "seconds": {"clean": clean_seconds, "normalize": normalize_seconds, "total": time.perf_counter() - started},
+        }
+        files = {path.name: file_digest(path) for path in sorted(folder.iterdir())}
+        write_json(folder / "preparation.json", {"sources": sources, "statistics": statistics, "files": files})
     return _open(config, place)
 
 
-def _sizes(texts: list[str], tokens: int) -> dict[str, Any]:
-    counts = Counter(word for text in texts for word in text.split())
+def _clean(corpus: Corpus, folder: Path, pool: Workers) -> dict[str, Any]:
+    """Write ``<split>.clean``, the cleaned paragraphs of each document; returns what cleaning did."""
+    cleaning = Cleaning()
+    with progress_bar(total=sum(corpus.sizes.values()), desc="clean", unit="document") as bar:
+        for split in ORDER:
+            documents = (document.paragraphs for document in corpus.stream(split))
+            kept = cleaning.stream(documents, split != "train", pool)
+            write_spool(folder / f"{split}.clean", (paragraphs for paragraphs in _counted(kept, bar) if paragraphs))
+    return cleaning.statistics()
+
+
+def _normalize(corpus: Corpus, kind: str, folder: Path, pool: Workers) -> dict[str, Any]:
+    """Turn ``<split>.clean`` into ``<split>.texts``: prepared text and fluent length; the word study if classic."""
+    counts = {stage: {split: Counter() for split in SPLITS} for stage in STAGES}
+
+    def texts(split: str) -> Iterator[tuple[str, int]]:
+        documents = read_spool(folder / f"{split}.clean")
+        jobs = ((kind, part) for part in chunks(documents, lambda paragraphs: sum(map(len, paragraphs))))
+        for rows, words in pool.map(prepare_chunk, jobs):
+            for stage, counter in words.items():
+                counts[stage][split].update(counter)
+            yield from rows
+
+    with progress_bar(total=sum(corpus.sizes.values()), desc=f"normalise ({kind})", unit="document") as bar:
+        for split in SPLITS:
+            write_spool(folder / f"{split}.texts", (row for row in _counted(texts(split), bar) if row[0]))
+            (folder / f"{split}.clean").unlink()
+    return _study(counts) if kind == "classic" else {}
+
+
+def _counted(items: Iterator[Any], bar: Any) -> Iterator[Any]:
+    for item in items:
+        bar.update()
+        yield item
+
+
+def _encode(split: str, folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Turn ``<split>.texts`` into the split's arrays; returns their sizes."""
+    arrays = {name: ArrayFile(folder / f"{split}-{name}.npy", dtype) for name, dtype in ARRAYS.items()}
+    arrays["offsets"].append([0])
+    types: Counter[str] = Counter()
+    paragraphs = characters = 0
+    for part in chunks(read_spool(folder / f"{split}.texts"), lambda row: len(row[0])):
+        for (text, fluent), ids in zip(part, tokenizer.encode_batch([text for text, _ in part])):
+            arrays["tokens"].append([tokenizer.bos, *ids, tokenizer.eos])
+            arrays["offsets"].append([arrays["tokens"].length])
+            arrays["characters"].append([len(text)])
+            arrays["fluent_characters"].append([fluent])
+            types.update(text.split())
+            paragraphs += text.count("\n") + 1
+            characters += len(text)
+    for array in arrays.values():
+        array.close()
+    (folder / f"{split}.texts").unlink()
+    documents, tokens, words = arrays["characters"].length, arrays["tokens"].length, types.total()
     return {
-        "documents": len(texts), "paragraphs": sum(text.count("\n") + 1 for text in texts),
-        "characters": sum(map(len, texts)),
-        "words": counts.total(), "types": len(counts), "tokens": tokens,
-        "tokens_per_word": (tokens - 2 * len(texts)) / max(1, counts.total()),
+        "documents": documents, "paragraphs": paragraphs, "characters": characters, "words": words,
+        "types": len(types), "tokens": tokens, "tokens_per_word": (tokens - 2 * documents) / max(1, words),
     }
-
-
-# --- normalisation of all documents, in this process or several -----------------------------------------------------
-
-
-def _texts(documents: list[Document], corpus: str, workers: int) -> tuple[list[str], list[int], dict[str, Any]]:
-    """Prepared text and fluent length of each document, and the word study of a classic corpus."""
-    jobs = [(corpus, documents[i : i + CHUNK_DOCUMENTS]) for i in range(0, len(documents), CHUNK_DOCUMENTS)]
-    study = {stage: {split: Counter() for split in SPLITS} for stage in ("words", "content", "lemmas")}
-    texts: list[str] = []
-    lengths: list[int] = []
-    with progress_bar(total=len(documents), desc=f"normalise ({corpus})", unit="document") as bar:
-        for job, (part, part_lengths, counts) in zip(jobs, _run(jobs, workers)):
-            texts += part
-            lengths += part_lengths
-            for stage, by_split in counts.items():
-                for split, counter in by_split.items():
-                    study[stage][split].update(counter)
-            bar.update(len(job[1]))
-    return texts, lengths, _study(study) if corpus == "classic" else {}
-
-
-def _run(jobs: list[Any], workers: int) -> Iterable[Any]:
-    """Results in the jobs' order, whatever the number of processes."""
-    if workers <= 1:
-        yield from map(_prepare_chunk, jobs)
-    else:
-        with ProcessPoolExecutor(workers, multiprocessing.get_context(START_METHOD)) as pool:
-            yield from pool.map(_prepare_chunk, jobs)
-
-
-def _prepare_chunk(job: tuple[str, list[Document]]) -> tuple[list[str], list[int], dict[str, dict[str, Counter]]]:
-    corpus, documents = job
-    counts: dict[str, dict[str, Counter]] = {}
-    texts, lengths = [], []
-    for document in documents:
-        paragraphs = [text for text in map(normalization.normalize, document.paragraphs) if text]
-        lengths.append(len("\n".join(paragraphs)))
-        if corpus == "classic":
-            tokens = [normalization.words(paragraph) for paragraph in paragraphs]
-            lemmas = [normalization.classic_words(row) for row in tokens]
-            content = map(normalization.content_words, tokens)
-            for stage, rows in (("words", tokens), ("content", content), ("lemmas", lemmas)):
-                counter = counts.setdefault(stage, {}).setdefault(document.split, Counter())
-                for row in rows:
-                    counter.update(row)
-            paragraphs = [" ".join(row) for row in lemmas if row]
-        texts.append("\n".join(paragraphs))
-    return texts, lengths, counts
 
 
 def _study(counts: dict[str, dict[str, Counter]]) -> dict[str, Any]:
@@ -244,25 +245,21 @@ def _study(counts: dict[str, dict[str, Counter]]) -> dict[str, Any]:
 # --- the folder -----------------------------------------------------------------------------------------------------
 
 
-def _write(place: Path, arrays: dict[str, np.ndarray], tokenizer: Tokenizer, record: dict[str, Any]) -> None:
-    """Write everything beside ``place`` and rename: the folder is whole or absent."""
+@contextmanager
+def _whole_folder(place: Path) -> Iterator[Path]:
+    """A folder to write into, beside ``place``; it takes that place when the block ends well: it is whole or absent."""
     temporary: str | None = None
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         temporary = tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent)
         os.chmod(temporary, 0o755)
-        for name, array in arrays.items():
-            np.save(Path(temporary, f"{name}.npy"), array)
-        tokenizer.save(Path(temporary, "tokenizer.json"))
-        files = {path.name: file_digest(path) for path in sorted(Path(temporary).iterdir())}
-        write_json(Path(temporary, "preparation.json"), {**record, "files": files})
+        yield Path(temporary)
         if place.exists():
             shutil.rmtree(place)
         os.replace(temporary, place)
         temporary = None
     except OSError as error:
-        reason = error.strerror or f"the disk may be full ({error})"  # numpy's: so many items written
-        raise UserError(f"cannot write {place}: {reason}; {WAY_OUT}") from error
+        raise UserError(f"cannot write {place}: {error.strerror or error}; {WAY_OUT}") from error
     finally:
         if temporary is not None:
             shutil.rmtree(temporary, ignore_errors=True)

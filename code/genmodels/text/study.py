@@ -6,6 +6,8 @@ made of it by ``text/tables.py``. Nothing here changes what is prepared.
 
 from __future__ import annotations
 
+import math
+import random
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -14,6 +16,7 @@ from typing import Any
 
 from genmodels import wikipedia
 from genmodels.config import TextConfig
+from genmodels.datafolder import project_root
 from genmodels.text import normalization
 from genmodels.text.cleaning import clean_documents, clean_paragraph
 from genmodels.text.ngram import NgramDataset, window_table
@@ -21,6 +24,7 @@ from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.rules import ZWNJ
 from genmodels.text.tokenizer import Tokenizer
 
+READING = project_root() / "assets" / "lemma-reading.tsv"
 VOCABULARIES = (1000, 2000, 4000, 8000, 16000, 32000)
 TRACED = " می‌نویسند"
 SHOWN_WORDS = (" ایران", " دانشگاه", " می‌نویسند", " می نویسند", " کتاب‌هایشان", " نانوبیوتکنولوژی", " DNA", " ۱۴۰۳")
@@ -53,6 +57,29 @@ def preparation_study(fluent: PreparedText, classic: PreparedText, folder: Path 
         "windows": window_example(fluent),
         "left_by_classic": left_by_classic(fluent, classic),
     }
+
+
+def sampled_word_types(texts: Iterable[str], count: int = 100, seed: int = 1) -> list[str]:
+    """``count`` random content-word types of normalised texts (hazm's tokens), the same ones for the same texts."""
+    types = {
+        word for text in texts for paragraph in text.split("\n")
+        for word in normalization.words(paragraph) if normalization.is_content(word)
+    }
+    return random.Random(seed).sample(sorted(types), count)
+
+
+def lemma_reading() -> list[dict[str, str]]:
+    """The committed reading of 100 lemmas: rows ``word``, ``hazm``, ``right`` (yes or no), ``note``."""
+    lines = READING.read_text("utf-8").splitlines()
+    header, *rows = (line.split("\t") for line in lines if not line.startswith("#"))
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def share_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's 95% interval of a share (Wilson, 1927): usable for few hits, unlike the normal approximation."""
+    centre = (hits + z * z / 2) / (count + z * z)
+    half = z * math.sqrt(hits * (count - hits) / count + z * z / 4) / (count + z * z)
+    return centre - half, centre + half
 
 
 def _words(texts: Iterable[str]) -> Counter[str]:

@@ -110,23 +110,16 @@ def toy_bpe(merges: int = 10) -> tuple[BPE, Markdown]:
     return bpe, table(rows)
 
 
-def trace(rows: list[dict[str, Any]]) -> Markdown:
-    """One word, merge by merge."""
-    return table(
-        {
-            "گام": row["step"], "رتبهٔ ادغام": row["rank"],
-            "نمادها": SEPARATOR.join(map(symbol, row["symbols"])),
-        }
-        for row in rows
-    )
+def vocabularies(study: dict[str, Any], rest: int, width: int = 256) -> Markdown:
+    """Vocabulary size against length; the last column is the share of a tied embedding matrix of ``width`` columns.
 
-
-def vocabularies(study: dict[str, Any], width: int = 256) -> Markdown:
-    """Vocabulary size against length; the last column is the size of an embedding matrix of ``width`` columns."""
+    ``rest``: the network's other parameters, which do not depend on the vocabulary.
+    """
     return table(
         {
             "واژگان": row["vocabulary"], "توکن بر واژه": fa(row["tokens_per_word"], 2),
             "نویسه بر توکن": fa(row["characters_per_token"], 2), "پارامتر بردارهای واژه": row["vocabulary"] * width,
+            "سهم از پارامترها": fa_percent(row["vocabulary"] * width / (row["vocabulary"] * width + rest)),
         }
         for row in study["vocabularies"]
     )
@@ -137,4 +130,50 @@ def shown_words(rows: list[list[Any]]) -> Markdown:
     return table(
         {"واژه": word, "توکن‌ها": SEPARATOR.join(map(symbol, symbols)), "شمار": fa_int(len(symbols))}
         for word, symbols in rows
+    )
+
+
+def preparation_steps(metrics: dict[str, Any]) -> Markdown:
+    """Stage ``speed-text``: hazm called plainly and our way, megabytes of UTF-8 a processor second."""
+    names = {"normalize": "نرمال‌سازی (پیکرهٔ روان)", "classic": "نرمال‌سازی، ایست‌واژه، لم (پیکرهٔ کلاسیک)"}
+    return table(
+        {
+            "کار": names[row["step"]], "hazm به شیوهٔ ساده": fa(row["plain_mb_per_second"], 2),
+            "راه ما": fa(row["mb_per_second"], 2), "نسبت": fa(row["ratio"], 1),
+        }
+        for row in metrics["steps"]
+    )
+
+
+def preparation_whole(metrics: dict[str, Any]) -> Markdown:
+    """Stage ``speed-text``: the whole preparation by size of the text and number of worker processes."""
+    return table(
+        {
+            "متن (مگابایت)": fa(row["megabytes"], 1), "فرایند کارگر": row["workers"], "ثانیه": fa(row["seconds"], 1),
+            "ثانیهٔ پردازنده": fa(row["cpu_seconds"], 1), "اوج حافظه (مگابایت)": fa_int(round(row["peak_megabytes"])),
+        }
+        for row in metrics["whole"]
+    )
+
+
+def bpe_training(metrics: dict[str, Any]) -> Markdown:
+    """Stage ``speed-bpe``: readings of pieces and processor seconds of our trainer and of ``tokenizers``."""
+    return table(
+        {
+            "واژگان": row["vocabulary"], "خواندن تکه‌ها": row["readings"], "با بازشماری کامل": row["recount_readings"],
+            "ما (ثانیه)": fa(row["seconds"], 2), "`tokenizers` (ثانیه)": fa(row["tokenizers_seconds"], 2),
+            "نسبت": fa(row["ratio"], 1),
+        }
+        for row in metrics["rows"]
+    )
+
+
+def tokenizer_dependence(metrics: dict[str, Any]) -> Markdown:
+    """Stage ``vocabularies``: the same model and text, three tokenizers."""
+    return table(
+        {
+            "واژگان": row["vocabulary"], "توکن آزمون": row["tokens"], "سرگشتگی": fa(row["perplexity"], 1),
+            "بیت بر نویسه": fa(row["bits_per_character"], 3), "سرگشتگی بر واژه": fa_int(round(row["word_perplexity"])),
+        }
+        for row in metrics["rows"]
     )

@@ -1,0 +1,46 @@
+// The contents follow the reader; on a phone they begin closed. Quarto's page brings its own, and is left alone.
+
+const contents = document.querySelector("nav#TOC > details");
+
+function follow() {
+  const links = new Map([...contents.querySelectorAll("a[href^='#']")].map((a) => [decodeURIComponent(a.hash.slice(1)), a]));
+  const headings = [...links.keys()].map((id) => document.getElementById(id)).filter(Boolean);
+  let marked = null;
+  let waiting = false;
+  function mark() {
+    waiting = false;
+    const passed = headings.filter((heading) => heading.getBoundingClientRect().top < 0.25 * innerHeight);
+    const link = links.get((passed.at(-1) ?? headings[0]).id);
+    if (link === marked) return;
+    marked?.removeAttribute("aria-current");
+    marked = link;
+    marked.setAttribute("aria-current", "true");
+    const nav = contents.parentElement;
+    const { top, bottom } = marked.getBoundingClientRect();
+    const box = nav.getBoundingClientRect();
+    if (top < box.top || bottom > box.bottom) nav.scrollTop += top - box.top - box.height / 2; // never the page itself
+  }
+  const later = () => { if (!waiting) { waiting = true; requestAnimationFrame(mark); } };
+  addEventListener("scroll", later, { passive: true });
+  addEventListener("resize", later);
+  mark();
+}
+
+if (contents) {
+  if (matchMedia("(max-width: 62rem)").matches) contents.open = false;
+  follow();
+}
+
+// What scrolls inside its own box (wide code, tables, formulas) can be scrolled by keyboard.
+function reachable() {
+  for (const box of document.querySelectorAll("main pre, main .float-content, main p, .passage-detail, .equation > *")) {
+    if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === "auto") box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+}
+addEventListener("load", reachable);
+addEventListener("resize", reachable);
+document.addEventListener("toggle", reachable, true); // a fold that opens
+
+// Paper cannot unfold: what is folded is printed open.
+addEventListener("beforeprint", () => document.querySelectorAll("details.code-fold").forEach((fold) => { fold.open = true; }));

@@ -1,0 +1,226 @@
+"""What studies share: several short trainings side by side, one choice apart, judged on validation data alone.
+
+A run that is finished is kept beside the checkpoints until all are, so that a stop loses nothing. Weights are not shipped.
+What ``verify`` contradicts: the behaviour of each run at a tiny size, its number of parameters, and its *opening*: the
+losses of its first steps at full size, made again from the shipped first batches.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+from genmodels import batches, ranks, store, training
+from genmodels.config import to_plain
+from genmodels.files import read_json, write_json
+from genmodels.ranks import Batch
+from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage
+from genmodels.training import Objective
+
+OPENING_STEPS = 2
+OPENING_TOLERANCE = 5e-3  # relative; bf16 products of different processors
+RECENT = 60  # steps that the reported training loss is the mean of
+
+
+class TrialsResult(Opened):
+    """``runs``: one row a run, by its key."""
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        rows = {
+            key: {name: value for name, value in self.metrics["runs"][key].items() if np.isscalar(value)}
+            for key in self.config
+        }
+        return pd.DataFrame.from_dict(rows, orient="index")
+
+
+class Replay(Dataset):
+    """Gives kept batches, each a tuple of tensors, one after the other, whatever is asked for."""
+
+    def __init__(self, kept: list[Batch]) -> None:
+        self.batches, self.size = iter(kept), len(kept) * len(kept[0][0])
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return next(self.batches)
+
+
+class TrialsStage(Stage):
+    """A dictionary of runs, each a dataclass with an ``experiment`` that has a ``training``; a subclass gives the rest.
+
+    ``material`` below is whatever ``gather`` read for all runs.
+    """
+
+    result: type[TrialsResult] = TrialsResult
+
+    @abstractmethod
+    def runs(self) -> dict[str, Any]:
+        """The runs of the ``full`` profile, in order."""
+
+    @abstractmethod
+    def short(self, run: Any) -> Any:
+        """A run in the ``smoke`` profile: a few steps, little to judge on."""
+
+    @abstractmethod
+    def gather(self, runs: dict[str, Any], folder: Path | None) -> Any:
+        """The data of all runs; ``UserError`` where they are not judged on the same."""
+
+    @abstractmethod
+    def data(self, material: Any) -> dict[str, Any]:
+        """Name, digest, … for the manifest."""
+
+    @abstractmethod
+    def dataset(self, run: Any, material: Any) -> Dataset[Any]:
+        """What a run trains on."""
+
+    @abstractmethod
+    def untrained(self, run: Any) -> nn.Module:
+        """The model of a run (its initial weights follow the global seed)."""
+
+    @abstractmethod
+    def objective_of(self, run: Any) -> Objective:
+        """The training loss of a run."""
+
+    @abstractmethod
+    def curve(self, run: Any, material: Any) -> Callable[[nn.Module], dict[str, float]]:
+        """What is measured in the course of a training."""
+
+    @abstractmethod
+    def measures(self, run: Any, material: Any, model: nn.Module) -> dict[str, Any]:
+        """What is measured after it, on validation data."""
+
+    @abstractmethod
+    def tiny_losses(self, run: Any) -> list[float]:
+        """The behaviour of a run: losses of the first steps of its kind at a tiny size, in fp32."""
+
+    @abstractmethod
+    def parts_of_batch(self) -> tuple[tuple[str, type], ...]:
+        """The name of each tensor of a batch, and the type it has in a training."""
+
+    def initialize(self, model: nn.Module, arrays: dict[str, np.ndarray]) -> None:
+        """Data-dependent initialisation from ``common_arrays``, if a study has one."""
+
+    def common_arrays(self, material: Any) -> dict[str, np.ndarray]:
+        """What the slice holds beside the first batches."""
+        return {}
+
+    def common_metrics(self, runs: dict[str, Any], material: Any) -> dict[str, Any]:
+        """What the metrics hold beside the runs'."""
+        return {}
+
+    def config(self, profile: str) -> dict[str, Any]:
+        runs = self.runs()
+        return runs if profile == "full" else {key: self.short(run) for key, run in runs.items()}
+
+    def plain_config(self, profile: str) -> dict[str, Any]:
+        return {key: to_plain(run) for key, run in self.config(profile).items()}
+
+    def start(self, run: Any, arrays: dict[str, np.ndarray]) -> nn.Module:
+        """The seeded model, initialised."""
+        torch.manual_seed(batches.seed_for(run.experiment.training.seed, "weights"))
+        model = self.untrained(run)
+        self.initialize(model, arrays)
+        return model
+
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        """Train every run that is not finished yet, then publish all. Returns the result's folder."""
+        runs = self.config(profile)
+        material = self.gather(runs, folder)
+        with store.only_run(self.name, profile):
+            parts = {key: self._one(key, run, profile, material, restart) for key, run in runs.items()}
+        arrays = self.common_arrays(material)
+        for key, run in runs.items():
+            arrays |= {f"{key}_{name}": found for name, found in self._first_batches(run, material).items()}
+        manifest = {
+            "config": self.plain_config(profile),
+            "data": self.data(material),
+            "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
+            "cpu_seconds": round(sum(part["measures"]["cpu_seconds"] for part in parts.values()), 1),
+            "fingerprint": {key: self.tiny_losses(run) for key, run in runs.items()},
+        }
+        path = store.publish(
+            self.name, profile, manifest=manifest | store.provenance(), arrays=arrays,
+            metrics={"runs": {key: part["measures"] for key, part in parts.items()}} | self.common_metrics(runs, material),
+            history=pd.concat([pd.DataFrame(part["history"]).assign(run=key) for key, part in parts.items()]),
+        )
+        for key in runs:
+            self._finished(key, profile).unlink(missing_ok=True)
+        return path
+
+    def _finished(self, key: str, profile: str) -> Path:
+        return store.checkpoint_path(f"{self.name}-{key}", profile).with_suffix(".json")
+
+    def _one(self, key: str, run: Any, profile: str, material: Any, restart: bool) -> dict[str, Any]:
+        """One training and its measures, or what an earlier call kept of them."""
+        config, kept = run.experiment, self._finished(key, profile)
+        checkpoint = kept.with_suffix(".pt")
+        identity = store.run_identity(to_plain(run), {"digest": self.data(material)["digest"]})
+        if restart:
+            kept.unlink(missing_ok=True)
+            checkpoint.unlink(missing_ok=True)
+        if kept.exists() and (part := read_json(kept)).get("identity") == identity:
+            return part
+        model = self.start(run, self.common_arrays(material))
+        record = training.train(
+            model, self.dataset(run, material), self.objective_of(run), config.training,
+            evaluate=self.curve(run, material), checkpoint=checkpoint, identity=identity, label=f"{self.name} {key}",
+        )
+        with torch.no_grad():
+            found = self.measures(run, material, model.cpu())
+        measures = {"parameters": sum(p.numel() for p in model.parameters())} | found | {
+            "train_loss_nats": float(np.mean(record.losses[-RECENT:])),
+            "cpu_seconds": round(record.cpu_seconds, 1), "opening": record.losses[:OPENING_STEPS],
+        }
+        part = {"identity": identity, "measures": measures, "history": record.history, "seconds": record.seconds}
+        if ranks.leads():
+            write_json(kept, part)
+            checkpoint.unlink(missing_ok=True)
+        return part
+
+    def _first_batches(self, run: Any, material: Any) -> dict[str, np.ndarray]:
+        """Each part of the first steps' batches, (steps, B, …), in as few bytes as the data sets need."""
+        dataset, plan = self.dataset(run, material), run.experiment.training
+        order = batches.BatchOrder(len(dataset), plan.batch_size, plan.seed, 0, OPENING_STEPS)  # type: ignore[arg-type]
+        found = [dataset.__getitems__(indices) for indices in order]
+        kept = {name: np.stack([batch[i].numpy() for batch in found]) for i, (name, _) in enumerate(self.parts_of_batch())}
+        return {name: array.astype(np.int32) if array.dtype == np.int64 else array for name, array in kept.items()}
+
+    def opening_losses(self, key: str, run: Any, arrays: dict[str, np.ndarray]) -> list[float]:
+        """The losses of a run's first steps at full size, on its own first batches."""
+        parts = [torch.from_numpy(arrays[f"{key}_{name}"].astype(kind)) for name, kind in self.parts_of_batch()]
+        kept = list(zip(*parts))
+        brief = replace(run.experiment.training, steps=len(kept), evaluations=0)
+        return training.train(self.start(run, arrays), Replay(kept), self.objective_of(run), brief, alone=True).losses
+
+    def load(self, profile: str) -> TrialsResult:
+        return self.result(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
+
+    def contradict(self, result: TrialsResult) -> list[Check]:
+        checks = []
+        for key, run in result.config.items():
+            measures = result.metrics["runs"][key]
+            behaviour = _worst(self.tiny_losses(run), result.manifest["fingerprint"][key])
+            opening = _worst(self.opening_losses(key, run, result.slice), measures["opening"])
+            size = sum(p.numel() for p in self.untrained(run).parameters())
+            held = behaviour <= FINGERPRINT_TOLERANCE and opening <= OPENING_TOLERANCE and size == measures["parameters"]
+            detail = f"behaviour differs by {behaviour:.1e}, the first losses by {opening:.1e}; {size:,} parameters"
+            checks.append(Check(key, held, detail))
+        return checks
+
+
+def _worst(now: list[float], then: list[float]) -> float:
+    """Largest relative difference; infinite where there is nothing to compare."""
+    if len(now) != len(then):
+        return float("inf")
+    return max((abs(a - b) / abs(b) for a, b in zip(now, then)), default=float("inf"))

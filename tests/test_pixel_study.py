@@ -1,0 +1,95 @@
+"""The ablation: equal budgets, one change at a time, judged on validation; a forged one is contradicted."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from genmodels import files, mnist, stages
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig
+from genmodels.errors import UserError
+from genmodels.pixelcnn.gated import GatedPixelCNN
+from genmodels.pixelcnn.model import PixelCNN
+from genmodels.pixelcnn.variants import PixelVariant, build
+from genmodels.stages.pixel_study import PixelStudy, forward_flops
+from common import outcome, reseal
+from test_stages import toy_images
+
+
+class SmallStudy(PixelStudy):
+    """The real runs at a size that takes no time."""
+
+    def runs(self):  # noqa: ANN201
+        def small(run):  # noqa: ANN001, ANN202
+            config = run.experiment
+            brief = replace(config.training, steps=3, warmup_steps=1, batch_size=4, evaluations=1)
+            model = replace(config.model, channels=2)
+            model = replace(model, kernels=(5, 3, 1)) if hasattr(model, "kernels") else replace(model, layers=2, kernel=3)
+            return replace(run, experiment=replace(
+                config, training=brief, model=model, validation_images=20, curve_images=4, test_images=10,
+            ))
+
+        return {key: small(run) for key, run in super().runs().items()}
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
+    toy = toy_images()
+    monkeypatch.setattr(mnist, "load", lambda folder=None: toy)
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
+    return SmallStudy()
+
+
+def test_an_honest_study_verifies_and_a_forged_one_does_not(stage: SmallStudy) -> None:
+    folder = stage.run("full")
+    assert outcome(stage) == {"manifest": True} | dict.fromkeys(stage.runs(), True)
+    result = stage.load("full")
+    for key in stage.runs():
+        assert result.on_validation(key).mean() == pytest.approx(result.runs.validation_nll_nats[key], abs=1e-3)
+    assert result.runs.images_seen.nunique() == 1 and result.spread > 0
+    metrics = files.read_json(folder / "metrics.json")
+    metrics["runs"]["all"]["opening"][1] *= 1.02
+    metrics["runs"]["gates"]["parameters"] -= 1
+    files.write_json(folder / "metrics.json", metrics)
+    reseal(folder)
+    found = outcome(stage)
+    assert [key for key, held in found.items() if not held] == ["gates", "all"]
+
+
+def test_budgets_are_equal_and_changes_single() -> None:
+    runs = stages.get("pixelcnn-study").runs()
+    flops = {key: forward_flops(build(run.experiment.model, run.variant)) for key, run in runs.items()}
+    assert all(0.9 * flops["spec"] < count <= flops["spec"] for count in flops.values())
+    plans = {key: replace(run.experiment.training, seed=1) for key, run in runs.items()}
+    assert set(plans.values()) == {plans["spec"]}
+    assert len({run.experiment.training.seed for key, run in runs.items() if key.startswith("spec")}) == 3
+    changes = {
+        key: (run.variant.residual, run.variant.gated, isinstance(run.experiment.model, GatedModelConfig))
+        for key, run in runs.items() if not key.startswith("spec-")
+    }
+    assert [sum(change) for change in changes.values()] == [0, 1, 1, 1, 3]
+
+
+def test_no_change_is_the_assignments_network_and_all_changes_are_ours() -> None:
+    torch.manual_seed(1)
+    plain = build(PixelCNNModelConfig(channels=4), PixelVariant())
+    torch.manual_seed(1)
+    spec = PixelCNN(PixelCNNModelConfig(channels=4))
+    x = (torch.rand(2, 1, 28, 28) < 0.3).float()
+    assert torch.equal(plain(x), spec(x))
+    assert type(build(GatedModelConfig(channels=4), PixelVariant(residual=True, gated=True))) is GatedPixelCNN
+    with pytest.raises(UserError, match="both"):
+        build(GatedModelConfig(channels=4), PixelVariant(gated=True))
+
+
+@pytest.mark.parametrize("key", ["residual", "gates", "two-stacks", "all"])
+def test_every_variant_is_causal(key: str) -> None:
+    run = stages.get("pixelcnn-study").runs()[key]
+    model = build(replace(run.experiment.model, channels=4), run.variant)
+    x = (torch.rand(1, 1, 28, 28, generator=torch.Generator().manual_seed(1)) < 0.3).float().requires_grad_(True)
+    here = 14 * 28 + 13
+    (gradient,) = torch.autograd.grad(model(x).flatten()[here], x)
+    assert (gradient.flatten()[here:] == 0).all() and gradient.flatten()[:here].abs().sum() > 0

@@ -1,0 +1,197 @@
+"""The hand-in: named, complete, nothing of this machine in it, the same bytes from the same rendering."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import stat
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from genmodels import files, reuse, submission, verdict
+from genmodels import render as rendering
+from genmodels.__main__ import main
+from genmodels.errors import UserError
+from genmodels.qmd import Part, split_front_matter
+
+ROOT = Path(__file__).resolve().parents[1]
+NAME, NUMBER = "زهرا نمونه‌پور", "۴۰۱۲۳۴۵"
+DOCUMENT = '---\ntitle: "گزارش"\nauthor: "نام دانشجو"\nstudent-id: "شمارهٔ دانشجویی"\n---\n\n# بخش\n\nمتن\n\n```{python}\n#| label: a\n1\n```\n'
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small project with every part, under a path with spaces and Persian letters; its chunk is not really run."""
+    folder = tmp_path / "پوشهٔ تکلیف (نهایی)"
+    for part in submission.PARTS:
+        if (ROOT / part).is_dir():
+            (folder / part).mkdir(parents=True)
+        elif part not in ("_quarto.yml", submission.SOURCE):
+            files.write_text(folder / part, f"{part}\n")
+    config = (ROOT / "_quarto.yml").read_text("utf-8").replace("bibliography: references.bib\n", "")
+    files.write_text(folder / "_quarto.yml", config)
+    files.write_text(folder / submission.SOURCE, DOCUMENT)
+    files.write_text(folder / ".ci" / "run", "#!/bin/sh\n")
+    files.write_text(folder / "code" / "genmodels" / "a.py", "x = 1\n")
+    (folder / "assets").rmdir()
+    shutil.copytree(ROOT / "assets", folder / "assets")
+    for name in ("manifest.json", "metrics.json", "weights.safetensors"):
+        files.write_text(folder / "cache" / "toy" / "full" / name, name)
+    for made in ("cache/toy/smoke/metrics.json", "cache/checkpoints/toy.pt", "code/genmodels/__pycache__/a.pyc",
+                 "cache/toy/.full.lock", "tests/.DS_Store", "code/genmodels.egg-info/PKG-INFO"):  # fmt: skip
+        files.write_text(folder / made, "made-by-a-run")
+
+    def execute(parts: list[Part], *rest: object) -> None:
+        for part in parts:
+            part.outputs = []
+        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": [], "outcomes": []})  # type: ignore[index]
+
+    monkeypatch.setattr(rendering, "execute", execute)
+    monkeypatch.setenv("GENMODELS_CACHE", str(folder / "cache"))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    return folder
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    """Member name without its first folder -> bytes; nothing may lie outside that folder."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert all(name.startswith(f"{path.stem}/") and ".." not in name and "\\" not in name for name in archive.namelist())
+        return {name.removeprefix(f"{path.stem}/"): archive.read(name) for name in archive.namelist()}
+
+
+def test_a_hand_in_has_everything_once_and_its_sums(project: Path) -> None:
+    path = submission.submit(NAME, NUMBER, project=project)
+    assert path == project / "_output" / f"submission-{NUMBER}.zip"
+    found = contents(path)
+    assert {"report.pdf", "report.html", "rubric.json", "SHA256SUMS", "project/cache/toy/full/weights.safetensors"} <= set(found)
+    assert {name.split("/")[1] for name in found if name.startswith("project/")} == set(submission.PARTS) - {"benchmarks", "docs", "tests"}
+    assert not any(b"made-by-a-run" in content for content in found.values())
+    sums = dict(reversed(line.split("  ", 1)) for line in found["SHA256SUMS"].decode().splitlines())
+    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in found.items() if name != "SHA256SUMS"}
+    front = split_front_matter(found["project/report.qmd"].decode(), "report.qmd")[0]
+    assert (front["author"], front["student-id"]) == (NAME, NUMBER) and found["report.pdf"].startswith(b"%PDF")
+    assert NAME in found["report.html"].decode() and f"({NUMBER})" in found["report.html"].decode()
+    assert (project / submission.SOURCE).read_text("utf-8") == DOCUMENT  # the author's own file is left alone
+
+
+def test_nothing_of_this_machine_is_inside(project: Path) -> None:
+    path = submission.submit(NAME, NUMBER, project=project)
+    for name, content in contents(path).items():
+        for folder in (project, Path.home(), ROOT):
+            assert submission.machine_path(content, folder) is None, f"{name} names {folder}"
+    if shutil.which("pdftotext"):
+        text = subprocess.run(["pdftotext", project / "_output" / path.stem / "report.pdf", "-"], capture_output=True).stdout
+        assert text and submission.machine_path(text, project) is None
+    files.write_text(project / "docs" / "note.md", f"see {project}/data")
+    path.unlink()
+    with pytest.raises(UserError, match="project/docs/note.md names the folder .*nothing absolute"):
+        submission.submit(NAME, NUMBER, project=project)
+    assert not path.exists() and not list(path.parent.glob(".*.tmp"))
+
+
+def test_the_project_itself_names_no_folder_of_this_machine() -> None:
+    inside = list(submission.project_files(ROOT))
+    assert [name for name, path in inside if submission.machine_path(path.read_bytes(), ROOT)] == []
+
+
+def test_the_list_of_parts_is_what_git_keeps() -> None:
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no git checkout")
+    done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True)
+    kept = {name for name in done.stdout.decode().split("\0") if name and (ROOT / name).is_file()}
+    assert kept ^ {name for name, _ in submission.project_files(ROOT)} == set()
+
+
+def test_the_same_rendering_gives_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Again, in another folder, with other file times and rights, under another umask and locale: not one byte moves."""
+    first = submission.submit(NAME, NUMBER, project=project).read_bytes()
+    for path in project.rglob("*"):
+        if path.is_file():
+            os.utime(path, (1e9, 1e9))
+            path.chmod(0o600)
+    other = tmp_path / "b"
+    shutil.copytree(project, other)
+    monkeypatch.setenv("GENMODELS_CACHE", str(other / "cache"))
+    monkeypatch.setenv("LC_ALL", "C")
+    before = os.umask(0o077)
+    try:
+        again = submission.submit(NAME, NUMBER, output=tmp_path / "elsewhere", project=other)
+    finally:
+        os.umask(before)
+    assert again.read_bytes() == first
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    with zipfile.ZipFile(submission.submit(NAME, NUMBER, project=other)) as archive:
+        members = archive.infolist()
+    assert {member.date_time for member in members} == {(2023, 11, 14, 22, 13, 20)}
+    names = [member.filename for member in members]
+    assert names[:-1] == sorted(names[:-1]) and all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    rights = {member.filename.split("/", 1)[1]: stat.S_IMODE(member.external_attr >> 16) for member in members}
+    assert rights["project/.ci/run"] == 0o755 and rights["report.pdf"] == 0o644
+
+
+def test_light_leaves_weights_but_no_manifest(project: Path) -> None:
+    found = contents(submission.submit(NAME, NUMBER, light=True, project=project))
+    assert "project/cache/toy/full/manifest.json" in found and "project/cache/toy/full/metrics.json" in found
+    assert not any("weights" in name for name in found)
+
+
+@pytest.mark.parametrize(
+    ("student", "number", "complaint"),
+    [
+        (None, None, "the name of the student is missing"), ("الف", "", "the student number is missing"),
+        ("  ", "1", "the name of the student is missing"), ("نام دانشجو", "1", "the name of the student is missing"),
+        ("الف\nب", "1", "one line of at most 100"), ("x" * 101, "1", "one line of at most 100"),
+        ("الف", "../..", "no letter or digit"), ("الف", "\x1b[1m", "one line of at most 100"),
+    ],
+)  # fmt: skip
+def test_a_missing_or_impossible_name_is_one_clear_line(project: Path, student: str, number: str, complaint: str) -> None:
+    with pytest.raises(UserError, match=complaint) as error:
+        submission.submit(student, number, project=project)
+    assert "\n" not in str(error.value) and not (project / "_output").exists()
+
+
+def test_the_command_line_says_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["submission", "--student", "", "--id", ""]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: the name of the student is missing: make submission STUDENT=") and error.count("\n") == 1
+
+
+def test_odd_names_stay_what_they_are_and_in_their_folder(project: Path) -> None:
+    name, number = 'A/B <b>*x*</b> $y$ "O\'Brien" `z` #1 @fig-a', "../۹۹/4 5"
+    path = submission.submit(name, number, project=project)
+    assert path.parent == project / "_output" and path.name == "submission-۹۹-4-5.zip"
+    page = contents(path)["report.html"].decode()
+    assert "A/B &lt;b&gt;*x*&lt;/b&gt; $y$" in page and "`z`" in page and "<b>*x*" not in page
+    again = contents(path)["project/report.qmd"].decode()
+    assert split_front_matter(again, "")[0]["author"] == submission._MARKDOWN.sub(r"\\\1", name)
+
+
+def test_names_of_the_front_matter_serve_where_none_is_given(project: Path) -> None:
+    files.write_text(project / submission.SOURCE, submission.with_front(DOCUMENT, {"author": NAME, "student-id": NUMBER}))
+    assert submission.submit(project=project).stem == f"submission-{NUMBER}"
+
+
+def test_a_failed_check_hands_nothing_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def execute(parts: list[Part], *rest: object) -> None:
+        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": ["masks"], "outcomes": []})  # type: ignore[index]
+
+    monkeypatch.setattr(rendering, "execute", execute)
+    with pytest.raises(verdict.CheckFailed, match="masks"):
+        submission.submit(NAME, NUMBER, project=project)
+    assert not list((project / "_output").glob("*.zip"))
+
+
+def test_the_report_still_has_the_placeholders_that_are_refused() -> None:
+    front = split_front_matter((ROOT / submission.SOURCE).read_text("utf-8"), submission.SOURCE)[0]
+    assert [front[key] for key in submission.FIELDS] == [placeholder for _, placeholder in submission.FIELDS.values()]
+
+
+def test_one_execution_serves_the_report_and_every_hand_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rendering.render(project, output_dir=project / "_output", reuse_from=project / "_output" / reuse.FOLDER)
+    monkeypatch.setattr(rendering, "execute", lambda *_: pytest.fail("it executes again"))
+    submission.submit(NAME, NUMBER, project=project)

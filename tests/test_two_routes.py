@@ -1,0 +1,200 @@
+"""One source, two routes: ``quarto render`` and the built-in renderer show the same document.
+
+Compared are headings with their numbers, captions with theirs, figures, table cells and equation numbers of both HTML
+pages, and the words of both PDFs. The comparison is tried here on pages made by hand; on the report only where Quarto
+is present (it executes the document twice: minutes).
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+import subprocess
+import sys
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from genmodels.render import render
+
+ROOT = Path(__file__).resolve().parents[1]
+VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
+OUTSIDE = {"nav", "script", "style", "header"}  # tables of contents, title block, looks
+# Measured while the document is made: two executions differ, and only the shape of these tables is compared.
+LIVE = ("زمان و حافظهٔ هستهٔ توجه", "بازآزمایی نتیجه‌ها", "هر بند صورت مسئله")
+
+
+def plain(text: str) -> str:
+    """What is read: one kind of digit, space and letter, no invisible direction marks."""
+    text = unicodedata.normalize("NFKC", html.unescape(text)).translate(str.maketrans("۰۱۲۳۴۵۶۷۸۹", "0123456789"))
+    return " ".join(re.sub("[\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069]", "", text).split())
+
+
+@dataclass
+class Table:
+    caption: str = ""
+    rows: list[list[str]] = field(default_factory=list)
+
+
+class Page(HTMLParser):
+    """Headings, captions, tables and figures of a page, in order, whichever route made it."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.headings: list[str] = []
+        self.captions: list[str] = []
+        self.tables: list[Table] = []
+        self.images = 0
+        self.alternatives: list[str] = []
+        self.equations: list[str] = []
+        self.open: list[tuple[str, dict[str, str | None], list[str]]] = []
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = dict(attributes)
+        if self.outside():
+            pass
+        elif tag == "img" or (tag == "svg" and not self.within("svg")):
+            self.images += 1
+            self.alternatives.append(plain(given.get("alt") or given.get("aria-label") or ""))
+        elif tag == "table":
+            self.tables.append(Table())
+        elif tag == "tr" and self.tables:
+            self.tables[-1].rows.append([])
+        if tag not in VOID:
+            self.open.append((tag, given, []))
+
+    def handle_data(self, data: str) -> None:
+        for _, _, text in self.open:
+            text.append(data)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in VOID or not self.within(tag):
+            return
+        while self.open:
+            name, given, pieces = self.open.pop()
+            self.close(name, given, plain("".join(pieces)))
+            if name == tag:
+                return
+
+    def close(self, tag: str, given: dict[str, str | None], text: str) -> None:
+        if self.outside() or tag in OUTSIDE or not text:
+            return
+        if tag in HEADINGS:
+            self.headings.append(text)
+        elif tag in ("figcaption", "caption"):
+            self.captions.append(text)
+            if self.tables and not self.tables[-1].caption:
+                self.tables[-1].caption = text
+        elif tag in ("td", "th") and self.tables and self.tables[-1].rows:
+            self.tables[-1].rows[-1].append(text)
+        elif "eq-number" in (given.get("class") or ""):
+            self.equations.append(text)
+
+    def within(self, tag: str) -> bool:
+        return any(name == tag for name, _, _ in self.open)
+
+    def outside(self) -> bool:
+        return any(name in OUTSIDE for name, _, _ in self.open)
+
+
+def differences(ours: Page, theirs: Page, live: tuple[str, ...] = LIVE) -> list[str]:
+    """What one page shows and the other does not, one line each; live tables are compared by their shape."""
+    found = []
+    for name in ("headings", "captions", "equations"):
+        a, b = Counter(getattr(ours, name)), Counter(getattr(theirs, name))
+        found += [f"{name}, only ours: {text[:80]}" for text in a - b] + [f"{name}, only Quarto's: {text[:80]}" for text in b - a]
+    if ours.images != theirs.images:
+        found.append(f"figures: ours {ours.images}, Quarto's {theirs.images}")
+    if Counter(ours.alternatives) != Counter(theirs.alternatives):
+        found.append("the text alternatives of figures differ")
+    if len(ours.tables) != len(theirs.tables):
+        found.append(f"tables: ours {len(ours.tables)}, Quarto's {len(theirs.tables)}")
+    for a, b in zip(ours.tables, theirs.tables):
+        shape = [len(row) for row in a.rows], [len(row) for row in b.rows]
+        if shape[0] != shape[1]:
+            found.append(f"table {a.caption[:60]}: rows and columns differ")
+        elif not any(plain(word) in a.caption for word in live):
+            cells = [(x, y) for mine, other in zip(a.rows, b.rows) for x, y in zip(mine, other) if x != y]
+            found += [f"table {a.caption[:60]}: ours {x[:40]!r}, Quarto's {y[:40]!r}" for x, y in cells]
+    return found
+
+
+# --- the comparison itself ---------------------------------------------------------------------------------------
+
+OURS = """<html><header><h1>عنوان</h1></header><nav><h2>فهرست</h2></nav>
+<h2 id="a"><span class="header-section-number">۱</span> بخش</h2>
+<div id="tbl-a"><table><caption>جدول ۱: شرح</caption><tr><th>نام</th></tr><tr><td>\u2066۲\u2069</td></tr></table></div>
+<figure><img alt="خط" src="x"><figcaption>شکل&nbsp;۱: خط</figcaption></figure><span class="eq-number">(۱)</span></html>"""
+QUARTOS = """<html><body><header><h1 class="title">عنوان</h1></header><nav id="TOC"><h2>فهرست</h2></nav><main>
+<section><h2 data-number="1"><span class="header-section-number">1</span> بخش</h2>
+<figure class="quarto-float"><figcaption>جدول ۱: شرح</figcaption><div><table><thead><tr><th>نام</th></tr></thead>
+<tbody><tr><td>۲</td></tr></tbody></table></div></figure>
+<figure><p><img alt="خط" src="y"></p><figcaption>شکل ۱: خط</figcaption></figure><span class="eq-number">(۱)</span></section></main></body></html>"""
+
+
+def test_equal_pages_are_equal_whatever_their_tags() -> None:
+    page = Page(OURS)
+    assert page.headings == ["1 بخش"] and page.captions == ["جدول 1: شرح", "شکل 1: خط"] and page.equations == ["(1)"]
+    assert page.tables[0].rows == [["نام"], ["2"]] and page.images == 1
+    assert differences(page, Page(QUARTOS)) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("> بخش", "> بخشی", "headings"), (">1</span>", ">2</span>", "headings"), ("شکل ۱", "شکل ۲", "captions"),
+        ("<td>۲", "<td>۳", "ours '2', Quarto's '3'"), ("(۱)", "(۲)", "equations"), ('alt="خط"', 'alt=""', "alternatives"),
+        ('<p><img alt="خط" src="y"></p>', "", "figures"), ("<tr><td>۲</td></tr>", "", "rows and columns"),
+        ("شرح", "شرحی", "captions"),
+    ],
+)  # fmt: skip
+def test_each_kind_of_difference_is_seen(old: str, new: str, told: str) -> None:
+    assert old in QUARTOS
+    found = differences(Page(OURS), Page(QUARTOS.replace(old, new)))
+    assert found and any(told in line for line in found), found
+
+
+def test_a_live_table_is_compared_by_its_shape() -> None:
+    assert differences(Page(OURS), Page(QUARTOS.replace("<td>۲", "<td>۳")), live=("شرح",)) == []
+    assert differences(Page(OURS), Page(QUARTOS.replace("<tr><td>۲</td></tr>", "")), live=("شرح",))
+
+
+def test_the_live_tables_are_in_the_report() -> None:
+    captions = re.findall(r'^#\| tbl-cap: "(.*)"', (ROOT / "report.qmd").read_text("utf-8"), re.MULTILINE)
+    assert all(any(name in caption for caption in captions) for name in LIVE)
+
+
+# --- where Quarto is ---------------------------------------------------------------------------------------------
+
+def words(pdf: Path) -> Counter[str]:
+    """Words of a PDF, without the numbers (pages, and times that were measured live)."""
+    text = subprocess.run(["pdftotext", pdf, "-"], capture_output=True, check=True).stdout.decode("utf-8")
+    return Counter(word for word in re.findall(r"\w+", plain(text)) if not word.isdigit())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("quarto") is None, reason="Quarto is not installed; the built-in route is tested in test_report.py")
+def test_quarto_and_the_built_in_renderer_show_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    project = tmp_path / "project"
+    ignore = shutil.ignore_patterns(".git", ".venv", "_output", "data", "checkpoints", "__pycache__", ".pytest_cache", "*.egg-info")
+    shutil.copytree(ROOT, project, ignore=ignore)
+    monkeypatch.setenv("QUARTO_PYTHON", sys.executable)
+    monkeypatch.setenv("GENMODELS_CACHE", str(ROOT / "cache"))
+    for target in ("html", "typst"):
+        done = subprocess.run(["quarto", "render", "report.qmd", "--to", target], cwd=project, capture_output=True, text=True, timeout=1800)
+        assert done.returncode == 0, done.stderr[-3000:]
+    page, pdf = render(project, output_dir=tmp_path / "ours")
+    theirs = project / "_output"
+    found = differences(Page(page.read_text("utf-8")), Page((theirs / "report.html").read_text("utf-8")))
+    assert not found, "\n".join(found)
+    if shutil.which("pdftotext"):
+        a, b = words(pdf), words(theirs / "report.pdf")
+        lost = sum(((a - b) + (b - a)).values())
+        assert lost <= 0.01 * a.total(), (a - b).most_common(30) + (b - a).most_common(30)
