@@ -101,9 +101,9 @@ class Browser:
         logs = [e["params"]["entry"] for e in self.events if e.get("method") == "Log.entryAdded"]
         return texts + [entry["text"] for entry in logs if entry["level"] == "error"]
 
-    def evaluate(self, expression: str) -> Any:
+    def evaluate(self, expression: str, seconds: float = 120) -> Any:
         """The value of a JavaScript expression (promises awaited), as JSON."""
-        result = self.send("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
+        result = self.send("Runtime.evaluate", seconds, expression=expression, awaitPromise=True, returnByValue=True)
         if details := result.get("exceptionDetails"):
             raise AssertionError(details.get("exception", {}).get("description") or details["text"])
         return result["result"].get("value")

@@ -55,7 +55,9 @@ function start({ images, count, columns, side }) {
 
   for (let i = 0; i < width * height; i++) put(i % width, Math.floor(i / width), PAPER);
   draw();
-  mount("fig-samples", "رشد صد تصویر", [canvas, controls(play, slider), said], { instead: true });
+  mount("fig-samples", "رشد صد تصویر", [
+    el("p", { class: "widget-help" }, "صد نمونهٔ توزیع خود مدل، پیکسل به پیکسل، به همان ترتیبی که ساخته شدند."), canvas, controls(play, slider), said,
+  ]);
 }
 
 if (found) start(found);
