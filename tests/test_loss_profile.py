@@ -13,7 +13,7 @@ from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.lm import loss_profile
 from genmodels.lm.kneser_ney import KneserNey
-from genmodels.lm.perplexity import evaluate
+from genmodels.lm.perplexity import evaluate, token_losses
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.transformer import TransformerLM
 from genmodels.text.tokenizer import Tokenizer
@@ -56,6 +56,14 @@ def test_token_losses_sum_to_the_measured_perplexity(results, found) -> None:  #
         assert sums == pytest.approx(whole.document_nll_nats, rel=1e-6)
     assert len(found.tokens) == len(results["rnn"].slice["test_ids"]) - len(TEXTS)
     assert found.places.min() == 1 and (np.diff(found.places)[np.diff(found.documents) == 0] == 1).all()
+
+
+def test_side_by_side_gives_what_one_document_at_a_time_gives(results, found) -> None:  # noqa: ANN001
+    for name in ("rnn", "transformer"):
+        slice_, model = results[name].slice, results[name].model()
+        bounds = zip(slice_["test_offsets"], slice_["test_offsets"][1:])
+        alone = [token_losses(model, slice_["test_ids"][a:b].astype(np.int64), 8) for a, b in bounds]
+        assert found.losses[name] == pytest.approx(np.concatenate(alone), abs=1e-5)
 
 
 def test_groups_lose_no_token(found, tokenizer) -> None:  # noqa: ANN001
@@ -136,3 +144,10 @@ def test_figures_and_rows(found, tokenizer, results) -> None:  # noqa: ANN001
     rows = lm_figures.frequency_rows(loss_profile.by_frequency(found, counts))
     assert rows and all(len(row) == 5 for row in rows)
     assert len(lm_figures.part_rows(loss_profile.by_part(found, tokenizer))) >= 4
+
+
+def test_the_first_documents_have_the_losses_that_all_have(results, found) -> None:  # noqa: ANN001
+    first = loss_profile.profile(results, documents=2)
+    count = len(first.tokens)
+    assert first.documents.max() == 1 and 0 < count < len(found.tokens)
+    assert all(first.losses[name] == pytest.approx(found.losses[name][:count], abs=1e-6) for name in found.losses)

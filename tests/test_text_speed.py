@@ -60,6 +60,7 @@ def test_one_loss_in_three_measures():
     reference = (rows[1]["vocabulary"], rows[1]["perplexity"])
     assert all(check.passed for check in vocabularies.consistent(rows, reference))
     assert [c.passed for c in vocabularies.consistent(rows, (reference[0], 1.01 * reference[1]))] == [True, False]
+    assert len(vocabularies.consistent(rows, None)) == 1
     rows[0]["bits_per_character"] *= 1.001
     assert [c.passed for c in vocabularies.consistent(rows, reference)] == [False, True]
     assert len(tables.tokenizer_dependence({"rows": rows}).data.splitlines()) == 4
