@@ -226,7 +226,8 @@ def test_the_images_grow_pixel_by_pixel(page: chromium.Browser) -> None:
     page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
     page.evaluate(f"{slider}.value = 0; {slider}.dispatchEvent(new Event('input'))")
     moved = f"new Promise(done => setTimeout(() => done(Number({slider}.value)), 1000))"
-    assert page.evaluate(f"{play}.click(), {moved}") in (28, 56), "a row at a time"
+    here = page.evaluate(f"{play}.click(), {moved}")
+    assert here > 0 and here % 28 == 0, "a row at a time"
 
 
 def test_merges_are_those_of_our_tokenizer(page: chromium.Browser) -> None:
