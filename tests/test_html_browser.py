@@ -30,7 +30,7 @@ from genmodels.text.study import TRACED
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")
 AXE = Path(os.environ.get("AXE_CORE", "no such file"))
-WIDGETS = {"fig-field": "canvas", "fig-samples": "canvas", "tbl-trace": "input", "fig-passage": "button", "tbl-2-6-summary": "input"}
+WIDGETS = {"fig-field": "canvas", "fig-samples": "canvas", "fig-trace": "input", "fig-passage": "button", "tbl-2-6-summary": "input"}
 MARKS = re.compile("[\u2066-\u2069]")
 
 
@@ -247,18 +247,18 @@ def test_merges_are_those_of_our_tokenizer(page: chromium.Browser) -> None:
 
 
 def test_a_typed_word_is_walked_through(page: chromium.Browser) -> None:
-    table = page.evaluate("document.querySelectorAll('#tbl-trace figure > .float-content tbody tr').length") - 1  # from 0
-    page.evaluate("globalThis.keys = [...document.querySelectorAll('#tbl-trace .widget button')]; null")
+    merges = len(stages.load("text").tokenizer("fluent").as_bpe().trace(TRACED)) - 1  # the first row is the bytes
+    page.evaluate("globalThis.keys = [...document.querySelectorAll('#fig-trace .widget button')]; null")
     page.evaluate("keys[2].click()")
-    assert page.evaluate("document.querySelector('#tbl-trace .widget-status').textContent").startswith("گام")
-    last = page.evaluate("document.querySelector('#tbl-trace .widget-status').textContent")
-    assert re.findall(r"[۰-۹]+", last)[:2] == [str(table).translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹"))] * 2
+    assert page.evaluate("document.querySelector('#fig-trace .widget-status').textContent").startswith("گام")
+    last = page.evaluate("document.querySelector('#fig-trace .widget-status').textContent")
+    assert re.findall(r"[۰-۹]+", last)[:2] == [str(merges).translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹"))] * 2
     page.evaluate("keys[0].click()")
-    assert page.evaluate("document.querySelectorAll('#tbl-trace .merged').length") > 0
+    assert page.evaluate("document.querySelectorAll('#fig-trace .merged').length") > 0
     page.evaluate("(word => { word.value = 'ایران'; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))")
-    assert "۱۱ بایت" in text(page, "#tbl-trace .widget-status")  # five letters of two bytes, and the space
+    assert "۱۱ بایت" in text(page, "#fig-trace .widget-status")  # five letters of two bytes, and the space
     page.evaluate("(word => { word.value = ''; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))")
-    assert "بنویسید" in text(page, "#tbl-trace .widget-status")
+    assert "بنویسید" in text(page, "#fig-trace .widget-status")
 
 
 def cells(page: chromium.Browser) -> list[tuple[str, str]]:
