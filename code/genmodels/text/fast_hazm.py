@@ -28,7 +28,7 @@ from typing import Any
 
 from genmodels.text.rules import ZWNJ
 
-EXAMINED = ("0.10.0", "0.12.0", "0.12.1")  # versions whose ``normalize`` takes the steps that are taken here
+EXAMINED = ("0.10.0", "0.12.1")  # versions whose ``normalize`` takes the steps that are taken here
 KEPT = 1 << 16  # words that are remembered; then all are forgotten, so that memory is bounded
 _LETTERS = "آابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهی"
 _AFTER, _BEFORE = r"\.:!،؛؟»\]\)\}", r"«\[\(\{"  # hazm's classes of marks that close and that open

@@ -28,7 +28,7 @@ from genmodels.text import normalization
 from genmodels.text.cleaning import clean_paragraph
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "full": {"paragraphs": 800, "repeats": 3, "whole_paragraphs": 2000, "times": 4},
+    "full": {"paragraphs": 500, "repeats": 3, "whole_paragraphs": 800, "times": 4},
     "smoke": {"paragraphs": 60, "repeats": 1, "whole_paragraphs": 150, "times": 2},
 }
 KAGGLE_BYTES = 101e6  # of the assignment's file
