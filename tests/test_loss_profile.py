@@ -144,3 +144,10 @@ def test_figures_and_rows(found, tokenizer, results) -> None:  # noqa: ANN001
     rows = lm_figures.frequency_rows(loss_profile.by_frequency(found, counts))
     assert rows and all(len(row) == 5 for row in rows)
     assert len(lm_figures.part_rows(loss_profile.by_part(found, tokenizer))) >= 4
+
+
+def test_the_first_documents_have_the_losses_that_all_have(results, found) -> None:  # noqa: ANN001
+    first = loss_profile.profile(results, documents=2)
+    count = len(first.tokens)
+    assert first.documents.max() == 1 and 0 < count < len(found.tokens)
+    assert all(first.losses[name] == pytest.approx(found.losses[name][:count], abs=1e-6) for name in found.losses)

@@ -112,12 +112,11 @@ def hardness(image: Any, entropy: Any, surprise: Any, class_nll: Sequence[float]
 def quality_rows(result: Any) -> list[dict[str, str]]:
     """``result.measures`` as table rows, from the nearest to the training images to the farthest."""
     rows = []
-    for name, found in sorted(result.measures.items(), key=lambda item: item[1]["frechet_without_bias"]):
+    for name, found in sorted(result.measures.items(), key=lambda item: item[1]["frechet"]):
         rows.append({
             "تصویرها": NAMES[name],
             "دودویی‌سازی": BINARIZATIONS[result.binarization(name)],
             "فاصلهٔ فرشه": fa(found["frechet"], 2),
-            "بی‌سوگیری": fa(found["frechet_without_bias"], 2),
             "رده‌های جابه‌جا (٪)": fa(100 * found["classes_apart"], 1),
             "اطمینان (٪)": fa(100 * found["confidence"], 1),
             "بی‌رده (٪)": fa(100 * found["unsure"], 1),

@@ -135,6 +135,7 @@ CHECK_NAMES = {
     "behaviour": "اثر انگشت رفتار",
     "test_nll_nats": "زیان روی برش آزمون (نات بر تصویر)",
     "test_perplexity": "سرگشتگی روی متن آزمون",
+    "test_accuracy": "درستی رده‌بند روی آزمون",
     "documents": "زیان، سند به سند",
     "tokens_per_word": "توکن بر واژه در متن دیده‌نشده",
     "round_trip_share": "رمزگشایی دقیق متن",

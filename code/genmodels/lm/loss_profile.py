@@ -44,8 +44,9 @@ class Profile:
         return pd.DataFrame.from_dict(rows, orient="index")
 
 
-def profile(results: Mapping[str, Any]) -> Profile:
-    """The losses of shipped results (``ngram`` or a network's) on the test documents that all of them ship.
+def profile(results: Mapping[str, Any], documents: int | None = None) -> Profile:
+    """The losses of shipped results (``ngram`` or a network's) on the first ``documents`` (default: all) of the test
+    documents that all of them ship.
 
     Raises ``UserError`` where they ship different documents.
     """
@@ -54,11 +55,13 @@ def profile(results: Mapping[str, Any]) -> Profile:
     for name, result in results.items():
         if not np.array_equal(result.slice["test_ids"], ids) or not np.array_equal(result.slice["test_offsets"], offsets):
             raise UserError(f"{name} was measured on other test documents; compare results on the same ones")
+    offsets = offsets if documents is None else offsets[: documents + 1]
+    ids = ids[: offsets[-1]]
     lengths = np.diff(offsets)
     places = np.concatenate([np.arange(1, n) for n in lengths])
-    documents = np.repeat(np.arange(len(lengths)), lengths - 1)
+    of = np.repeat(np.arange(len(lengths)), lengths - 1)
     targets = np.delete(ids, offsets[:-1])
-    return Profile(targets, places, documents, {name: _losses(result, ids, offsets) for name, result in results.items()})
+    return Profile(targets, places, of, {name: _losses(result, ids, offsets) for name, result in results.items()})
 
 
 def _losses(result: Any, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ Heusel et al. 2017 (arXiv 1706.08500, eq. 6), after Dowson and Landau 1982. For 
 where tr (C D)^{1/2} is the sum of the square roots of the eigenvalues of C^{1/2} D C^{1/2}: symmetric, so that no complex
 square root arises. The features are those of our own classifier, so that values compare with each other and with the floor
 of real images only, never with published ones (those use Inception's features). Of N images the estimate is biased upwards
-by about a constant over N (Chong and Forsyth 2020, arXiv 1911.07023): compare at the same N, or ``without_bias``.
+by about a constant over N (Chong and Forsyth 2020, arXiv 1911.07023): compare at the same N.
 """
 
 from __future__ import annotations
@@ -42,24 +42,3 @@ def squared_distance(one: Gaussian, other: Gaussian) -> float:
     inner = np.linalg.eigvalsh(root @ other.covariance @ root)
     traces = np.trace(one.covariance) + np.trace(other.covariance) - 2 * np.sqrt(inner.clip(min=0)).sum()
     return max(0.0, float(np.square(one.mean - other.mean).sum() + traces))
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """d^2 of all N images, and the mean over their two halves."""
-
-    whole: float
-    halves: float
-
-    @property
-    def without_bias(self) -> float:
-        """Extrapolated to endless images: with d^2(N) = a + b / N, a = 2 d^2(N) - d^2(N / 2). Small values may go below 0."""
-        return 2 * self.whole - self.halves
-
-
-def estimate(features: np.ndarray, reference: Gaussian) -> Estimate:
-    """d^2 of features (N, D), N even or its last row left out of the halves, from ``reference``."""
-    half = len(features) // 2
-    parts = (features[:half], features[half : 2 * half])
-    halves = [squared_distance(Gaussian.fit(part), reference) for part in parts]
-    return Estimate(squared_distance(Gaussian.fit(features), reference), float(np.mean(halves)))

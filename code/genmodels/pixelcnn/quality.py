@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
-from genmodels.pixelcnn.frechet import Gaussian, estimate
+from genmodels.pixelcnn.frechet import Gaussian, squared_distance
 from genmodels.pixelcnn.model import PixelCNN
 
 UNSURE = 0.5  # the likeliest class has less than this: no digit that the classifier knows
@@ -37,15 +37,13 @@ class Reference:
 def measures(classifier: DigitClassifier, images: Tensor, reference: Reference) -> dict[str, float]:
     """Numbers of images (N, 1, 28, 28) of zeros and ones beside ``reference``.
 
-    ``frechet`` and ``frechet_halves`` (mean over the two halves), ``frechet_without_bias``; ``classes_apart``, the total
-    variation between shares of predicted classes, 0..1; ``confidence``, the mean probability of the likeliest class;
+    ``frechet``, the squared distance; ``classes_apart``, the total variation between shares of predicted classes, 0..1; ``confidence``, the mean probability of the likeliest class;
     ``unsure``, the share of images whose likeliest class has less than ``UNSURE``.
     """
     features, logs = measured(classifier, images)
-    distance = estimate(features.numpy(), reference.gaussian)
     confidence = logs.max(1).values.exp()
     return {
-        "frechet": distance.whole, "frechet_halves": distance.halves, "frechet_without_bias": distance.without_bias,
+        "frechet": squared_distance(Gaussian.fit(features.numpy()), reference.gaussian),
         "classes_apart": 0.5 * float(np.abs(class_shares(logs) - reference.shares).sum()),
         "confidence": confidence.mean().item(), "unsure": (confidence < UNSURE).float().mean().item(),
     }

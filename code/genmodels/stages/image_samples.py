@@ -208,7 +208,7 @@ class ImageSamplesStage(Stage):
             kind = result.binarization(name)
             again = measures(classifier, result.images(name), result.reference(kind))
             again |= near(result.distances(name), result.distances(f"{REAL}-{kind}"))
-            apart = max(abs(again[key] - stored[key]) / max(abs(stored[key]), 1e-2) for key in stored)
+            apart = max(abs(again[key] - stored[key]) / max(abs(stored[key]), 1e-2) for key in again)
             checks.append(Check(f"measures {name}", apart <= METRIC_TOLERANCE * 10, f"largest relative difference {apart:.1e}"))
         again = worst(classifier, result.images(config.shown), config.gallery)
         checks.append(Check("worst", again["places"] == result.metrics["worst"]["places"], "the worst samples, found again"))
