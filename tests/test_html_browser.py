@@ -30,7 +30,7 @@ from genmodels.text.study import TRACED
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")
 AXE = Path(os.environ.get("AXE_CORE", "no such file"))
-WIDGETS = {"fig-field": "canvas", "fig-samples": "canvas", "tbl-trace": "input", "fig-passage": "button", "tbl-2-6-summary": "input"}
+WIDGETS = {"fig-field": "canvas", "fig-samples": "canvas", "fig-trace": "input", "fig-passage": "button", "tbl-2-6-summary": "input"}
 MARKS = re.compile("[\u2066-\u2069]")
 
 
@@ -148,12 +148,13 @@ def test_a_phone_needs_no_sideways_scroll(window: chromium.Browser, path: Path, 
     [(1280, False, []), (1280, True, ["color-contrast", "link-in-text-block"]), (360, False, ["scrollable-region-focusable", "target-size"])],
 )
 def test_axe_finds_no_violation(window: chromium.Browser, path: Path, width: int, dark: bool, rules: list[str]) -> None:
-    """Every rule once; in the dark and on a phone those that can come out differently there."""
+    """Every rule once; in the dark and on a phone those that can come out differently there. MathML is left out: thousands
+    of elements to which the rules, written for HTML, say nothing."""
     window.open(path, width=width, dark=dark)
     window.evaluate("document.querySelectorAll('details').forEach(fold => { fold.open = true; })")
     window.evaluate(AXE.read_text("utf-8") + "; null")
     options = json.dumps({"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {}))
-    found = window.evaluate(f"""axe.run({options}).then(result => ({{ checked: result.passes.length, violations: result.violations.map(
+    found = window.evaluate(f"""axe.run({{ exclude: [["math"]] }}, {options}).then(result => ({{ checked: result.passes.length, violations: result.violations.map(
         rule => [rule.id, rule.nodes.length, ...rule.nodes.slice(0, 3).map(node => node.html.slice(0, 150))]) }}))""", seconds=600)
     assert found["violations"] == [] and found["checked"] >= (1 if rules else 20)
 
@@ -225,7 +226,8 @@ def test_the_images_grow_pixel_by_pixel(page: chromium.Browser) -> None:
     page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
     page.evaluate(f"{slider}.value = 0; {slider}.dispatchEvent(new Event('input'))")
     moved = f"new Promise(done => setTimeout(() => done(Number({slider}.value)), 1000))"
-    assert page.evaluate(f"{play}.click(), {moved}") in (28, 56), "a row at a time"
+    here = page.evaluate(f"{play}.click(), {moved}")
+    assert here > 0 and here % 28 == 0, "a row at a time"
 
 
 def test_merges_are_those_of_our_tokenizer(page: chromium.Browser) -> None:
@@ -245,18 +247,18 @@ def test_merges_are_those_of_our_tokenizer(page: chromium.Browser) -> None:
 
 
 def test_a_typed_word_is_walked_through(page: chromium.Browser) -> None:
-    table = page.evaluate("document.querySelectorAll('#tbl-trace figure > .float-content tbody tr').length") - 1  # from 0
-    page.evaluate("globalThis.keys = [...document.querySelectorAll('#tbl-trace .widget button')]; null")
+    merges = len(stages.load("text").tokenizer("fluent").as_bpe().trace(TRACED)) - 1  # the first row is the bytes
+    page.evaluate("globalThis.keys = [...document.querySelectorAll('#fig-trace .widget button')]; null")
     page.evaluate("keys[2].click()")
-    assert page.evaluate("document.querySelector('#tbl-trace .widget-status').textContent").startswith("گام")
-    last = page.evaluate("document.querySelector('#tbl-trace .widget-status').textContent")
-    assert re.findall(r"[۰-۹]+", last)[:2] == [str(table).translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹"))] * 2
+    assert page.evaluate("document.querySelector('#fig-trace .widget-status').textContent").startswith("گام")
+    last = page.evaluate("document.querySelector('#fig-trace .widget-status').textContent")
+    assert re.findall(r"[۰-۹]+", last)[:2] == [str(merges).translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹"))] * 2
     page.evaluate("keys[0].click()")
-    assert page.evaluate("document.querySelectorAll('#tbl-trace .merged').length") > 0
+    assert page.evaluate("document.querySelectorAll('#fig-trace .merged').length") > 0
     page.evaluate("(word => { word.value = 'ایران'; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))")
-    assert "۱۱ بایت" in text(page, "#tbl-trace .widget-status")  # five letters of two bytes, and the space
+    assert "۱۱ بایت" in text(page, "#fig-trace .widget-status")  # five letters of two bytes, and the space
     page.evaluate("(word => { word.value = ''; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))")
-    assert "بنویسید" in text(page, "#tbl-trace .widget-status")
+    assert "بنویسید" in text(page, "#fig-trace .widget-status")
 
 
 def cells(page: chromium.Browser) -> list[tuple[str, str]]:

@@ -38,6 +38,7 @@ TYPED = {
     "MNIST and its pixels": "۰ ۲۸ ۱۲۸ ۲۵۵ ۷۸۴ ۱۰٬۰۰۰ ۶۰٬۰۰۰",
     "names: sha256, md5, UTF-8, GPT-2, bytes, precision": "2 5 8 256 ۲۵۶ ۳۲",
     "published likelihoods, cited": "۷۹٫۲۰ ۸۰٫۱۰ ۸۰٫۵۴ ۸۰٫۹۷ ۸۱٫۳۰ ۸۶٫۶۴ ۸۸٫۳۳",
+    "megabytes of the Kaggle file, as issue 4 states them": "۱۰۱",
     "examples and definitions": "۰٫۳ ۳۰ ۶۰ ۹۵ ۱۲۰۶ ۱۲۴۸ ۵۵٬۰۰۰ ۰٫۸ ۰٫۹۵",
 }
 

@@ -1,6 +1,6 @@
-// tbl-trace: type a word and go through its merges, one at a time. The same tokenizer as the report's (byte-level BPE):
+// fig-trace: type a word and go through its merges, one at a time. The same tokenizer as the report's (byte-level BPE):
 // its merges and its pattern come in the page, and the steps are those of `BPE.trace` in code/genmodels/text/bpe.py. As in
-// the table, the word has a space before it.
+// the figure, the word has a space before it.
 
 const { button, bytes, controls, data, el, fa, mount, status } = globalThis.report;
 const found = data("merges");
@@ -85,7 +85,7 @@ function start(content) {
   }
 
   read();
-  mount("tbl-trace", "گام‌های ادغام یک واژه", [
+  mount("fig-trace", "گام‌های ادغام یک واژه", [
     controls(el("label", { for: "merges-word" }, "واژه‌ای بنویسید:"), input, back, next, end), chips, said,
   ]);
 }

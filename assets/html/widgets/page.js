@@ -34,13 +34,17 @@ if (contents) {
 // What scrolls inside its own box (wide code, tables, formulas) can be scrolled by keyboard.
 function reachable() {
   for (const box of document.querySelectorAll("main pre, main .float-content, main p, .passage-detail, .equation > *")) {
-    if (box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).overflowX === "auto") box.tabIndex = 0;
+    const wider = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
+    if (wider && getComputedStyle(box).overflowX === "auto") box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
 }
-addEventListener("load", reachable);
+addEventListener("load", () => document.fonts.ready.then(reachable)); // the fonts decide how wide a table is
 addEventListener("resize", reachable);
 document.addEventListener("toggle", reachable, true); // a fold that opens
+
+// A heading of a column that is a formula alone has a name too: its TeX.
+document.querySelectorAll("th math").forEach((math) => math.setAttribute("aria-label", math.querySelector("annotation")?.textContent ?? ""));
 
 // Paper cannot unfold: what is folded is printed open.
 addEventListener("beforeprint", () => document.querySelectorAll("details.code-fold").forEach((fold) => { fold.open = true; }));
