@@ -168,3 +168,9 @@ def test_tables_and_figure(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(study_tables, "VARIANTS", {"base": "پایه", "gelu": "GELU"})
     rows = study_tables.ablation_rows(result, found)
     assert [row["دگرگونی"] for row in rows] == ["پایه", "GELU"] and rows[0]["اختلاف با پایه و بازهٔ ۹۵٪"] == "—"
+
+
+def test_a_shipped_model_is_judged_on_the_studys_documents() -> None:
+    model = SimpleNamespace(metrics={"validation_document_nll_nats": [6.0, 10.0, 1000.0]})
+    study = SimpleNamespace(metrics={"validation_document_tokens": [3, 5]})
+    assert study_tables.same_documents(model, study) == 2.0
