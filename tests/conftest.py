@@ -98,9 +98,13 @@ def strange_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The real report, rendered once for all tests that look at it: {"html": path, "pdf": path}."""
+    from genmodels import reuse
     from genmodels.render import render
 
+    # The one execution also serves a `make` after the tests (and the other way round): it is kept under the digest of
+    # all that decides it.
     with contextlib.redirect_stderr(io.StringIO()) as told:
-        files = {path.suffix[1:]: path for path in render(ROOT, output_dir=tmp_path_factory.mktemp("output"))}
+        pages = render(ROOT, output_dir=tmp_path_factory.mktemp("output"), reuse_from=ROOT / "_output" / reuse.FOLDER)
+    files = {path.suffix[1:]: path for path in pages}
     assert "warning" not in told.getvalue(), told.getvalue()  # such as a letter that no font of the report can draw
     return files

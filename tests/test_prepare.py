@@ -222,7 +222,10 @@ def test_real_text_is_prepared_as_the_shipped_models_saw_it(corpus, stage):
 
 
 def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
-    """Preparation of a text and of four times as much of the same kind: the same peak to a few megabytes."""
+    """Preparation of a text and of four times as much of the same kind: no more than the counts of its words is added.
+
+    Held in memory, the text alone would take its size (two bytes a letter, as on disk), raw, clean and normalised thrice that.
+    """
     import tracemalloc
 
     monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "prepared"))
@@ -236,7 +239,7 @@ def test_memory_does_not_grow_with_the_text(tmp_path, monkeypatch):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     size = (tmp_path / "4" / KAGGLE_FILE).stat().st_size
-    assert size > 600_000 and peaks[1] - peaks[0] < 0.2 * size, peaks
+    assert size > 600_000 and peaks[1] - peaks[0] < 0.4 * size, peaks
 
 
 def test_workers_must_be_a_number_above_zero(places):

@@ -60,7 +60,7 @@ def test_one_byte_of_the_package_the_lists_or_a_payload_moves_it(project: Path, 
 def test_code_options_and_environment_move_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {key(project), key(project, DOCUMENT.replace("str(1)", "str(2)")), key(project, DOCUMENT.replace("print(2)", "print(3)"))}
     keys.add(key(project, DOCUMENT.replace("#| label: a", "#| label: a\n#| eval: false")))
-    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.setenv("GENMODELS_DATA", "elsewhere")
     keys.add(key(project))
     monkeypatch.setattr(reuse.metadata, "distributions", lambda: [type("D", (), {"name": "torch", "version": "0"})()])
     assert len(keys | {key(project)}) == 6

@@ -14,7 +14,7 @@ import torch
 
 from genmodels import batches, files, mnist, stages, store, training
 from genmodels.config import PixelCNNModelConfig
-from genmodels.stages import base
+from genmodels.stages import base, trials
 from genmodels.stages.pixelcnn import PixelCNNStage
 from common import outcome, reseal
 
@@ -137,5 +137,9 @@ def test_shipped_results_belong_to_todays_settings_and_behaviour(name: str) -> N
     if isinstance(stage, base.ModelStage):  # the slice is left to `make verify`: it takes a while
         again = stage.fingerprint(result.config)
         assert again == pytest.approx(result.manifest["fingerprint"], rel=base.FINGERPRINT_TOLERANCE)
+    elif isinstance(stage, trials.TrialsStage):  # and so are the first steps at full size
+        for key, run in result.config.items():
+            again = stage.tiny_losses(run)
+            assert again == pytest.approx(result.manifest["fingerprint"][key], rel=base.FINGERPRINT_TOLERANCE), key
     else:
         assert all(check.passed for check in stage.contradict(result))

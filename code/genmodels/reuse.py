@@ -55,7 +55,7 @@ def identity(parts: list[Part], settings: dict[str, Any], project: Path) -> str:
             digest += [part.kind, part.text, repr(run)]
     digest += sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
     digest += sorted(f"{name}={value}" for name, value in {**environment_file(project), **os.environ}.items()
-                     if name.startswith(("GENMODELS_", "OMP_", "MKL_")) and name != "GENMODELS_RUBRIC")  # fmt: skip
+                     if name.startswith("GENMODELS_") and name != "GENMODELS_RUBRIC")  # fmt: skip
     for folder in dict.fromkeys((PACKAGE, project / "code")):
         digest += _contents(folder, "*.py")
     digest += _contents(PROJECT / "assets", "*", LOOKS)
