@@ -8,6 +8,7 @@ from genmodels import tables
 from genmodels.config import PixelCNNConfig
 from genmodels.persian import fa_int
 from genmodels.stages import STAGES
+from genmodels.stages.base import Check
 from genmodels.stages.language import RecurrentStage, TransformerStage
 
 
@@ -46,3 +47,10 @@ def test_settings_of_two_stages_stand_side_by_side() -> None:
 
 def test_every_stage_has_a_persian_name() -> None:
     assert STAGES.keys() <= tables.STAGE_NAMES.keys()
+
+
+def test_checks_take_a_row_a_result_and_name_every_failure() -> None:
+    held, failed = Check("manifest", True, "6 files"), Check("test_perplexity", False, "1.0, stored 2.0")
+    text = tables.checks({"rnn": [held, failed], "text": [held]}).data
+    assert text.count("✗") == 2 and "test_perplexity: 1.0, stored 2.0" in text and "۱ از ۲" in text
+    assert "✓ ۱ از ۱" in text and "6 files" not in text

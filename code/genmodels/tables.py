@@ -144,15 +144,15 @@ CHECK_NAMES = {
 
 
 def checks(found: dict[str, list[Any]]) -> Markdown:
-    """The attempts of ``verify`` at contradicting each result."""
-    rows = [
-        {
+    """How the attempts of ``verify`` at contradicting each result ended: a row a result, every failure with its detail."""
+    rows = []
+    for name, attempts in found.items():
+        failed = [check for check in attempts if not check.passed]
+        labels = dict.fromkeys(CHECK_NAMES.get(check.name, f"`{check.name}`") for check in attempts)
+        rows.append({
             "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
-            "بررسی": CHECK_NAMES.get(check.name, f"`{check.name}`"),
-            "نتیجه": "✓ برقرار" if check.passed else "✗ **ناسازگار**",
-            "جزئیات": f"`{check.detail}`",
-        }
-        for name, list_of_checks in found.items()
-        for check in list_of_checks
-    ]
+            "بررسی‌ها": "، ".join(labels),
+            "برقرار": f"{'✗' if failed else '✓'} {fa_int(len(attempts) - len(failed))} از {fa_int(len(attempts))}",
+        })
+        rows += [{"مرحله": "", "بررسی‌ها": f"`{c.name}: {c.detail}`", "برقرار": "✗ **ناسازگار**"} for c in failed]
     return table(rows)
