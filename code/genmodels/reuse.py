@@ -53,7 +53,8 @@ def identity(parts: list[Part], settings: dict[str, Any], project: Path) -> str:
         if part.kind != "markdown":
             run = (option(part, "eval", settings, True), option(part, "error", settings, False))
             digest += [part.kind, part.text, repr(run)]
-    digest += sorted(f"{found.name}=={found.version}" for found in metadata.distributions())
+    # A set: a folder that stands on the path twice names its distributions twice.
+    digest += sorted({f"{found.name}=={found.version}" for found in metadata.distributions()})
     digest += sorted(f"{name}={value}" for name, value in {**environment_file(project), **os.environ}.items()
                      if name.startswith("GENMODELS_") and name != "GENMODELS_RUBRIC")  # fmt: skip
     for folder in dict.fromkeys((PACKAGE, project / "code")):
