@@ -20,7 +20,7 @@ from genmodels.persian import fa, fa_int, table
 LAYER_NUMBER = re.compile(r"\.\d+\.")
 STAGE_NAMES = {
     "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "pixelcnn-gated": "PixelCNN دوپشته‌ای", "pixelcnn-threshold": "PixelCNN، آستانه‌ای",
-    "pixelcnn-study": "اجزای PixelCNN", "speed-training": "سرعت آموزش PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
+    "pixelcnn-study": "اجزای PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
     "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
     "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
     "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "rnn-study-small": "اندازه‌های کوچک‌تر", "transformer-study": "اجزای ترنسفورمر",

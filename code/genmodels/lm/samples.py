@@ -5,14 +5,9 @@ Every sample shown is the first one of its seed; none is picked. They are drawn 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
-
-from genmodels.lm.base import LanguageModel
-from genmodels.lm.generation import generate
 from genmodels.persian import fa, fa_percent
 
 PROMPTS = {
@@ -83,13 +78,6 @@ def _measures(found: Mapping[str, float]) -> dict[str, str]:
         "تکرار سه‌تایی‌ها": fa_percent(found["repetition"], 1), "هشت‌تایی‌های رونوشت": fa_percent(found["copied_8"], 1),
         "بلندترین رونوشت": fa(int(found["longest_copy"])),
     }
-
-
-def generation_speed(model: LanguageModel, new_tokens: int = 100, use_cache: bool = True) -> float:
-    """Generated tokens a second, one sequence, this machine, now."""
-    started = time.perf_counter()
-    generate(model, [0], new_tokens, torch.Generator().manual_seed(1), use_cache=use_cache)
-    return new_tokens / (time.perf_counter() - started)
 
 
 def plain_line(text: str) -> str:
