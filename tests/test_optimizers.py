@@ -8,12 +8,13 @@ import pytest
 import torch
 from torch import nn
 
-from genmodels.config import MuonTrainingConfig, RecurrentModelConfig, TrainingConfig
+from genmodels.config import GatedModelConfig, MuonTrainingConfig, PixelCNNModelConfig, RecurrentModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.lm.recurrent import RecurrentLM
-from genmodels.optimizers import MuonWithAdamW, make_optimizer
+from genmodels.optimizers import Muon, MuonWithAdamW, as_matrix, half_orthogonal, make_optimizer
+from genmodels.pixelcnn.gated import GatedPixelCNN
+from genmodels.pixelcnn.model import PixelCNN, loss_nats
 
-pytestmark = pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon (2.9 and newer do)")
 MUON = MuonTrainingConfig(learning_rate=1e-2, weight_decay=0.1)
 
 
@@ -78,3 +79,50 @@ def test_its_state_can_be_put_away_and_taken_up() -> None:
 def test_a_model_without_inner_matrices_is_refused() -> None:
     with pytest.raises(UserError, match="no inner matrices"):
         make_optimizer(nn.Embedding(4, 3), MUON)
+
+
+@pytest.mark.parametrize("shape", [(5, 9), (9, 5), (6, 6)])
+def test_singular_values_come_near_one_and_the_directions_stay(shape: tuple[int, int]) -> None:
+    left, _ = torch.linalg.qr(torch.randn(shape[0], min(shape), generator=torch.Generator().manual_seed(1)))
+    right, _ = torch.linalg.qr(torch.randn(shape[1], min(shape), generator=torch.Generator().manual_seed(2)))
+    values = torch.linspace(0.3, 1.0, min(shape))
+    found = half_orthogonal(left @ torch.diag(values) @ right.T)
+    inside = left.T @ found @ right  # diagonal where the singular vectors are kept
+    assert (inside - torch.diag(inside.diagonal())).abs().max() < 0.02
+    assert 0.6 < inside.diagonal().min() and inside.diagonal().max() < 1.3
+
+
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with (2.9 and newer do)")
+def test_the_same_steps_as_pytorchs_own() -> None:
+    ours, theirs = (nn.Parameter(torch.ones(8, 12)) for _ in range(2))
+    mine = Muon([ours], lr=0.1, weight_decay=0.2, momentum=0.9)
+    other = torch.optim.Muon([theirs], lr=0.1, weight_decay=0.2, momentum=0.9, adjust_lr_fn="match_rms_adamw")
+    for seed in range(4):
+        ours.grad = torch.randn(8, 12, generator=torch.Generator().manual_seed(seed))
+        theirs.grad = ours.grad.clone()
+        mine.step(), other.step()
+    assert (ours - theirs).abs().max() < 0.02 * (ours - 1).abs().max()  # theirs rounds to bf16
+
+
+@pytest.mark.parametrize("build", [
+    lambda: PixelCNN(PixelCNNModelConfig(channels=6)), lambda: GatedPixelCNN(GatedModelConfig(channels=6, layers=2)),
+])
+def test_kernels_are_matrices_and_dead_taps_stay_dead(build: object) -> None:
+    torch.manual_seed(0)
+    network = build()  # type: ignore[operator]
+    optimizer = make_optimizer(network, replace(MUON, weight_decay=0.0))
+    kernels = {id(p) for group in optimizer.parts[0].param_groups for p in group["params"]}
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    images = (torch.rand(3, 1, 28, 28) > 0.7).float()
+    loss_nats(network, images).mean().backward()
+    optimizer.step()
+    for name, module in network.named_modules():
+        if getattr(module, "kernel", None) is None:
+            continue
+        assert (id(module.weight) in kernels) == (min(module.weight.shape[:2]) > 1), name
+        assert not module.weight[:, :, module.mask == 0].any()
+        change = module.weight.detach() - before[f"{name}.weight"]
+        assert change.any(), name
+        if id(module.weight) in kernels:  # every direction that the gradient has moves about as far
+            values = torch.linalg.svdvals(as_matrix(change))
+            assert values[0] / values[1] < 2, name

@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from genmodels import mnist
 from genmodels.batches import generator_for
-from genmodels.config import GatedPixelCNNConfig, PixelCNNConfig, TrainingConfig
+from genmodels.config import GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.files import data_digest
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
@@ -163,7 +163,12 @@ class GatedStage(PixelCNNStage):
     """Our improved network on the same data, by the same protocol."""
 
     name = "pixelcnn-gated"
-    full = GatedPixelCNNConfig(training=TrainingConfig(steps=3200, **SHORTER), curve_images=500)
+    full = GatedPixelCNNConfig(
+        training=MuonTrainingConfig(
+            batch_size=16, steps=11_500, learning_rate=6e-3, warmup_steps=100, ema_decay=0.998, evaluations=14,
+        ),
+        curve_images=500,
+    )
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
         return GatedPixelCNN(config.model)
