@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from genmodels import files, mnist, stages
-from genmodels.config import GatedModelConfig, PixelCNNModelConfig
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN
@@ -64,13 +64,16 @@ def test_budgets_are_equal_and_changes_single() -> None:
     flops = {key: forward_flops(build(run.experiment.model, run.variant)) for key, run in runs.items()}
     assert all(0.9 * flops["spec"] < count <= flops["spec"] for count in flops.values())
     plans = {key: replace(run.experiment.training, seed=1) for key, run in runs.items()}
+    without = plans.pop("adamw")
     assert set(plans.values()) == {plans["spec"]}
+    shared = {"batch_size", "steps", "warmup_steps", "ema_decay", "final_learning_rate", "weight_decay"}
+    assert type(without) is TrainingConfig and all(getattr(without, k) == getattr(plans["spec"], k) for k in shared)
     assert len({run.experiment.training.seed for key, run in runs.items() if key.startswith("spec")}) == 3
     changes = {
         key: (run.variant.residual, run.variant.gated, isinstance(run.experiment.model, GatedModelConfig))
         for key, run in runs.items() if not key.startswith("spec-")
     }
-    assert [sum(change) for change in changes.values()] == [0, 1, 1, 1, 3]
+    assert [sum(change) for change in changes.values()] == [0, 1, 1, 1, 3, 0]
 
 
 def test_no_change_is_the_assignments_network_and_all_changes_are_ours() -> None:

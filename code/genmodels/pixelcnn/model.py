@@ -51,10 +51,13 @@ class PixelModel(nn.Module):
         """Logits (B, 1, H, W) of images and what ``above`` told; layers of parts "raster" and "left"."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, 1, H, W), always fp32 or wider, of float images (B, 1, H, W) of zeros and ones."""
+    def forward(self, x: Tensor, apply: Apply = whole) -> Tensor:
+        """Logits (B, 1, H, W), always fp32 or wider, of float images (B, 1, H, W) of zeros and ones.
+
+        ``apply`` is how each layer is computed; a training may give another form of the same function (``spectral.py``).
+        """
         self.check_shape(x)
-        return self.along(x, self.above(x))
+        return self.along(x, self.above(x, apply), apply)
 
     def probabilities(self, x: Tensor) -> Tensor:
         """p(x_i = 1 | earlier pixels), (B, 1, H, W): the assignment's Sigmoid after the last layer."""

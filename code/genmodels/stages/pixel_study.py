@@ -20,7 +20,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from genmodels import mnist, training
 from genmodels.batches import generator_for
-from genmodels.config import GatedModelConfig, GatedPixelCNNConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
+from genmodels.config import GatedModelConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.files import data_digest
 from genmodels.pixelcnn.evaluation import nll_nats
@@ -72,12 +72,18 @@ def forward_flops(model: PixelModel) -> int:
 
 
 class PixelStudy(TrialsStage):
-    """One change alone: residual connections, gates, two stacks; then all of them; and the spread of three seeds."""
+    """One change alone: residual connections, gates, two stacks, AdamW; all three of the network's; three seeds' spread.
+
+    The learning rates are the best of a few on the assignment's network (docs/LOG.md).
+    """
 
     name = "pixelcnn-study"
     result = PixelStudyResult
-    TRAINING = TrainingConfig(
-        batch_size=8, steps=400, learning_rate=2e-3, warmup_steps=40, ema_decay=0.99, evaluations=4,
+    TRAINING = MuonTrainingConfig(
+        batch_size=16, steps=400, learning_rate=4e-3, warmup_steps=40, ema_decay=0.99, evaluations=4,
+    )
+    WITHOUT_MUON = TrainingConfig(
+        batch_size=16, steps=400, learning_rate=2e-3, warmup_steps=40, ema_decay=0.99, evaluations=4,
     )
 
     def runs(self) -> dict[str, PixelRun]:
@@ -98,7 +104,7 @@ class PixelStudy(TrialsStage):
         return {
             "spec": PixelRun(plain), "residual": stack(64, residual=True), "gates": stack(44, gated=True),
             "two-stacks": two_stacks(56), "all": two_stacks(40, gated=True, residual=True),
-            "spec-seed-2": seed(2), "spec-seed-3": seed(3),
+            "spec-seed-2": seed(2), "spec-seed-3": seed(3), "adamw": PixelRun(replace(plain, training=self.WITHOUT_MUON)),
         }
 
     def short(self, run: PixelRun) -> PixelRun:
