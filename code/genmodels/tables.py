@@ -27,6 +27,7 @@ STAGE_NAMES = {
     "mnist-classifier": "رده‌بند رقم‌ها", "pixelcnn-samples": "نمونه‌های تصویر",
     "generation": "نمونه‌های متن", "vocabularies": "اندازه‌های واژگان", "speed-decoding": "سرعت تولید",
     "speed-peers": "سرعت در برابر PyTorch", "speed-text": "سرعت آماده‌سازی", "speed-bpe": "سرعت BPE",
+    "speed-training": "سرعت آموزش PixelCNN",
 }
 
 

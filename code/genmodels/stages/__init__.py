@@ -41,6 +41,7 @@ UNTRAINED = {
     "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
     "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
     "pixelcnn-study": "genmodels.stages.pixel_study:PixelStudy",
+    "speed-training": "genmodels.stages.speed:TrainingSpeed",
 }
 
 

@@ -65,6 +65,10 @@ class BPESpeed(SpeedStage):
     name, module = "speed-bpe", "genmodels.text.bpe_speed"
 
 
+class TrainingSpeed(SpeedStage):
+    name, module = "speed-training", "genmodels.pixelcnn.training_speed"
+
+
 class Vocabularies(SpeedStage):
     """Not a speed, but a measurement of the same kind: minutes, no weights."""
 
