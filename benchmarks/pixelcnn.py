@@ -3,9 +3,10 @@
     PYTHONPATH=code OMP_NUM_THREADS=1 python benchmarks/pixelcnn.py [--quick] [--json FILE]
 
 One thread, CPU seconds (``time.process_time``), the assignment's network with random weights (speed does not hang on
-their values). Contestants take turns, and the best of the rounds counts: on a shared machine noise only ever adds
-time. The naive sampler would take minutes: it is timed on evenly spaced pixels and scaled to all of them, which is
-fair because each of its passes costs the same; the cropped one, whose passes differ, likewise on more pixels.
+their values). Contestants take turns. Training: what stage ``speed-training`` ships, its cost law left unprinted.
+Sampling: the best of the rounds counts, since on a shared machine noise only ever adds time. The naive sampler would
+take minutes: it is timed on evenly spaced pixels and scaled to all of them, which is fair because each of its passes
+costs the same; the cropped one, whose passes differ, likewise on more pixels.
 """
 
 from __future__ import annotations
@@ -18,43 +19,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genmodels.config import PixelCNNModelConfig
 from genmodels.files import write_json
-from genmodels.pixelcnn.masked_conv import to_naive
-from genmodels.pixelcnn.model import PixelCNN, loss_nats
 from genmodels.pixelcnn.sampling import Cropped, Naive, sample
+from genmodels.pixelcnn.training_speed import ASSIGNED, FORMS, SETTINGS, measure, network
 
-SIDE = 28
-
-
-def build(naive: bool = False, channels_last: bool = True) -> PixelCNN:
-    """The assignment's network; ``naive`` with full masked kernels, else the causal half in the stated weight order."""
-    torch.manual_seed(0)
-    model = PixelCNN(PixelCNNModelConfig())
-    if naive:
-        model.convolutions = nn.ModuleList(to_naive(conv) for conv in model.convolutions)
-    elif not channels_last:
-        for conv in model.convolutions:
-            conv.weight.data = conv.weight.data.contiguous()
-    return model
-
-
-def trainer(model: PixelCNN, images: Tensor, bf16: bool) -> Callable[[], float]:
-    """One optimiser step (forward, backward, AdamW) on ``images``."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-
-    def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = loss_nats(model, images).mean()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
+SIDE = ASSIGNED["side"]
 
 
 def seconds(action: Callable[[], Any]) -> float:
@@ -71,27 +42,21 @@ def best_of(actions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, flo
     return {name: min(row[name] for row in times) for name in actions}
 
 
-def training(batch: int, rounds: int) -> list[dict[str, Any]]:
-    """Images a second of forward, backward and AdamW; the first row is the naive reference."""
-    images = (torch.rand(batch, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.2).float()
-    steps = {
-        "naive fp32": trainer(build(naive=True), images, bf16=False),
-        "naive bf16": trainer(build(naive=True), images, bf16=True),
-        "half fp32": trainer(build(channels_last=False), images, bf16=False),
-        "half fp32 channels-last": trainer(build(), images, bf16=False),
-        "half bf16": trainer(build(channels_last=False), images, bf16=True),
-        "half bf16 channels-last (default)": trainer(build(), images, bf16=True),
-    }
-    taken = best_of(steps, rounds)
-    base = taken["naive fp32"]
-    return [{"training": name, "images_per_second": batch / t, "ratio": base / t} for name, t in taken.items()]
+def training(quick: bool) -> list[dict[str, Any]]:
+    """The rows of stage ``speed-training``, measured anew: forward and backward, in each form that runs here."""
+    fewer = {"batch": 8, "rounds": 1, "compile": False, "law_batch": 2, "law_rounds": 1}
+    found = measure(SETTINGS["full"] | (fewer if quick else {}))
+    for name, reason in found["left_out"].items():
+        print(f"left out: {name}: {reason}")
+    shown = ("form", "images_per_second", "ratio", "of_peak")
+    return [{name: row[name] for name in shown} for row in found["forms"]]
 
 
 @torch.no_grad()
 def sampling(count: int, rounds: int, pixels: int) -> list[dict[str, Any]]:
     """CPU seconds for ``count`` images; the floor is one forward pass of the whole batch."""
     canvas = (torch.rand(count, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.2).float()
-    half, full = build(), build(naive=True)
+    half, full = network(FORMS["half-last"], **ASSIGNED), network(FORMS["naive"], **ASSIGNED)
 
     def some(stepper: Any, places: list[int]) -> Callable[[], None]:
         return lambda: [stepper.logit(*divmod(place, SIDE)) for place in places] and None
@@ -110,12 +75,12 @@ def sampling(count: int, rounds: int, pixels: int) -> list[dict[str, Any]]:
 @torch.no_grad()
 def flops(count: int = 4) -> list[dict[str, Any]]:
     """Counted FLOPs an image (``torch.utils.flop_counter``) against the live taps' floor of one forward pass."""
-    model = build()
+    model = network(FORMS["half-last"], **ASSIGNED)
     floor = 2 * SIDE * SIDE * sum(conv.live_taps * conv.in_channels * conv.out_channels for conv in model.convolutions)
     canvas = torch.zeros(count, 1, SIDE, SIDE)
     rows = []
     for name, action in {
-        "forward, naive": lambda: build(naive=True)(canvas), "forward, causal half": lambda: model(canvas),
+        "forward, naive": lambda: network(FORMS["naive"], **ASSIGNED)(canvas), "forward, causal half": lambda: model(canvas),
         "incremental sampling": lambda: sample(model, count, torch.Generator().manual_seed(0)),
     }.items():
         with FlopCounterMode(display=False) as counter:
@@ -133,7 +98,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rounds = 2 if options.quick else 5
     sections = {
-        "training": training(batch=8 if options.quick else 32, rounds=rounds),
+        "training": training(options.quick),
         "sampling": sampling(count=16 if options.quick else 100, rounds=rounds, pixels=16 if options.quick else 40),
         "flops": flops(),
     }
