@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # loads torch, which the command line's help can do without
 STAGES = {
     "text": "genmodels.stages.text:TextStage",
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
+    "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
+    "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
+    "pixelcnn-study": "genmodels.stages.pixel_study:PixelStudy",
     "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
@@ -29,6 +32,7 @@ STAGES = {
     "transformer-study": "genmodels.stages.study:TransformerStudy",
     "speed-decoding": "genmodels.stages.speed:DecodingSpeed",
     "speed-peers": "genmodels.stages.speed:PeerSpeed",
+    "speed-sampling": "genmodels.stages.speed:SamplingSpeed",
     "speed-text": "genmodels.stages.speed:TextSpeed",
     "speed-bpe": "genmodels.stages.speed:BPESpeed",
     "vocabularies": "genmodels.stages.speed:Vocabularies",
@@ -38,9 +42,6 @@ STAGES = {
 
 # Ready to train, nothing shipped yet: trained and verified when named. A line moves up with its result.
 UNTRAINED = {
-    "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
-    "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
-    "pixelcnn-study": "genmodels.stages.pixel_study:PixelStudy",
     "speed-training": "genmodels.stages.speed:TrainingSpeed",
 }
 

@@ -57,6 +57,10 @@ class PeerSpeed(SpeedStage):
     name, module = "speed-peers", "genmodels.lm.peers"
 
 
+class SamplingSpeed(SpeedStage):
+    name, module = "speed-sampling", "genmodels.pixelcnn.sampling_speed"
+
+
 class TextSpeed(SpeedStage):
     name, module = "speed-text", "genmodels.text.speed"
 
