@@ -18,10 +18,10 @@ def main() -> None:
     parser.add_argument("--profile", choices=tuple(training_speed.SETTINGS), default="full")
     profile = parser.parse_args().profile
     found = training_speed.measure(training_speed.SETTINGS[profile])
-    print("| form | images/s | ratio | GFLOP an image | GFLOP/s | of the peak |\n|---|--:|--:|--:|--:|--:|")
+    print("| form | images/s | ratio | GFLOP an image | GFLOP/s | of a product |\n|---|--:|--:|--:|--:|--:|")
     for row in found["forms"]:
         print(f"| {row['form']} | {row['images_per_second']:.1f} | {row['ratio']:.2f} | {row['flops'] / 1e9:.2f} "
-              f"| {row['gflops_per_second']:.0f} | {row['of_peak']:.0%} |")
+              f"| {row['gflops_per_second']:.0f} | {row['of_product']:.0%} |")
     for name, reason in found["left_out"].items():
         print(f"left out: {name}: {reason}")
     print("\n| varied | value | GFLOP an image | ms an image |\n|---|--:|--:|--:|")

@@ -34,9 +34,3 @@ def test_a_sampler_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(sampling_speed, "sample", forgetful)
     assert not any(check.passed for check in sampling_speed.agree())
-
-
-def test_turns_take_the_median_and_warm_up_first() -> None:
-    calls = []
-    found = sampling_speed.turns({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 3)
-    assert calls == ["a", "b"] * 4 and set(found) == {"a", "b"}

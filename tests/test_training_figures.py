@@ -11,7 +11,7 @@ import pytest
 from genmodels import training_figures
 from genmodels.pixelcnn.training_speed import FORMS, SETTINGS
 
-ROW = {"images_per_second": 12.34, "ratio": 1.75, "flops": 2.7e9, "gflops_per_second": 66.6, "of_peak": 0.876}
+ROW = {"images_per_second": 12.34, "ratio": 1.75, "flops": 2.7e9, "gflops_per_second": 66.6, "of_product": 0.876}
 
 
 def law(power: float) -> dict[str, Any]:

@@ -8,8 +8,6 @@ Contestants take turns; seconds are processor seconds, medians over the rounds.
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import PixelCNN, PixelModel
 from genmodels.pixelcnn.sampling import METHODS, Cropped, Naive, sample
 from genmodels.stages.base import Check
+from genmodels.timing import interleaved
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"images": 100, "channels": 64, "side": 28, "naive_pixels": 5, "cropped_pixels": 40, "rounds": 3},
@@ -58,18 +57,6 @@ def agree() -> list[Check]:
     return checks
 
 
-def turns(actions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median CPU seconds of each action over ``rounds`` in which all take turns, after one call of each to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in actions}
-    for turn in range(rounds + 1):
-        for name, action in actions.items():
-            started = time.process_time()
-            action()
-            if turn:
-                times[name].append(time.process_time() - started)
-    return {name: statistics.median(taken) for name, taken in times.items()}
-
-
 def _network(settings: dict[str, Any], naive: bool = False) -> PixelCNN:
     torch.manual_seed(0)
     model = PixelCNN(PixelCNNModelConfig(channels=settings["channels"]), image_size=(settings["side"],) * 2).eval()
@@ -92,10 +79,10 @@ def _rows(settings: dict[str, Any]) -> list[dict[str, Any]]:
         return lambda: [stepper.logit(*divmod(place, side)) for place in places] and None
 
     few, many = settings["naive_pixels"], settings["cropped_pixels"]
-    taken = turns({
+    taken = interleaved({
         "naive": some(Naive(full, canvas), few), "naive-half": some(Naive(half, canvas), few), "cropped": some(Cropped(half, canvas), many),
         "incremental": lambda: sample(half, count, torch.Generator().manual_seed(0)), "floor": lambda: half(canvas),
-    }, settings["rounds"])
+    }, 1, settings["rounds"])
     for name, pixels in {"naive": few, "naive-half": few, "cropped": many}.items():
         taken[name] *= side * side / pixels
     return [{"way": name, "cpu_seconds": seconds, "ratio": taken["naive"] / seconds} for name, seconds in taken.items()]

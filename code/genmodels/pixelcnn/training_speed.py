@@ -6,8 +6,8 @@ by itself; ``torch.compile`` where a C++ compiler is found. A step is forward an
 
 The cost law varies channels, layers and the image's side, one at a time from the assignment's network, in the direct
 form of the causal half. FLOPs are those of matrix products and convolutions, two a multiply-add, counted while a step
-runs. One thread, processor seconds, medians of interleaved rounds; the speed of a large matrix product, measured in the
-same rounds, is what the core can reach.
+runs. One thread, processor seconds, medians of interleaved rounds; a large matrix product in the same rounds is the
+yardstick of what the core can reach.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _product_added_in_place(_: Any, left: torch.Size, right: torch.Size, **optio
 
 
 def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
-    """``forms`` (rows), ``left_out`` (form -> why), ``peak`` (GFLOP/s of a product), ``law`` (points), ``exponents``."""
+    """``forms`` (rows), ``left_out`` (form -> why), ``product`` (GFLOP/s of a matrix product), ``law`` (points), ``exponents``."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -136,16 +136,16 @@ def _forms(settings: dict[str, Any]) -> dict[str, Any]:
     matrices = {kind: torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(kinds[kind]) for kind in kinds}
     products = {kind: lambda matrix=matrix: [matrix @ matrix for _ in range(8)] for kind, matrix in matrices.items()}
     seconds = interleaved(steps | products, 1, settings["rounds"])
-    peak = {kind: 8 * 2 * side**3 / seconds[kind] / 1e9 for kind in kinds}
+    product = {kind: 8 * 2 * side**3 / seconds[kind] / 1e9 for kind in kinds}
     rows = []
     for name in steps:
         each = seconds[name] / len(images)
         reached = flops[name] / each / 1e9
         rows.append({
             "form": name, "seconds": each, "images_per_second": 1 / each, "ratio": seconds["naive"] / seconds[name],
-            "flops": flops[name], "gflops_per_second": reached, "of_peak": reached / peak["bf16" if FORMS[name].bf16 else "fp32"],
+            "flops": flops[name], "gflops_per_second": reached, "of_product": reached / product["bf16" if FORMS[name].bf16 else "fp32"],
         })
-    return {"forms": rows, "left_out": left_out, "peak": peak}
+    return {"forms": rows, "left_out": left_out, "product": product}
 
 
 def _compiles(step: Callable[[], Any]) -> str | None:
