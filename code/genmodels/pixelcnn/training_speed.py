@@ -36,7 +36,8 @@ ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNMo
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {
         "base": ASSIGNED, "batch": 32, "rounds": 5, "compile": True, "product_side": 1024,
-        "law_batch": 16, "law_rounds": 3, "law": {"channels": [16, 32, 64, 96], "layers": [4, 6, 8, 11], "side": [14, 20, 28, 36]},
+        "law_batch": 16, "law_rounds": 3,
+        "law": {"channels": [16, 32, 64, 96], "layers": [4, 6, 8, 11], "side": [14, 20, 28, 36]},
     },
     "smoke": {
         "base": {"channels": 16, "layers": 4, "side": 8}, "batch": 8, "rounds": 1, "compile": False, "product_side": 64,
@@ -109,7 +110,9 @@ def _product_added_in_place(_: Any, left: torch.Size, right: torch.Size, **optio
 
 
 def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
-    """``forms`` (rows), ``left_out`` (form -> why), ``product`` (GFLOP/s of a matrix product), ``law`` (points), ``exponents``."""
+    """``forms`` (rows), ``left_out`` (form -> why), ``product`` (GFLOP/s of a matrix product by precision), ``law`` (points
+    with seconds and FLOPs of an image), ``exponents`` (seconds against FLOPs; seconds and FLOPs against each size) and
+    ``differences`` of the forms."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -140,10 +143,10 @@ def _forms(settings: dict[str, Any]) -> dict[str, Any]:
     rows = []
     for name in steps:
         each = seconds[name] / len(images)
-        reached = flops[name] / each / 1e9
+        reached, kind = flops[name] / each / 1e9, "bf16" if FORMS[name].bf16 else "fp32"
         rows.append({
             "form": name, "seconds": each, "images_per_second": 1 / each, "ratio": seconds["naive"] / seconds[name],
-            "flops": flops[name], "gflops_per_second": reached, "of_product": reached / product["bf16" if FORMS[name].bf16 else "fp32"],
+            "flops": flops[name], "gflops_per_second": reached, "of_product": reached / product[kind],
         })
     return {"forms": rows, "left_out": left_out, "product": product}
 
