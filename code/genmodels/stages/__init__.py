@@ -32,6 +32,7 @@ STAGES = {
     "transformer-study": "genmodels.stages.study:TransformerStudy",
     "speed-decoding": "genmodels.stages.speed:DecodingSpeed",
     "speed-peers": "genmodels.stages.speed:PeerSpeed",
+    "speed-training": "genmodels.stages.speed:TrainingSpeed",
     "speed-sampling": "genmodels.stages.speed:SamplingSpeed",
     "speed-text": "genmodels.stages.speed:TextSpeed",
     "speed-bpe": "genmodels.stages.speed:BPESpeed",
@@ -40,19 +41,13 @@ STAGES = {
     "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
 }
 
-# Ready to train, nothing shipped yet: trained and verified when named. A line moves up with its result.
-UNTRAINED = {
-    "speed-training": "genmodels.stages.speed:TrainingSpeed",
-}
-
 
 @cache
 def get(name: str) -> Stage:
     """The stage called ``name``; ``UserError`` lists the names there are."""
-    known = STAGES | UNTRAINED
-    if name not in known:
-        raise UserError(f"there is no stage {name!r}; the stages are {', '.join(known)}")
-    module, kind = known[name].split(":")
+    if name not in STAGES:
+        raise UserError(f"there is no stage {name!r}; the stages are {', '.join(STAGES)}")
+    module, kind = STAGES[name].split(":")
     return getattr(import_module(module), kind)()
 
 
@@ -61,4 +56,4 @@ def load(name: str, profile: str = "full") -> Any:
     return get(name).load(profile)
 
 
-__all__ = ["STAGES", "UNTRAINED", "get", "load"]
+__all__ = ["STAGES", "get", "load"]
