@@ -37,7 +37,7 @@ SLICE_TRAIN_IMAGES = 500
 
 FULL = PixelCNNConfig(
     training=MuonTrainingConfig(
-        batch_size=32, steps=6000, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=12,
+        batch_size=32, steps=3800, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=10,
     ),
     curve_images=500,
 )
