@@ -42,15 +42,15 @@ def answer(key: str) -> str:
 
 
 def derivation(*keys: str | Quantity, label: str | None = None) -> Markdown:
-    """Steps as display mathematics: equation, substitution, exact number, scientific notation.
+    """Steps as display mathematics, two quantities beside each other: equation, substitution, exact number, scientific notation.
 
-    ``label`` (``eq-…``) makes the first one a target of cross-references.
+    ``label`` (``eq-…``) makes the first display a target of cross-references.
     """
-    blocks = []
-    for place, key in enumerate(keys):
-        quantity = STEPS[key] if isinstance(key, str) else key
-        name = f" {{#{label}}}" if label and place == 0 else ""
-        blocks.append(f"$$ {quantity.derivation()} $${name}")
+    steps = [(STEPS[key] if isinstance(key, str) else key).derivation() for key in keys]
+    pairs = [r" \qquad ".join(steps[start : start + 2]) for start in range(0, len(steps), 2)]
+    blocks = [f"$$ {pair} $$" for pair in pairs]
+    if label:
+        blocks[0] += f" {{#{label}}}"
     return Markdown("\n\n".join(blocks))
 
 

@@ -14,7 +14,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from genmodels.figures import GREY, LINES, SKY, new_figure
-from genmodels.persian import fa, fa_percent, fa_sci, table
+from genmodels.persian import fa, fa_percent, fa_sci, table, transposed
 from genmodels.plotting import persian_text, persian_ticks
 
 
@@ -108,13 +108,14 @@ def orders_table(orders: pd.DataFrame) -> Markdown:
 
 def continuations_table(words: pd.DataFrame) -> Markdown:
     """Common words: occurrences, different tokens before them, and the ratio."""
-    return table(
+    rows = [
         {
             "واژه": f"«{row.token}»", "رخداد": int(row.count_), "شمار پیوند": int(row.contexts),
             "نسبت": fa_percent(row.contexts / row.count_, 1),
         }
         for row in words.rename(columns={"count": "count_"}).itertuples()  # tuples have a method count
-    )
+    ]
+    return table(transposed(rows, "واژه"))
 
 
 def samples_table(samples: Iterable[Mapping[str, Any]]) -> Markdown:

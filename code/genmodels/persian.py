@@ -121,6 +121,16 @@ def table(rows: Iterable[Mapping[str, Any]] | Any) -> Markdown:
     return Markdown("\n".join([lines[0], "|" + "|".join("-" * width for width in widths) + "|", *lines[1:]]))
 
 
+def transposed(rows: Iterable[Mapping[str, Any]], head: str) -> list[dict[str, Any]]:
+    """``rows`` with rows and columns exchanged, for ``table``: few narrow columns of many rows waste a page's width.
+
+    The values of the column ``head``, which must differ, become the headings; every other column becomes a row.
+    """
+    records = [dict(row) for row in rows]
+    names = [name for name in records[0] if name != head]
+    return [{head: name} | {str(record[head]): record[name] for record in records} for name in names]
+
+
 def _cell(value: Any) -> str:
     """One cell: a single line, its pipes escaped."""
     if value is None:
