@@ -23,7 +23,7 @@ from genmodels.attention_scaling import (
     log_crossover,
 )
 from genmodels.attention_timing import fitted_exponent
-from genmodels.derivation import Quantity, decimal, exact_decimal
+from genmodels.derivation import Quantity, aligned, decimal, exact_decimal
 from genmodels.persian import fa, fa_int, fa_sci, table
 
 
@@ -46,9 +46,8 @@ def derivation(*keys: str | Quantity, label: str | None = None) -> Markdown:
 
     ``label`` (``eq-…``) makes the first display a target of cross-references.
     """
-    steps = [(STEPS[key] if isinstance(key, str) else key).derivation() for key in keys]
-    pairs = [r" \qquad ".join(steps[start : start + 2]) for start in range(0, len(steps), 2)]
-    blocks = [f"$$ {pair} $$" for pair in pairs]
+    quantities = [STEPS[key] if isinstance(key, str) else key for key in keys]
+    blocks = [f"$$ {aligned(*quantities[start : start + 2])} $$" for start in range(0, len(quantities), 2)]
     if label:
         blocks[0] += f" {{#{label}}}"
     return Markdown("\n\n".join(blocks))
