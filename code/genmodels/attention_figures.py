@@ -33,7 +33,7 @@ def scaling(lengths: Sequence[int], flops: Mapping[str, Sequence[float]], memory
 
     ``crossings``: points (length, FLOPs) to mark on the left; ``here``: the length of the question, a vertical line.
     """
-    figure, (left, right) = new_figure(7.0, 3.6, 1, 2)
+    figure, (left, right) = new_figure(7.0, 3.1, 1, 2)
     panels = ((left, flops, "عملیات ممیز شناور (FLOP)"), (right, memory, "بایت (هشت سر، دو بایت برای هر عدد)"))
     for ax, series, label in panels:
         names = sorted(series, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))

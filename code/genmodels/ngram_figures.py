@@ -23,7 +23,7 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
 
     ``orders``: columns order, test_perplexity, add_one_test_perplexity. ``networks``: levels to compare with, as lines.
     """
-    figure, ax = new_figure(5.2, 2.8)
+    figure, ax = new_figure(5.2, 2.2)
     series = {"test_perplexity": "کنسر–نی اصلاح‌شده", "add_one_test_perplexity": "افزودن یک (لاپلاس)"}
     for (column, label), (colour, style, marker) in zip(series.items(), LINES):
         look = {"color": colour, "linestyle": style, "marker": marker, "linewidth": 1.8}
@@ -48,7 +48,7 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
 
 def known_lengths(matches: pd.DataFrame) -> Figure:
     """Share of the test tokens (bars) and their mean loss (line) by the length of the longest known n-gram."""
-    figure, (top, below) = new_figure(5.2, 3.2, 2, 1, sharex=True)
+    figure, (top, below) = new_figure(5.2, 2.6, 2, 1, sharex=True)
     labels = [fa(int(length)) for length in matches.length]
     places = range(len(labels))
     top.bar(places, 100 * matches.share, color=SKY, edgecolor="black", linewidth=0.6, width=0.62)
