@@ -48,7 +48,7 @@ def scaling(lengths: Sequence[int], flops: Mapping[str, Sequence[float]], memory
         place = {"xytext": (8, -9)} if length == min(lengths) else {"xytext": (-6, 5), "ha": "right"}
         left.annotate(fa_int(length, grouping=False), (length, cost), textcoords="offset points", fontsize=8, **place)
     for ax in (left, right):
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8.5, ncols=1)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), fontsize=8.5, ncols=2, columnspacing=1.2)
     return figure
 
 

@@ -24,7 +24,7 @@ from genmodels.attention_scaling import (
 )
 from genmodels.attention_timing import fitted_exponent
 from genmodels.derivation import Quantity, aligned, decimal, exact_decimal
-from genmodels.persian import fa, fa_int, fa_sci, table
+from genmodels.persian import fa, fa_int, fa_sci, table, transposed
 
 
 def fa_exact(value: Any) -> str:
@@ -69,10 +69,11 @@ def _table(rows: list[dict[str, str]], widths: Sequence[int]) -> Markdown:
 def setting() -> Markdown:
     """The numbers that the question gives."""
     symbols = {str(symbol): value for symbol, value in SETTING.items()}
-    return table([
+    rows = [
         {"نماد": f"${name}$", "معنا": meaning, "مقدار": fa_exact(symbols[name])}
         for name, meaning in SYMBOL_LABELS.items()
-    ])
+    ]
+    return table(transposed(rows, "نماد"))
 
 
 def _closed(quantity: Quantity) -> str:

@@ -54,7 +54,7 @@ def known_lengths(matches: pd.DataFrame) -> Figure:
     top.bar(places, 100 * matches.share, color=SKY, edgecolor="black", linewidth=0.6, width=0.62)
     for place, share in zip(places, matches.share):
         top.annotate(_share(share), (place, 100 * share), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
-    top.set_ylabel(persian_text("درصد توکن‌های آزمون"))
+    top.set_ylabel(persian_text("درصد توکن‌ها"))
     top.set_ylim(0, 118 * matches.share.max())
     colour, style, marker = LINES[1]
     below.plot(places, matches.loss_nats, color=colour, linestyle=style, marker=marker, linewidth=1.8)
@@ -63,7 +63,7 @@ def known_lengths(matches: pd.DataFrame) -> Figure:
     below.annotate(persian_text("میانگین"), (places[-1], mean), xytext=(0, 3), textcoords="offset points",
                    ha="center", color="#555555", fontsize=9)
     below.set_ylim(0, None)
-    below.set_ylabel(persian_text("زیان (نات بر توکن)"))
+    below.set_ylabel(persian_text("زیان (نات)"))
     below.set_xticks(list(places), labels)
     below.set_xlabel(persian_text("طول بلندترین n-gram آشنا که به توکن می‌رسد"))
     for ax in (top, below):
