@@ -73,7 +73,7 @@ def setting() -> Markdown:
         {"نماد": f"${name}$", "معنا": meaning, "مقدار": fa_exact(symbols[name])}
         for name, meaning in SYMBOL_LABELS.items()
     ]
-    return table(transposed(rows, "نماد"))
+    return _table(transposed(rows, "نماد"), (8, *[14] * len(rows)))
 
 
 def _closed(quantity: Quantity) -> str:

@@ -40,7 +40,7 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
     ax.set_ylim(low / 1.6, orders.add_one_test_perplexity.max() * 1.8)
     ax.set_xticks(orders.order, [fa(int(n)) for n in orders.order])
     ax.set_xlabel(persian_text("طول n-gram"))
-    ax.set_ylabel(persian_text("سرگشتگی آزمون (مقیاس لگاریتمی)"))
+    ax.set_ylabel(persian_text("سرگشتگی آزمون"))
     ax.legend(loc="upper left")
     persian_ticks(ax)
     return figure
