@@ -103,7 +103,7 @@ function Pandoc(doc)
     Div = function(div)
       if div.classes:includes("csl-entry") then return entry(div, english) end
       if div.identifier == "refs" and FORMAT:match("typst") then -- beside each other on paper, one below the other on a screen
-        return pandoc.Blocks { pandoc.RawBlock("typst", "#bibliography-columns(["), div, pandoc.RawBlock("typst", "])") }
+        return pandoc.Blocks { pandoc.RawBlock("typst", "#reference-columns(["), div, pandoc.RawBlock("typst", "])") }
       end
     end,
   }
