@@ -1,150 +1,38 @@
-"""PixelCNN side by side in one run: forms of the masked convolution, methods of sampling, FLOPs against a floor.
+"""PixelCNN's training in several forms, the cost law, and the samplers, each in one run.
 
-    PYTHONPATH=code OMP_NUM_THREADS=1 python benchmarks/pixelcnn.py [--quick] [--json FILE]
+    PYTHONPATH=code python benchmarks/pixelcnn.py [--profile smoke]
 
-One thread, CPU seconds (``time.process_time``), the assignment's network with random weights (speed does not hang on
-their values). Contestants take turns, and the best of the rounds counts: on a shared machine noise only ever adds
-time. The naive sampler would take minutes: it is timed on evenly spaced pixels and scaled to all of them, which is
-fair because each of its passes costs the same; the cropped one, whose passes differ, likewise on more pixels.
+What is measured and how: ``genmodels/pixelcnn/training_speed.py`` and ``sampling_speed.py``. About four minutes of
+processor time.
 """
 
 from __future__ import annotations
 
 import argparse
-import platform
-import time
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-
-from genmodels.config import PixelCNNModelConfig
-from genmodels.files import write_json
-from genmodels.pixelcnn.masked_conv import to_naive
-from genmodels.pixelcnn.model import PixelCNN, loss_nats
-from genmodels.pixelcnn.sampling import Cropped, Naive, sample
-
-SIDE = 28
-
-
-def build(naive: bool = False, channels_last: bool = True) -> PixelCNN:
-    """The assignment's network; ``naive`` with full masked kernels, else the causal half in the stated weight order."""
-    torch.manual_seed(0)
-    model = PixelCNN(PixelCNNModelConfig())
-    if naive:
-        model.convolutions = nn.ModuleList(to_naive(conv) for conv in model.convolutions)
-    elif not channels_last:
-        for conv in model.convolutions:
-            conv.weight.data = conv.weight.data.contiguous()
-    return model
-
-
-def trainer(model: PixelCNN, images: Tensor, bf16: bool) -> Callable[[], float]:
-    """One optimiser step (forward, backward, AdamW) on ``images``."""
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-
-    def step() -> float:
-        optimizer.zero_grad(set_to_none=True)
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-            loss = loss_nats(model, images).mean()
-        loss.backward()
-        optimizer.step()
-        return loss.item()
-
-    return step
-
-
-def seconds(action: Callable[[], Any]) -> float:
-    started = time.process_time()
-    action()
-    return time.process_time() - started
-
-
-def best_of(actions: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """CPU seconds of each action, the best of ``rounds``, the actions taking turns; one untimed call of each before."""
-    for action in actions.values():
-        action()
-    times = [{name: seconds(action) for name, action in actions.items()} for _ in range(rounds)]
-    return {name: min(row[name] for row in times) for name in actions}
-
-
-def training(batch: int, rounds: int) -> list[dict[str, Any]]:
-    """Images a second of forward, backward and AdamW; the first row is the naive reference."""
-    images = (torch.rand(batch, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.2).float()
-    steps = {
-        "naive fp32": trainer(build(naive=True), images, bf16=False),
-        "naive bf16": trainer(build(naive=True), images, bf16=True),
-        "half fp32": trainer(build(channels_last=False), images, bf16=False),
-        "half fp32 channels-last": trainer(build(), images, bf16=False),
-        "half bf16": trainer(build(channels_last=False), images, bf16=True),
-        "half bf16 channels-last (default)": trainer(build(), images, bf16=True),
-    }
-    taken = best_of(steps, rounds)
-    base = taken["naive fp32"]
-    return [{"training": name, "images_per_second": batch / t, "ratio": base / t} for name, t in taken.items()]
-
-
-@torch.no_grad()
-def sampling(count: int, rounds: int, pixels: int) -> list[dict[str, Any]]:
-    """CPU seconds for ``count`` images; the floor is one forward pass of the whole batch."""
-    canvas = (torch.rand(count, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)) < 0.2).float()
-    half, full = build(), build(naive=True)
-
-    def some(stepper: Any, places: list[int]) -> Callable[[], None]:
-        return lambda: [stepper.logit(*divmod(place, SIDE)) for place in places] and None
-
-    few = torch.linspace(0, SIDE * SIDE - 1, max(1, pixels // 8)).round().long().tolist()
-    many = torch.linspace(0, SIDE * SIDE - 1, pixels).round().long().tolist()
-    slow = best_of({"naive": some(Naive(full, canvas), few), "naive, causal half": some(Naive(half, canvas), few),
-                    "cropped": some(Cropped(half, canvas), many)}, rounds)
-    whole = best_of({"incremental": lambda: sample(half, count, torch.Generator().manual_seed(0)),
-                     "floor: one forward pass": lambda: half(canvas)}, rounds)
-    scale = {name: SIDE * SIDE / len(many if name == "cropped" else few) for name in slow}
-    taken = {name: t * scale.get(name, 1.0) for name, t in (slow | whole).items()}
-    return [{"sampling": name, "cpu_seconds": t, "ratio": taken["naive"] / t} for name, t in taken.items()]
-
-
-@torch.no_grad()
-def flops(count: int = 4) -> list[dict[str, Any]]:
-    """Counted FLOPs an image (``torch.utils.flop_counter``) against the live taps' floor of one forward pass."""
-    model = build()
-    floor = 2 * SIDE * SIDE * sum(conv.live_taps * conv.in_channels * conv.out_channels for conv in model.convolutions)
-    canvas = torch.zeros(count, 1, SIDE, SIDE)
-    rows = []
-    for name, action in {
-        "forward, naive": lambda: build(naive=True)(canvas), "forward, causal half": lambda: model(canvas),
-        "incremental sampling": lambda: sample(model, count, torch.Generator().manual_seed(0)),
-    }.items():
-        with FlopCounterMode(display=False) as counter:
-            action()
-        counted = counter.get_total_flops() / count
-        rows.append({"flops": name, "mflop_per_image": counted / 1e6, "of_floor": counted / floor})
-    return rows
+from genmodels.pixelcnn import sampling_speed, training_speed
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="smaller and noisier, a few seconds")
-    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
-    options = parser.parse_args()
-    torch.set_num_threads(1)
-    rounds = 2 if options.quick else 5
-    sections = {
-        "training": training(batch=8 if options.quick else 32, rounds=rounds),
-        "sampling": sampling(count=16 if options.quick else 100, rounds=rounds, pixels=16 if options.quick else 40),
-        "flops": flops(),
-    }
-    print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread, CPU seconds")
-    for rows in sections.values():
-        print()
-        for row in rows:
-            name, *values = row.values()
-            print(f"{name:36}" + "".join(f"{value:12.2f} {unit:18}" for value, unit in zip(values, list(row)[1:])))
-    if options.json:
-        write_json(options.json, sections | {"torch": torch.__version__, "threads": 1})
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--profile", choices=tuple(training_speed.SETTINGS), default="full")
+    profile = parser.parse_args().profile
+    found = training_speed.measure(training_speed.SETTINGS[profile])
+    print("| form | images/s | ratio | GFLOP an image | GFLOP/s | of a product |\n|---|--:|--:|--:|--:|--:|")
+    for row in found["forms"]:
+        print(f"| {row['form']} | {row['images_per_second']:.1f} | {row['ratio']:.2f} | {row['flops'] / 1e9:.2f} "
+              f"| {row['gflops_per_second']:.0f} | {row['of_product']:.0%} |")
+    for name, reason in found["left_out"].items():
+        print(f"left out: {name}: {reason}")
+    print("\n| varied | value | GFLOP an image | ms an image |\n|---|--:|--:|--:|")
+    for point in found["law"]:
+        print(f"| {point['varied']} | {point[point['varied']]} | {point['flops'] / 1e9:.2f} | {1e3 * point['seconds']:.2f} |")
+    print(f"\nseconds grow with FLOPs to the power {found['exponents']['flops']:.2f}")
+    found = sampling_speed.measure(sampling_speed.SETTINGS[profile])
+    print("\n| sampler | CPU seconds | ratio |\n|---|--:|--:|")
+    for row in found["rows"]:
+        print(f"| {row['way']} | {row['cpu_seconds']:.2f} | {row['ratio']:.1f} |")
+    print("\nFLOPs an image: " + ", ".join(f"{name} {count / 1e6:.1f} M" for name, count in found["flops"].items()))
 
 
 if __name__ == "__main__":

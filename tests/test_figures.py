@@ -60,6 +60,8 @@ def test_curves_show_the_columns_that_are_there() -> None:
     (ax,) = figures.loss_curves(HISTORY, "نات").axes
     assert [len(line.get_xdata()) for line in ax.lines] == [3, 3, 2]
     assert len({line.get_linestyle() for line in ax.lines}) == len({line.get_marker() for line in ax.lines}) == 3
+    (ax,) = figures.loss_curves(HISTORY, "نات", beside={"دیگری": HISTORY}).axes
+    assert [len(line.get_xdata()) for line in ax.lines] == [3, 3, 2, 2]
     (ax,) = figures.loss_curves(HISTORY.drop(columns=["epoch", "test_loss"]), "نات").axes
     assert [list(line.get_xdata()) for line in ax.lines] == [[10, 20, 30]] * 2
 

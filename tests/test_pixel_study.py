@@ -14,6 +14,7 @@ from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.pixelcnn.variants import PixelVariant, build
+from genmodels.pixelcnn.demonstration import STUDIED, ablation_rows
 from genmodels.stages.pixel_study import PixelStudy, forward_flops
 from common import outcome, reseal
 from test_stages import toy_images
@@ -50,6 +51,11 @@ def test_an_honest_study_verifies_and_a_forged_one_does_not(stage: SmallStudy) -
     for key in stage.runs():
         assert result.on_validation(key).mean() == pytest.approx(result.runs.validation_nll_nats[key], abs=1e-3)
     assert result.runs.images_seen.nunique() == 1 and result.spread > 0
+    assert set(result.effects) == set(stage.runs()) - {"spec"}
+    rows = ablation_rows(result)
+    assert rows[0]["اختلاف"] == "—" and all("(" in row["اختلاف"] for row in rows[1:]) and len(rows) == len(STUDIED)
+    difference = result.runs.validation_nll_nats["all"] - result.runs.validation_nll_nats["spec"]
+    assert result.effects["all"][0] == pytest.approx(difference, abs=1e-3)
     metrics = files.read_json(folder / "metrics.json")
     metrics["runs"]["all"]["opening"][1] *= 1.02
     metrics["runs"]["gates"]["parameters"] -= 1

@@ -10,7 +10,7 @@ import torch
 
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import UserError
-from genmodels.pixelcnn.demonstration import binarization_entropy_nats, layer_rows, mask_rows, mask_trials, sight
+from genmodels.pixelcnn.demonstration import binarization_entropy_nats, layer_rows, mask_rows, mask_trials, sight, unseen_nearby
 from genmodels.pixelcnn.evaluation import bits_per_pixel, calibration, nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, to_naive
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
@@ -219,6 +219,18 @@ def test_sight_counts_every_earlier_pixel_once() -> None:
         seen = sight(model, receptive_field(model, row, column), row, column)
         assert seen.seen + seen.blind + seen.far == seen.earlier == row * 28 + column
         assert seen.seen == spread(model.config.kernels, 28, 28, row, column).sum()
+
+
+def test_unseen_nearby_is_the_blind_spot_and_nothing_else() -> None:
+    model = small()
+    for row, column in ((20, 12), (27, 27), (14, 3)):
+        field = receptive_field(model, row, column)
+        assert unseen_nearby(field, row, column) == sight(model, field, row, column).blind
+    whole = torch.ones(5, 6)
+    whole.flatten()[3 * 6 + 2 :] = 0  # output (3, 2): all earlier pixels seen, none later
+    assert unseen_nearby(whole, 3, 2) == 0
+    whole[1, 5] = 0
+    assert unseen_nearby(whole, 3, 2) == 1
 
 
 def test_layer_rows_end_with_the_sum() -> None:

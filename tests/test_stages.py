@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 
 from genmodels import batches, files, mnist, stages, store, training
 from genmodels.config import PixelCNNModelConfig
+from genmodels.errors import StaleResult
 from genmodels.stages import base, trials
 from genmodels.stages.pixelcnn import PixelCNNStage
 from common import outcome, reseal
@@ -93,6 +95,15 @@ def test_swapped_weights_with_a_forged_manifest_are_contradicted(stage: SmallPix
     assert outcome(stage) == {"manifest": False}
     reseal(folder)
     assert outcome(stage) == {"manifest": True, "behaviour": True, "test_nll_nats": False}
+
+
+def test_weights_of_another_network_are_refused_by_name(stage: SmallPixelCNN) -> None:
+    folder = stage.run("smoke")
+    other = stage.build(replace(stage.config("smoke"), model=PixelCNNModelConfig(channels=5, kernels=(7, 3, 1))))
+    (folder / "weights.safetensors").write_bytes(save({name: t.contiguous() for name, t in other.state_dict().items()}))
+    reseal(folder)
+    with pytest.raises(StaleResult, match=r"convolutions\.0\.weight has shape \(5, 1, .*wants \(4, 1, .*train it again"):
+        stage.load("smoke").model()
 
 
 def test_an_embellished_metric_is_contradicted(stage: SmallPixelCNN) -> None:

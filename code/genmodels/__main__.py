@@ -17,7 +17,7 @@ from pathlib import Path
 
 from genmodels.config import PROFILES
 from genmodels.errors import UserError
-from genmodels.stages import STAGES, UNTRAINED
+from genmodels.stages import STAGES
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
@@ -131,7 +131,7 @@ def parser() -> argparse.ArgumentParser:
     prepare.set_defaults(run=command_prepare)
 
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
-    train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all of these); only when named: {', '.join(UNTRAINED)}")
+    train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all)")
     train.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)

@@ -144,16 +144,20 @@ def receptive_field(field: Any, row: int | None = None, column: int | None = Non
     return figure
 
 
-def loss_curves(history: pd.DataFrame, unit_label: str, second: tuple[str, float] | None = None) -> Figure:
+def loss_curves(
+    history: pd.DataFrame, unit_label: str, second: tuple[str, float] | None = None, beside: Mapping[str, pd.DataFrame] | None = None
+) -> Figure:
     """Train, validation and test loss (those present) against the epoch, or the step where no epoch is recorded.
 
     ``unit_label`` is the Persian name of the unit, such as "نات بر تصویر"; ``second`` another unit for an axis on the
-    right: its name, and how much of it one of the first is.
+    right: its name, and how much of it one of the first is. ``beside``: other runs by label, with their test loss alone.
     """
     present = {column: label for column, label in SPLITS.items() if column in history and history[column].notna().any()}
     figure, ax = new_figure(5.2, 2.1)
     for (column, label), (colour, style, marker) in zip(present.items(), LINES):
         _line(ax, history, column, label, colour, style, marker)
+    for (label, other), (colour, style, marker) in zip((beside or {}).items(), LINES[len(present) :]):
+        _line(ax, other, "test_loss", label, colour, style, marker)
     _cut_first(ax, history, list(present))
     if second is not None:
         name, factor = second

@@ -44,15 +44,18 @@ def gallery(rows: Sequence[tuple[str, Any, Sequence[str]]], columns: int = 10) -
 
 
 def gallery_rows(result: Any) -> list[tuple[str, Any, list[str]]]:
-    """The four rows of ``gallery``: first samples, nearest training images, worst samples, least likely test images."""
+    """The rows of ``gallery``: first samples, nearest training images, worst samples, least likely test images; then the
+    first samples of every other model that was taught images binarised alike."""
     shown, worst, unlikely = result.config.shown, result.metrics["worst"], result.metrics["unlikely"]
     samples, neighbours = result.images(shown), result.images("neighbours")
-    count = len(neighbours)
+    count, taught = len(neighbours), result.binarization(shown)
+    others = [name for name in result.config.models if name != shown and result.binarization(name) == taught]
     return [
         ("نمونه‌های نخست", samples[:count], []),
         ("نزدیک‌ترین آموزش", neighbours, [fa_int(each) for each in result.distances(shown)[:count]]),
         ("بدترین نمونه‌ها", samples[worst["places"]], [fa(each, 1) for each in worst["entropy_bits"]]),
         ("نامحتمل‌ترین آزمون", result.images("unlikely"), [fa(each, 0) for each in unlikely["nll_nats"]]),
+        *((NAMES[name], result.images(name)[:count], []) for name in others),
     ]
 
 

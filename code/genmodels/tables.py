@@ -26,7 +26,9 @@ STAGE_NAMES = {
     "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "rnn-study-small": "اندازه‌های کوچک‌تر", "transformer-study": "اجزای ترنسفورمر",
     "mnist-classifier": "رده‌بند رقم‌ها", "pixelcnn-samples": "نمونه‌های تصویر",
     "generation": "نمونه‌های متن", "vocabularies": "اندازه‌های واژگان", "speed-decoding": "سرعت تولید",
+    "speed-sampling": "سرعت نمونه‌گیرها",
     "speed-peers": "سرعت در برابر PyTorch", "speed-text": "سرعت آماده‌سازی", "speed-bpe": "سرعت BPE",
+    "speed-training": "سرعت آموزش PixelCNN",
 }
 
 
@@ -94,12 +96,15 @@ def parameters(model: nn.Module) -> Markdown:
     return table([*rows, last])
 
 
-def summary(pixelcnn: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
+def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
     """The main results, one row a model."""
-    rows = [{
-        "مدل": "PixelCNN", "داده": "MNIST دودویی", "پارامترها": fa_int(pixelcnn.metrics["live_parameters"]),
-        "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)", "آزمون": fa(pixelcnn.metrics["test_nll_nats"], 2),
-    }]
+    rows = [
+        {
+            "مدل": STAGE_NAMES[name], "داده": "MNIST دودویی", "پارامترها": fa_int(result.metrics["live_parameters"]),
+            "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)", "آزمون": fa(result.metrics["test_nll_nats"], 2),
+        }
+        for name, result in (("pixelcnn", pixelcnn), ("pixelcnn-gated", gated))
+    ]
     best = ngram.test()
     rows.append({
         "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})", "داده": "ویکی‌پدیای فارسی", "پارامترها": "—",

@@ -10,8 +10,6 @@ thread, bf16 autocast in training as in ours; ratios of processor seconds, media
 from __future__ import annotations
 
 import math
-import statistics
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,6 +28,7 @@ from genmodels.lm.transformer import TransformerLM
 from genmodels.optimizers import make_optimizer
 from genmodels.precision import autocast
 from genmodels.stages.base import Check
+from genmodels.timing import interleaved
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"vocabulary": 8000, "batch": 16, "window": 128, "steps": 2, "repeats": 5, "tokens": 512, "points": 9},
@@ -110,7 +109,7 @@ def _training(settings: dict[str, Any]) -> dict[str, Any]:
     }
     batch = torch.randint(vocabulary, (2, settings["batch"], settings["window"]))
     steps = {name: _stepper(model.train(), batch) for name, model in models.items()}
-    seconds = _interleaved(steps, settings["steps"], settings["repeats"])
+    seconds = interleaved(steps, settings["steps"], settings["repeats"])
     tokens = settings["batch"] * settings["window"]
     found: dict[str, Any] = {
         name: {"parameters": sum(p.numel() for p in model.parameters()), "tokens_per_second": tokens / seconds[name]}
@@ -140,19 +139,6 @@ def _stepper(model: nn.Module, batch: Tensor) -> Callable[[], None]:
     return step
 
 
-def _interleaved(runs: dict[str, Callable[[], None]], steps: int, repeats: int) -> dict[str, float]:
-    """Median processor seconds a step of each, one after the other in every repeat, so that noise meets all alike."""
-    found: dict[str, list[float]] = {name: [] for name in runs}
-    for repeat in range(repeats + 1):
-        for name, run in runs.items():
-            started = time.process_time()
-            for _ in range(steps):
-                run()
-            if repeat:  # the first round warms up
-                found[name].append((time.process_time() - started) / steps)
-    return {name: statistics.median(times) for name, times in found.items()}
-
-
 def _generation(settings: dict[str, Any]) -> dict[str, float]:
     """One text: ours with its cache; the peer's passes timed at evenly spaced lengths and summed (trapezoidal rule)."""
     length, vocabulary = settings["tokens"], settings["vocabulary"]
@@ -166,7 +152,7 @@ def _generation(settings: dict[str, Any]) -> dict[str, float]:
 
     runs: dict[str, Callable[[], Any]] = {str(n): lambda n=n: one(n) for n in places}
     runs["ours"] = lambda: generate(ours, [[0]], length, torch.Generator(), greedy=True)
-    seconds = _interleaved(runs, 1, settings["repeats"])
+    seconds = interleaved(runs, 1, settings["repeats"])
     total = summed(places, [seconds[str(n)] for n in places])
     return {"tokens": length, "ours_seconds": seconds["ours"], "peer_seconds": total, "ratio": total / seconds["ours"]}
 

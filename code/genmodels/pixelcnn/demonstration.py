@@ -8,6 +8,7 @@ sentences claim.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,6 +19,10 @@ from genmodels.pixelcnn.evaluation import nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 
+STUDIED = {  # runs of stage pixelcnn-study
+    "spec": "شبکهٔ خواسته‌شده", "residual": "با اتصال باقی‌مانده", "gates": "با دروازه به جای ReLU", "two-stacks": "با دو پشته",
+    "all": "هر سه", "adamw": "خواسته‌شده، AdamW به جای Muon",
+}
 STACKS = {"ABB": "نخست A، سپس B (درست)", "BBB": "همه B", "AAA": "همه A"}
 
 
@@ -89,6 +94,19 @@ def layer_rows(model: PixelCNN) -> list[dict[str, str]]:
     return [*rows, dict.fromkeys(rows[0], "") | {"لایه": "مجموع", "پارامتر زنده": fa_int(model.live_parameters())}]
 
 
+def ablation_rows(study: Any) -> list[dict[str, str]]:
+    """One row a change of the assignment's network, with its effect on the validation loss (minus: better)."""
+    rows = []
+    for key, label in STUDIED.items():
+        run, effect = study.runs.loc[key], study.effects.get(key)
+        rows.append({
+            "شبکه": label, "کانال": fa_int(study.config[key].experiment.model.channels), "پارامتر زنده": fa_int(int(run.live_parameters)),
+            "GFLOP هر گذر": fa(run.forward_flops / 1e9, 2), "زیان اعتبارسنجی": fa(run.validation_nll_nats, 2),
+            "اختلاف": f"{fa(effect[0], 2)} ({fa(effect[1], 2)})" if effect else "—",
+        })
+    return rows
+
+
 @dataclass(frozen=True)
 class Sight:
     """How many earlier pixels an output has, sees, misses in the blind spot, and misses for being out of reach."""
@@ -109,6 +127,17 @@ def sight(model: PixelCNN, field: Tensor, row: int, column: int) -> Sight:
     unseen = earlier & (field == 0)
     kinds = (earlier, earlier & (field > 0), unseen & near, unseen & ~near)
     return Sight(*(int(kind.sum()) for kind in kinds))
+
+
+def unseen_nearby(field: Tensor, row: int, column: int) -> int:
+    """How many earlier pixels are unseen (zero in ``field``) inside the smallest rectangle around those that are seen."""
+    seen = field > 0
+    height, width = field.shape
+    earlier = torch.arange(height * width).view(height, width) < row * width + column
+    rows, columns = seen.any(1).nonzero(), seen.any(0).nonzero()
+    inside = torch.zeros_like(seen)
+    inside[rows.min() : row + 1, columns.min() : columns.max() + 1] = True
+    return int((earlier & inside & ~seen).sum())
 
 
 def binarization_entropy_nats(grey: Tensor) -> float:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genmodels import mnist, stages, training
 from genmodels.persian import fa, fa_int, fa_percent, fa_sci
+from genmodels.pixelcnn.demonstration import unseen_nearby
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
@@ -153,6 +154,18 @@ def field(e: Evidence) -> Finding:
     return found == reached, f"{fa_int(len(found))} از {fa_int(row * side + column)}"
 
 
+@check("two-stacks", "1.2", "sec-1-2-gated", "شبکهٔ دوپشته‌ای: گرادیان آینده صفر، نقطهٔ کور هیچ")
+def two_stacks(e: Evidence) -> Finding:
+    """By gradients at three places; beside it the assignment's network, which must be blind there."""
+    places = ((20, 12), (13, 9), (27, 27))
+    model = e.networks["pixelcnn-gated"]
+    fields = [receptive_field(model, *place, draws=2) for place in places]
+    future = sum(int((field.flatten()[r * mnist.SIDE + c :] != 0).sum()) for field, (r, c) in zip(fields, places))
+    blind = sum(unseen_nearby(field, *place) for field, place in zip(fields, places))
+    plain = unseen_nearby(receptive_field(e.pixelcnn, *places[0], draws=2), *places[0])
+    return future == blind == 0 < plain, f"{fa_int(blind)}؛ شبکهٔ خواسته‌شده {fa_int(plain)} پیکسل"
+
+
 @check("normalised", "1.2", "sec-1-2", "جمع احتمال همهٔ ادامه‌ها یک")
 @torch.no_grad()
 def normalised(e: Evidence) -> Finding:
@@ -235,6 +248,14 @@ def samplers(e: Evidence) -> Finding:
     return same and mixed, f"{fa_int(len(drawn))} روش، {fa_int(drawn['naive'].numel())} پیکسل"
 
 
+@check("gated-samplers", "1.4", "sec-1-4", "همان برابری در شبکهٔ دوپشته‌ای")
+def gated_samplers(e: Evidence) -> Finding:
+    small = on_images(e.networks["pixelcnn-gated"], (6, 7))
+    ways = {name: sample(small, 6, torch.Generator().manual_seed(5), method=name, temperature=5.0) for name in METHODS}
+    same = all(torch.equal(images, ways["naive"]) for images in ways.values())
+    return same and 0.05 < ways["naive"].mean() < 0.95, f"{fa_int(len(ways))} روش، {fa_int(ways['naive'].numel())} پیکسل"
+
+
 @check("replayed", "1.4", "sec-1-4", "بازخوانی نمونه‌ها با گذر کامل")
 def replayed(e: Evidence) -> Finding:
     drawn = sample(e.pixelcnn, 8, torch.Generator().manual_seed(0))
@@ -296,9 +317,9 @@ def not_memorised(e: Evidence) -> Finding:
     return counted and distances.min() > 0 and close < 3 * QUANTILE, f"کمترین فاصله {fa_int(distances.min())} پیکسل"
 
 
-def on_images(model: PixelCNN, size: tuple[int, int]) -> PixelCNN:
+def on_images(model: Any, size: tuple[int, int]) -> Any:
     """The same weights for images of another size: the network is convolutional."""
-    small = PixelCNN(model.config, image_size=size)
+    small = type(model)(model.config, image_size=size)
     small.load_state_dict(model.state_dict())
     return small.eval()
 

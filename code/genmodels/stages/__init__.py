@@ -17,6 +17,9 @@ if TYPE_CHECKING:  # loads torch, which the command line's help can do without
 STAGES = {
     "text": "genmodels.stages.text:TextStage",
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
+    "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
+    "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
+    "pixelcnn-study": "genmodels.stages.pixel_study:PixelStudy",
     "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
@@ -29,6 +32,8 @@ STAGES = {
     "transformer-study": "genmodels.stages.study:TransformerStudy",
     "speed-decoding": "genmodels.stages.speed:DecodingSpeed",
     "speed-peers": "genmodels.stages.speed:PeerSpeed",
+    "speed-training": "genmodels.stages.speed:TrainingSpeed",
+    "speed-sampling": "genmodels.stages.speed:SamplingSpeed",
     "speed-text": "genmodels.stages.speed:TextSpeed",
     "speed-bpe": "genmodels.stages.speed:BPESpeed",
     "vocabularies": "genmodels.stages.speed:Vocabularies",
@@ -36,21 +41,13 @@ STAGES = {
     "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
 }
 
-# Ready to train, nothing shipped yet: trained and verified when named. A line moves up with its result.
-UNTRAINED = {
-    "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
-    "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
-    "pixelcnn-study": "genmodels.stages.pixel_study:PixelStudy",
-}
-
 
 @cache
 def get(name: str) -> Stage:
     """The stage called ``name``; ``UserError`` lists the names there are."""
-    known = STAGES | UNTRAINED
-    if name not in known:
-        raise UserError(f"there is no stage {name!r}; the stages are {', '.join(known)}")
-    module, kind = known[name].split(":")
+    if name not in STAGES:
+        raise UserError(f"there is no stage {name!r}; the stages are {', '.join(STAGES)}")
+    module, kind = STAGES[name].split(":")
     return getattr(import_module(module), kind)()
 
 
@@ -59,4 +56,4 @@ def load(name: str, profile: str = "full") -> Any:
     return get(name).load(profile)
 
 
-__all__ = ["STAGES", "UNTRAINED", "get", "load"]
+__all__ = ["STAGES", "get", "load"]

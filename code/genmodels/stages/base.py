@@ -75,9 +75,19 @@ class Result(Opened):
         self._build = build
 
     def model(self) -> nn.Module:
-        """The trained network, in evaluation mode; a fresh one each time, so that an experiment on it stays its own."""
-        model = self._build(self.config)
-        model.load_state_dict(self.stored.weights())
+        """The trained network, in evaluation mode; a fresh one each time, so that an experiment on it stays its own.
+
+        Raises ``StaleResult`` where the stored weights are another network's.
+        """
+        model, weights = self._build(self.config), self.stored.weights()
+        wanted, given = ({name: tuple(t.shape) for name, t in part.items()} for part in (model.state_dict(), weights))
+        if wanted != given:
+            name = next(name for name in [*wanted, *given] if wanted.get(name) != given.get(name))
+            raise StaleResult(
+                f"the weights of {self.manifest['stage']!r} are another network's: {name} has shape {given.get(name, 'none')}, "
+                f"its config wants {wanted.get(name, 'none')}; train it again: python -m genmodels train {self.manifest['stage']}"
+            )
+        model.load_state_dict(weights)
         return model.eval()
 
 

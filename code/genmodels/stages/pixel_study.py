@@ -59,6 +59,16 @@ class PixelStudyResult(TrialsResult):
         return np.array(self.metrics["runs"][key]["validation_image_nll_nats"])
 
     @property
+    def effects(self) -> dict[str, tuple[float, float]]:
+        """loss(run) - loss(spec) in nats an image, and its standard error over the images that both are judged on."""
+        base, found = self.on_validation("spec"), {}
+        for key in self.config:
+            if key != "spec":
+                apart = self.on_validation(key) - base
+                found[key] = float(apart.mean()), float(apart.std(ddof=1) / len(apart) ** 0.5)
+        return found
+
+    @property
     def spread(self) -> float:
         """Standard deviation of the validation loss over the seeds of the assignment's network, nats an image."""
         return float(self.runs.loc[list(SPREAD), "validation_nll_nats"].std(ddof=1))

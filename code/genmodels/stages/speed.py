@@ -57,12 +57,20 @@ class PeerSpeed(SpeedStage):
     name, module = "speed-peers", "genmodels.lm.peers"
 
 
+class SamplingSpeed(SpeedStage):
+    name, module = "speed-sampling", "genmodels.pixelcnn.sampling_speed"
+
+
 class TextSpeed(SpeedStage):
     name, module = "speed-text", "genmodels.text.speed"
 
 
 class BPESpeed(SpeedStage):
     name, module = "speed-bpe", "genmodels.text.bpe_speed"
+
+
+class TrainingSpeed(SpeedStage):
+    name, module = "speed-training", "genmodels.pixelcnn.training_speed"
 
 
 class Vocabularies(SpeedStage):

@@ -1,0 +1,209 @@
+"""Stage ``speed-training``: one training step of the assignment's network in several forms, and what it costs by size.
+
+All forms compute the same loss and the same gradients: the kernel times its mask (49 taps), the causal half (28 taps),
+each in PyTorch's two memory layouts; the half by spectra (``spectral.py``); bf16 where the processor multiplies in it
+by itself; ``torch.compile`` where a C++ compiler is found. A step is forward and backward, without the optimiser.
+
+The cost law varies channels, layers and the image's side, one at a time from the assignment's network, in the direct
+form of the causal half. FLOPs are those of matrix products and convolutions, two a multiply-add, counted while a step
+runs. One thread, processor seconds, medians of interleaved rounds; a large matrix product in the same rounds is the
+yardstick of what the core can reach.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from genmodels.attention_timing import fitted_exponent
+from genmodels.config import PixelCNNModelConfig
+from genmodels.pixelcnn.masked_conv import to_naive
+from genmodels.pixelcnn.model import Apply, PixelCNN, loss_nats, whole
+from genmodels.pixelcnn.spectral import quickest
+from genmodels.precision import autocast, bf16_is_native
+from genmodels.stages.base import Check
+from genmodels.timing import interleaved
+
+ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNModelConfig().kernels), "side": 28}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "full": {
+        "base": ASSIGNED, "batch": 32, "rounds": 5, "compile": True, "product_side": 1024,
+        "law_batch": 16, "law_rounds": 3,
+        "law": {"channels": [16, 32, 64, 96], "layers": [4, 6, 8, 11], "side": [14, 20, 28, 36]},
+    },
+    "smoke": {
+        "base": {"channels": 16, "layers": 4, "side": 8}, "batch": 8, "rounds": 1, "compile": False, "product_side": 64,
+        "law_batch": 2, "law_rounds": 1, "law": {"channels": [4, 16], "layers": [4, 5], "side": [8, 10]},
+    },
+}
+TOLERANCE = 1e-10  # relative, in double precision
+
+
+@dataclass(frozen=True)
+class Form:
+    """One way of computing the step."""
+
+    naive: bool = False
+    channels_last: bool = False
+    apply: Apply = whole
+    bf16: bool = False
+    compiled: bool = False
+
+
+FORMS = {  # the first is what the ratios refer to; "half-last" evaluates, "spectral" trains in fp32
+    "naive": Form(naive=True), "naive-last": Form(naive=True, channels_last=True),
+    "half": Form(), "half-last": Form(channels_last=True), "spectral": Form(channels_last=True, apply=quickest),
+    "naive-bf16": Form(naive=True, bf16=True), "half-bf16": Form(channels_last=True, bf16=True),
+    "half-compiled": Form(channels_last=True, compiled=True),
+}
+
+
+def network(form: Form, channels: int, layers: int, side: int) -> PixelCNN:
+    """The assignment's kind of network (7 x 7 kernels, then two of 1 x 1) at some size; equal sizes, equal weights."""
+    torch.manual_seed(0)
+    model = PixelCNN(PixelCNNModelConfig(channels, (7,) * (layers - 2) + (1, 1)), (side, side))
+    if form.naive:
+        model.convolutions = nn.ModuleList(map(to_naive, model.convolutions))
+    order = torch.channels_last if form.channels_last else torch.contiguous_format
+    for conv in model.convolutions:
+        conv.weight.data = conv.weight.data.contiguous(memory_format=order)
+    return model
+
+
+def draw(count: int, side: int) -> Tensor:
+    """(count, 1, side, side) images of zeros and ones, a fifth of them ones, always the same."""
+    return (torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+
+
+def stepper(model: PixelCNN, form: Form, images: Tensor) -> Callable[[], Tensor]:
+    """Forward and backward on ``images``; gives the mean loss, and leaves the gradients in the model."""
+    run = torch.compile(model) if form.compiled else model
+
+    def step() -> Tensor:
+        model.zero_grad(set_to_none=True)
+        with autocast("cpu", form.bf16):
+            loss = loss_nats(run(images, form.apply), images).mean()
+        loss.backward()
+        return loss.detach()
+
+    return step
+
+
+def counted_flops(step: Callable[[], Any]) -> int:
+    """FLOPs of the products and convolutions that ``step`` runs."""
+    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product_added_in_place}) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def _product_added_in_place(_: Any, left: torch.Size, right: torch.Size, **options: Any) -> int:
+    """FLOPs of (F, M, K) times (F, K, N), which PyTorch's counter overlooks where the sum is formed in place."""
+    return 2 * math.prod(left) * right[-1]
+
+
+def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
+    """``forms`` (rows), ``left_out`` (form -> why), ``product`` (GFLOP/s of a matrix product by precision), ``law`` (points
+    with seconds and FLOPs of an image), ``exponents`` (seconds against FLOPs; seconds and FLOPs against each size) and
+    ``differences`` of the forms."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _forms(settings) | _law(settings) | {"differences": differences()}
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _forms(settings: dict[str, Any]) -> dict[str, Any]:
+    images = draw(settings["batch"], settings["base"]["side"])
+    steps: dict[str, Callable[[], Any]] = {}
+    flops, left_out = {}, {}
+    for name, form in FORMS.items():
+        step = stepper(network(form, **settings["base"]), form, images)
+        if form.bf16 and not bf16_is_native("cpu"):
+            left_out[name] = "this processor does not multiply in bf16 by itself"
+        elif form.compiled and (reason := _compiles(step) if settings["compile"] else "not asked for"):
+            left_out[name] = reason
+        else:
+            steps[name] = step
+            flops[name] = counted_flops(steps["half-last"] if form.compiled else step) / len(images)
+    side = settings["product_side"]
+    kinds = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if bf16_is_native("cpu") else {})
+    matrices = {kind: torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(kinds[kind]) for kind in kinds}
+    products = {kind: lambda matrix=matrix: [matrix @ matrix for _ in range(8)] for kind, matrix in matrices.items()}
+    seconds = interleaved(steps | products, 1, settings["rounds"])
+    product = {kind: 8 * 2 * side**3 / seconds[kind] / 1e9 for kind in kinds}
+    rows = []
+    for name in steps:
+        each = seconds[name] / len(images)
+        reached, kind = flops[name] / each / 1e9, "bf16" if FORMS[name].bf16 else "fp32"
+        rows.append({
+            "form": name, "seconds": each, "images_per_second": 1 / each, "ratio": seconds["naive"] / seconds[name],
+            "flops": flops[name], "gflops_per_second": reached, "of_product": reached / product[kind],
+        })
+    return {"forms": rows, "left_out": left_out, "product": product}
+
+
+def _compiles(step: Callable[[], Any]) -> str | None:
+    """Why the compiled step does not run here; ``None`` where it does."""
+    try:
+        step()
+    except Exception as error:  # without a compiler, or with one that fails, PyTorch raises what it likes
+        torch.compiler.reset()
+        return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no message'}"
+    return None
+
+
+def _law(settings: dict[str, Any]) -> dict[str, Any]:
+    batch, form = settings["law_batch"], FORMS["half-last"]
+    points = [
+        {"varied": name, **settings["base"], name: value} for name, values in settings["law"].items() for value in values
+    ]
+    sizes = {_size(point): {name: point[name] for name in settings["base"]} for point in points}
+    steps = {key: stepper(network(form, **size), form, draw(batch, size["side"])) for key, size in sizes.items()}
+    flops = {key: counted_flops(step) / batch for key, step in steps.items()}
+    seconds = {key: taken / batch for key, taken in interleaved(steps, 1, settings["law_rounds"]).items()}
+    for point in points:
+        point |= {"flops": flops[_size(point)], "seconds": seconds[_size(point)]}
+    exponents: dict[str, Any] = {"flops": fitted_exponent(list(flops.values()), list(seconds.values()))}
+    for name, values in settings["law"].items():
+        found = [point for point in points if point["varied"] == name]
+        exponents[name] = {what: fitted_exponent(values, [point[what] for point in found]) for what in ("seconds", "flops")}
+    return {"law": points, "exponents": exponents}
+
+
+def _size(point: dict[str, Any]) -> str:
+    return f"{point['channels']} {point['layers']} {point['side']}"
+
+
+def differences() -> dict[str, float]:
+    """Form -> the largest relative difference from the naive form, over the loss and every gradient, in fp64."""
+    half = network(FORMS["half-last"], channels=16, layers=4, side=10).double()
+    for conv in half.convolutions:  # with zero biases, dark corners would stand on the kink of the ReLU
+        nn.init.normal_(conv.bias, std=0.1)
+    naive = copy.deepcopy(half)
+    naive.convolutions = nn.ModuleList(map(to_naive, half.convolutions))
+    images = draw(8, 10).double()
+    expected = [stepper(naive, FORMS["naive"], images)()]
+    for fast, slow in zip(half.convolutions, naive.convolutions):
+        expected += [fast.stored(slow.weight.grad), slow.bias.grad]
+    found = {}
+    for name in ("half-last", "spectral"):
+        values = [stepper(half, FORMS[name], images)(), *(parameter.grad for parameter in half.parameters())]
+        found[name] = max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(values, expected))
+    return found
+
+
+def agree() -> list[Check]:
+    """Fast forms and the slow one give the same loss and the same gradients."""
+    return [
+        Check(name, gap < TOLERANCE, f"loss and gradients differ from the naive form's by {gap:.1e} at most")
+        for name, gap in differences().items()
+    ]

@@ -1,0 +1,21 @@
+"""Timing several things in one run, so that their ratios mean something on a busy machine."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def interleaved(runs: Mapping[str, Callable[[], Any]], steps: int, repeats: int) -> dict[str, float]:
+    """Median processor seconds a step of each, one after the other in every repeat, so that noise meets all alike."""
+    found: dict[str, list[float]] = {name: [] for name in runs}
+    for repeat in range(repeats + 1):
+        for name, run in runs.items():
+            started = time.process_time()
+            for _ in range(steps):
+                run()
+            if repeat:  # the first round warms up
+                found[name].append((time.process_time() - started) / steps)
+    return {name: statistics.median(times) for name, times in found.items()}
