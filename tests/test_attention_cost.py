@@ -238,5 +238,7 @@ def test_tables_hold_the_numbers() -> None:
 
 def test_derivation_markdown() -> None:
     text = tables.derivation("c_group", "c_total", label="eq-c").data
-    assert text.count("$$") == 4 and text.count("{#eq-c}") == 1
+    assert text.count("$$") == 2 and text.count("{#eq-c}") == 1 and text.count(r"\begin{aligned}") == 1
+    assert r"& \qquad T_{c} &= r n^{2} d" in text and text.count("&=") == 6
+    assert tables.derivation("f", "f_group", "f_total").data.count("$$") == 4  # two displays
     assert r"\begin{aligned} C_{c} &= \frac{r n^{2} d}{g}" in text

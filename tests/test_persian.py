@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genmodels.persian import LRI, PDI, fa, fa_int, fa_percent, fa_sci, jalali, table
+from genmodels.persian import LRI, PDI, fa, fa_int, fa_percent, fa_sci, jalali, table, transposed
 
 LATIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹٫−", "0123456789.-")
 
@@ -91,3 +91,14 @@ def test_jalali_days_follow_one_another(day: datetime.date) -> None:
     after = jalali(day + datetime.timedelta(1))
     assert after in ((year, month, number + 1), (year, month + 1, 1), (year + 1, 1, 1))
     assert 1 <= month <= 12 and 1 <= number <= (31 if month <= 6 else 30)
+
+
+def test_a_table_turned() -> None:
+    rows = [{"واژه": "الف", "بار": 3, "سهم": 0.5}, {"واژه": "ب", "بار": 2, "سهم": 0.25}]
+    turned = transposed(rows, "واژه")
+    assert turned == [{"واژه": "بار", "الف": 3, "ب": 2}, {"واژه": "سهم", "الف": 0.5, "ب": 0.25}]
+    assert [list(row) for row in transposed(turned, "واژه")] == [["واژه", "بار", "سهم"]] * 2
+
+
+def test_a_cell_is_one_line_and_keeps_spaces_that_must_not_break() -> None:
+    assert "| n\u00a0=\u00a0۵ و بس |" in table([{"مدل": " n\u00a0=\u00a0۵\n  و بس "}]).data

@@ -102,6 +102,9 @@ function Pandoc(doc)
     Cite = function(cite) return pandoc.Span(persian_marks(cite.content), pandoc.Attr("", { "citation" })) end,
     Div = function(div)
       if div.classes:includes("csl-entry") then return entry(div, english) end
+      if div.identifier == "refs" and FORMAT:match("typst") then -- beside each other on paper, one below the other on a screen
+        return pandoc.Blocks { pandoc.RawBlock("typst", "#reference-columns(["), div, pandoc.RawBlock("typst", "])") }
+      end
     end,
   }
   for _, key in ipairs { "bibliography", "csl", "nocite", "citations", "references" } do doc.meta[key] = nil end

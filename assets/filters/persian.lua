@@ -119,7 +119,7 @@ end
 
 -- the rest --------------------------------------------------------------------------------------------------------
 
-local SHORT_ROWS, SHORT_TEXT = 15, 1500 -- a table no longer than this (rows, characters) is not broken over pages
+local SHORT_ROWS, SHORT_TEXT = 12, 1500 -- a table no longer than this (rows, characters) is not broken over pages
 
 local function align(tbl)
   tbl.colspecs = tbl.colspecs:map(function(spec)

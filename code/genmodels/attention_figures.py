@@ -33,7 +33,7 @@ def scaling(lengths: Sequence[int], flops: Mapping[str, Sequence[float]], memory
 
     ``crossings``: points (length, FLOPs) to mark on the left; ``here``: the length of the question, a vertical line.
     """
-    figure, (left, right) = new_figure(7.0, 3.6, 1, 2)
+    figure, (left, right) = new_figure(7.0, 3.1, 1, 2)
     panels = ((left, flops, "عملیات ممیز شناور (FLOP)"), (right, memory, "بایت (هشت سر، دو بایت برای هر عدد)"))
     for ax, series, label in panels:
         names = sorted(series, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
@@ -48,7 +48,7 @@ def scaling(lengths: Sequence[int], flops: Mapping[str, Sequence[float]], memory
         place = {"xytext": (8, -9)} if length == min(lengths) else {"xytext": (-6, 5), "ha": "right"}
         left.annotate(fa_int(length, grouping=False), (length, cost), textcoords="offset points", fontsize=8, **place)
     for ax in (left, right):
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8.5, ncols=1)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), fontsize=8.5, ncols=2, columnspacing=1.2)
     return figure
 
 

@@ -23,8 +23,8 @@ from genmodels.attention_scaling import (
     log_crossover,
 )
 from genmodels.attention_timing import fitted_exponent
-from genmodels.derivation import Quantity, decimal, exact_decimal
-from genmodels.persian import fa, fa_int, fa_sci, table
+from genmodels.derivation import Quantity, aligned, decimal, exact_decimal
+from genmodels.persian import fa, fa_int, fa_sci, table, transposed
 
 
 def fa_exact(value: Any) -> str:
@@ -42,15 +42,14 @@ def answer(key: str) -> str:
 
 
 def derivation(*keys: str | Quantity, label: str | None = None) -> Markdown:
-    """Steps as display mathematics: equation, substitution, exact number, scientific notation.
+    """Steps as display mathematics, two quantities beside each other: equation, substitution, exact number, scientific notation.
 
-    ``label`` (``eq-…``) makes the first one a target of cross-references.
+    ``label`` (``eq-…``) makes the first display a target of cross-references.
     """
-    blocks = []
-    for place, key in enumerate(keys):
-        quantity = STEPS[key] if isinstance(key, str) else key
-        name = f" {{#{label}}}" if label and place == 0 else ""
-        blocks.append(f"$$ {quantity.derivation()} $${name}")
+    quantities = [STEPS[key] if isinstance(key, str) else key for key in keys]
+    blocks = [f"$$ {aligned(*quantities[start : start + 2])} $$" for start in range(0, len(quantities), 2)]
+    if label:
+        blocks[0] += f" {{#{label}}}"
     return Markdown("\n\n".join(blocks))
 
 
@@ -70,10 +69,11 @@ def _table(rows: list[dict[str, str]], widths: Sequence[int]) -> Markdown:
 def setting() -> Markdown:
     """The numbers that the question gives."""
     symbols = {str(symbol): value for symbol, value in SETTING.items()}
-    return table([
+    rows = [
         {"نماد": f"${name}$", "معنا": meaning, "مقدار": fa_exact(symbols[name])}
         for name, meaning in SYMBOL_LABELS.items()
-    ])
+    ]
+    return _table(transposed(rows, "نماد"), (8, *[14] * len(rows)))
 
 
 def _closed(quantity: Quantity) -> str:

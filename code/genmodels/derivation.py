@@ -122,11 +122,23 @@ class Quantity:
         mantissa, exponent = f"{decimal(self.value):.2e}".split("e")
         return rf"{mantissa} \times 10^{{{int(exponent)}}}"
 
-    def derivation(self) -> str:
-        """The four lines as one ``aligned`` block (Pandoc turns it into MathML and into Typst math)."""
-        lines = [self.equation, self.substitution, rf"{self.exact_latex} \approx {self.scientific_latex}"]
-        body = r" \\ ".join(f"&= {line}" for line in lines)
-        return rf"\begin{{aligned}} {self.symbol} {body} \end{{aligned}}"
+    @property
+    def steps(self) -> tuple[str, str, str]:
+        """Formula, substitution, and the exact number with its scientific notation, as LaTeX."""
+        return self.equation, self.substitution, rf"{self.exact_latex} \approx {self.scientific_latex}"
+
+
+def aligned(*quantities: Quantity) -> str:
+    """The lines of one quantity, or of several beside each other, as one ``aligned`` block.
+
+    One block, because Pandoc's Typst writer takes the borders of two neighbouring ones away.
+    """
+    lines = []
+    for place, row in enumerate(zip(*(quantity.steps for quantity in quantities))):
+        names = [quantity.symbol if place == 0 else "" for quantity in quantities]
+        lines.append(r" & \qquad ".join(f"{name} &= {step}".strip() for name, step in zip(names, row)))
+    body = r" \\ ".join(lines)
+    return rf"\begin{{aligned}} {body} \end{{aligned}}"
 
 
 def _grouped(digits: str) -> str:

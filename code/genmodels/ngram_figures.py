@@ -14,7 +14,7 @@ from IPython.display import Markdown
 from matplotlib.figure import Figure
 
 from genmodels.figures import GREY, LINES, SKY, new_figure
-from genmodels.persian import fa, fa_percent, fa_sci, table
+from genmodels.persian import fa, fa_percent, fa_sci, table, transposed
 from genmodels.plotting import persian_text, persian_ticks
 
 
@@ -23,7 +23,7 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
 
     ``orders``: columns order, test_perplexity, add_one_test_perplexity. ``networks``: levels to compare with, as lines.
     """
-    figure, ax = new_figure(5.2, 2.8)
+    figure, ax = new_figure(5.2, 2.2)
     series = {"test_perplexity": "کنسر–نی اصلاح‌شده", "add_one_test_perplexity": "افزودن یک (لاپلاس)"}
     for (column, label), (colour, style, marker) in zip(series.items(), LINES):
         look = {"color": colour, "linestyle": style, "marker": marker, "linewidth": 1.8}
@@ -40,7 +40,7 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
     ax.set_ylim(low / 1.6, orders.add_one_test_perplexity.max() * 1.8)
     ax.set_xticks(orders.order, [fa(int(n)) for n in orders.order])
     ax.set_xlabel(persian_text("طول n-gram"))
-    ax.set_ylabel(persian_text("سرگشتگی آزمون (مقیاس لگاریتمی)"))
+    ax.set_ylabel(persian_text("سرگشتگی آزمون"))
     ax.legend(loc="upper left")
     persian_ticks(ax)
     return figure
@@ -48,13 +48,13 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
 
 def known_lengths(matches: pd.DataFrame) -> Figure:
     """Share of the test tokens (bars) and their mean loss (line) by the length of the longest known n-gram."""
-    figure, (top, below) = new_figure(5.2, 3.2, 2, 1, sharex=True)
+    figure, (top, below) = new_figure(5.2, 2.6, 2, 1, sharex=True)
     labels = [fa(int(length)) for length in matches.length]
     places = range(len(labels))
     top.bar(places, 100 * matches.share, color=SKY, edgecolor="black", linewidth=0.6, width=0.62)
     for place, share in zip(places, matches.share):
         top.annotate(_share(share), (place, 100 * share), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
-    top.set_ylabel(persian_text("درصد توکن‌های آزمون"))
+    top.set_ylabel(persian_text("درصد توکن‌ها"))
     top.set_ylim(0, 118 * matches.share.max())
     colour, style, marker = LINES[1]
     below.plot(places, matches.loss_nats, color=colour, linestyle=style, marker=marker, linewidth=1.8)
@@ -63,7 +63,7 @@ def known_lengths(matches: pd.DataFrame) -> Figure:
     below.annotate(persian_text("میانگین"), (places[-1], mean), xytext=(0, 3), textcoords="offset points",
                    ha="center", color="#555555", fontsize=9)
     below.set_ylim(0, None)
-    below.set_ylabel(persian_text("زیان (نات بر توکن)"))
+    below.set_ylabel(persian_text("زیان (نات)"))
     below.set_xticks(list(places), labels)
     below.set_xlabel(persian_text("طول بلندترین n-gram آشنا که به توکن می‌رسد"))
     for ax in (top, below):
@@ -108,13 +108,14 @@ def orders_table(orders: pd.DataFrame) -> Markdown:
 
 def continuations_table(words: pd.DataFrame) -> Markdown:
     """Common words: occurrences, different tokens before them, and the ratio."""
-    return table(
+    rows = [
         {
             "واژه": f"«{row.token}»", "رخداد": int(row.count_), "شمار پیوند": int(row.contexts),
             "نسبت": fa_percent(row.contexts / row.count_, 1),
         }
         for row in words.rename(columns={"count": "count_"}).itertuples()  # tuples have a method count
-    )
+    ]
+    return table(transposed(rows, "واژه"))
 
 
 def samples_table(samples: Iterable[Mapping[str, Any]]) -> Markdown:

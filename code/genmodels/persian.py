@@ -116,16 +116,26 @@ def table(rows: Iterable[Mapping[str, Any]] | Any) -> Markdown:
         raise ValueError("table() wants at least one row")
     columns = list(dict.fromkeys(key for record in records for key in record))
     body = [[_cell(name) for name in columns]] + [[_cell(r.get(name)) for name in columns] for r in records]
-    widths = [min(40, max(3, *(len(re.sub(r"[`*\\]", "", cell)) for cell in column))) for column in zip(*body)]
+    widths = [min(60, max(3, *(len(re.sub(r"[`*\\]", "", cell)) for cell in column))) for column in zip(*body)]
     lines = ["| " + " | ".join(row) + " |" for row in body]
     return Markdown("\n".join([lines[0], "|" + "|".join("-" * width for width in widths) + "|", *lines[1:]]))
 
 
+def transposed(rows: Iterable[Mapping[str, Any]], head: str) -> list[dict[str, Any]]:
+    """``rows`` with rows and columns exchanged, for ``table``: few narrow columns of many rows waste a page's width.
+
+    The values of the column ``head``, which must differ, become the headings; every other column becomes a row.
+    """
+    records = [dict(row) for row in rows]
+    names = [name for name in records[0] if name != head]
+    return [{head: name} | {str(record[head]): record[name] for record in records} for name in names]
+
+
 def _cell(value: Any) -> str:
-    """One cell: a single line, its pipes escaped."""
+    """One cell: a single line, its pipes escaped; a space that must not break stays one."""
     if value is None:
         return "—"
-    return " ".join(fa(value).split()).replace("|", r"\|")
+    return re.sub(r"[ \t\r\n]+", " ", fa(value)).strip(" ").replace("|", r"\|")
 
 
 def _text(text: str) -> str:

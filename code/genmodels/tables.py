@@ -126,8 +126,8 @@ def provenance(results: dict[str, Any]) -> Markdown:
         device = manifest["device"]
         rows.append({
             "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
-            "داده": f"{manifest['data']['name']}، `{manifest['data']['digest'][:10]}`",
-            "کامیت": f"`{manifest['commit'][:10]}`",
+            "داده": f"{manifest['data']['name']}، `{manifest['data']['digest'][:8]}`",
+            "کامیت": f"`{manifest['commit'][:8]}`",
             "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته" + ("" if device.get("bf16", True) else "، `fp32`"),
             "دقیقهٔ پردازنده": fa(manifest["cpu_seconds"] / 60, 1),
             "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",

@@ -75,7 +75,7 @@ def measure_rows(result: Any, choices: Mapping[str, Sequence[str]]) -> list[dict
 def _measures(found: Mapping[str, float]) -> dict[str, str]:
     return {
         "distinct-1": fa(found["distinct_1"], 2), "distinct-2": fa(found["distinct_2"], 2), "distinct-3": fa(found["distinct_3"], 2),
-        "تکرار سه‌تایی‌ها": fa_percent(found["repetition"], 1), "هشت‌تایی‌های رونوشت": fa_percent(found["copied_8"], 1),
+        "تکرار": fa_percent(found["repetition"], 1), "رونوشت": fa_percent(found["copied_8"], 1),
         "بلندترین رونوشت": fa(int(found["longest_copy"])),
     }
 

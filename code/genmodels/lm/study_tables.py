@@ -99,7 +99,7 @@ def size_rows(found: pd.DataFrame, chosen: str, train_tokens: int) -> list[dict[
 
 def size_curve(found: pd.DataFrame) -> Figure:
     """Validation and training loss against the number of parameters (logarithmic), at an equal number of operations."""
-    figure, ax = new_figure(5.6, 3.0)
+    figure, ax = new_figure(5.6, 2.3)
     series = {"validation_loss_nats": "اعتبارسنجی", "train_loss_nats": "آموزش"}
     for (column, label), (colour, style, marker) in zip(series.items(), LINES):
         look = {"color": colour, "linestyle": style, "marker": marker, "linewidth": 1.8}

@@ -7,7 +7,7 @@ from typing import Any
 
 from IPython.display import Markdown
 
-from genmodels.persian import fa, fa_int, fa_percent, table
+from genmodels.persian import fa, fa_int, fa_percent, table, transposed
 from genmodels.text.bpe import BPE, train
 
 SPLIT_NAMES = {"train": "آموزش", "validation": "اعتبارسنجی", "test": "آزمون"}
@@ -73,7 +73,8 @@ def normalization(rows: list[dict[str, Any]]) -> Markdown:
 
 def stop_words(words: dict[str, Any]) -> Markdown:
     """The commonest stop words, with their number in the training text."""
-    return table({"ایست‌واژه": word, "بار": count} for word, count in words["stop_words"]["most_common"][:6])
+    rows = [{"ایست‌واژه": word, "بار": count} for word, count in words["stop_words"]["most_common"][:8]]
+    return table(transposed(rows, "ایست‌واژه"))
 
 
 def lemmatization(words: dict[str, Any]) -> Markdown:
@@ -90,7 +91,8 @@ def lemmatization(words: dict[str, Any]) -> Markdown:
 
 def lemmas(examples: list[list[Any]]) -> Markdown:
     """Words and their lemmas, right ones and wrong ones."""
-    return table({"واژه": word, "لم": lemma, "درست": "بله" if right else "نه"} for word, lemma, right in examples)
+    rows = [{"واژه": word, "لم": lemma, "درست": "بله" if right else "نه"} for word, lemma, right in examples]
+    return table(transposed(rows, "واژه"))
 
 
 def symbol(text: str) -> str:
