@@ -63,7 +63,7 @@ install: .venv/.installed
 	@touch $@
 
 test: .venv/.installed
-	$(PY) -m pytest -q $(ONLY)
+	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ONLY)
 
 train: .venv/.installed
 	$(PY) -m genmodels train $(STAGE) --profile $(PROFILE)

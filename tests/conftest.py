@@ -37,6 +37,13 @@ def pytest_report_header() -> str:
     return f"GENMODELS_DATA: {folder}{'' if Path(folder).is_dir() else ' (no such folder)'}"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For processes side by side, each with whole files: the report's execution takes longest, so it begins first; the
+    other file that wants it comes last and finds it kept."""
+    places = {"test_report.py": 0, "test_html_browser.py": 2}
+    items.sort(key=lambda item: places.get(item.path.name, 1))
+
+
 class NetworkUsed(AssertionError):
     """A test reached for another machine. Not an ``OSError``: no handler of network failures may swallow it."""
 
