@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from genmodels.config import PixelCNNModelConfig
+from genmodels.flops import count_flops
 from genmodels.pixelcnn import spectral, training_speed
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.pixelcnn.training_speed import ASSIGNED, FORMS, SETTINGS, counted_flops, draw, measure, network, stepper
+from genmodels.pixelcnn.training_speed import ASSIGNED, FORMS, SETTINGS, draw, network, stepper
 from genmodels.stages.speed import TrainingSpeed
 
 
@@ -35,7 +36,7 @@ def by_spectra(conv: MaskedConv2d, side: int, batch: int) -> int:
 @pytest.mark.parametrize(("layers", "side", "batch"), [(4, 8, 8), (5, 9, 9)])
 def test_counted_flops_are_those_of_the_closed_form(name: str, layers: int, side: int, batch: int) -> None:
     model = network(FORMS[name], 16, layers, side)
-    counted = counted_flops(stepper(model, FORMS[name], draw(batch, side)))
+    counted = count_flops(stepper(model, FORMS[name], draw(batch, side)))
     expected = 0
     for index, conv in enumerate(model.convolutions):
         if name == "spectral" and conv.kernel == 7 and index:

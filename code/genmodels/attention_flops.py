@@ -18,11 +18,11 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
-from torch.utils.flop_counter import FlopCounterMode
 
 from genmodels.attention_cost import exact
 from genmodels.attention_scaling import LAYER_FLOPS
 from genmodels.errors import UserError
+from genmodels.flops import count_flops
 
 Cache = tuple[Tensor, Tensor]  # keys and values, each (V, P, Dh)
 
@@ -100,13 +100,6 @@ def linformer(x: Tensor, w: Weights, e: Tensor, f: Tensor) -> Tensor:
     """
     q, k, v = project(x, w)
     return merge(attend(q, e @ k, f @ v, causal=False), w)  # e @ k: (K, T) (H, T, Dh) → (H, K, Dh)
-
-
-def count_flops(function: Callable[[], Any]) -> int:
-    """FLOPs of the matrix products that ``function`` runs, by ``torch.utils.flop_counter``."""
-    with FlopCounterMode(display=False) as counter:
-        function()
-    return counter.get_total_flops()
 
 
 class PeakBytes(TorchDispatchMode):

@@ -7,8 +7,6 @@ trapezoidal rule (all of them would take minutes at 1024 tokens). Seconds are pr
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +20,7 @@ from genmodels.lm.generation import generate
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.transformer import TransformerLM
 from genmodels.stages.base import Check
+from genmodels.timing import interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"lengths": [256, 512, 1024], "kv_heads": [4, 2, 1], "vocabulary": 8000, "points": 17, "repeats": 3, "batches": [1, 16]},
@@ -31,9 +30,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """``rows``: one per number of key/value heads and length; ``networks``: generated tokens a second by batch size."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         rows = [
             row for heads in settings["kv_heads"] for row in _cache_rows(_transformer(settings, heads), heads, settings)
         ]
@@ -46,8 +43,6 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
             name: {str(batch): batch * length / _generation(network, length, settings["repeats"], batch) for batch in settings["batches"]}
             for name, network in networks.items()
         }
-    finally:
-        torch.set_num_threads(threads)
     return {"rows": rows, "networks": speeds, "generated": length}
 
 
@@ -65,13 +60,7 @@ def agree() -> list[Check]:
 
 def cpu_seconds(run: Callable[[], Any], repeats: int) -> float:
     """Median processor time of ``run``, called once before to warm up."""
-    run()
-    found = []
-    for _ in range(repeats):
-        started = time.process_time()
-        run()
-        found.append(time.process_time() - started)
-    return statistics.median(found)
+    return interleaved({"run": run}, 1, repeats)["run"]
 
 
 def evenly(length: int, points: int) -> list[int]:

@@ -28,7 +28,7 @@ from genmodels.lm.transformer import TransformerLM
 from genmodels.optimizers import make_optimizer
 from genmodels.precision import autocast
 from genmodels.stages.base import Check
-from genmodels.timing import interleaved
+from genmodels.timing import interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"vocabulary": 8000, "batch": 16, "window": 128, "steps": 2, "repeats": 5, "tokens": 512, "points": 9},
@@ -88,13 +88,9 @@ def _peer_loss(peer: Any, features: Tensor, targets: Tensor) -> Tensor:
 
 def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """``training``: tokens a processor second of each model and ratios ours / peer; ``generation``: seconds and ratio."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     torch.manual_seed(0)
-    try:
+    with one_thread():
         return {"training": _training(settings), "generation": _generation(settings)}
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _training(settings: dict[str, Any]) -> dict[str, Any]:

@@ -13,16 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
+from genmodels.flops import count_flops
 from genmodels.pixelcnn.gated import GatedPixelCNN
-from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import PixelCNN, PixelModel
 from genmodels.pixelcnn.sampling import METHODS, Cropped, Naive, sample
+from genmodels.pixelcnn.training_speed import ASSIGNED, FORMS, draw, network
 from genmodels.stages.base import Check
-from genmodels.timing import interleaved
+from genmodels.timing import interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"images": 100, "channels": 64, "side": 28, "naive_pixels": 5, "cropped_pixels": 40, "rounds": 3},
@@ -32,14 +31,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """``rows``: CPU seconds for all images by each way, with the ratio of the naive one's to it; ``flops``: counted, per image."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with torch.no_grad():
-            rows, flops = _rows(settings), _flops(settings)
-    finally:
-        torch.set_num_threads(threads)
-    return {"rows": rows, "flops": flops}
+    with one_thread(), torch.no_grad():
+        return {"rows": _rows(settings), "flops": _flops(settings)}
 
 
 def agree() -> list[Check]:
@@ -50,29 +43,20 @@ def agree() -> list[Check]:
         "two stacks": GatedPixelCNN(GatedModelConfig(channels=4, layers=3), image_size=(6, 8)),
     }
     checks = []
-    for name, network in networks.items():
-        drawn = [sample(network.double(), 12, torch.Generator().manual_seed(1), method=way, temperature=3.0) for way in METHODS]
+    for name, model in networks.items():
+        drawn = [sample(model.double(), 12, torch.Generator().manual_seed(1), method=way, temperature=3.0) for way in METHODS]
         same = all(torch.equal(images, drawn[0]) for images in drawn) and 0.05 < drawn[0].mean() < 0.95
         checks.append(Check(name, bool(same), f"{len(drawn)} samplers, {drawn[0].numel()} pixels"))
     return checks
 
 
-def _network(settings: dict[str, Any], naive: bool = False) -> PixelCNN:
-    torch.manual_seed(0)
-    model = PixelCNN(PixelCNNModelConfig(channels=settings["channels"]), image_size=(settings["side"],) * 2).eval()
-    if naive:
-        model.convolutions = nn.ModuleList(to_naive(conv) for conv in model.convolutions)
-    return model
-
-
-def _canvas(settings: dict[str, Any]) -> Tensor:
-    shape = (settings["images"], 1, settings["side"], settings["side"])
-    return (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+def _network(settings: dict[str, Any], form: str = "half-last") -> PixelCNN:
+    return network(FORMS[form], settings["channels"], ASSIGNED["layers"], settings["side"])
 
 
 def _rows(settings: dict[str, Any]) -> list[dict[str, Any]]:
-    side, count, canvas = settings["side"], settings["images"], _canvas(settings)
-    half, full = _network(settings), _network(settings, naive=True)
+    side, count = settings["side"], settings["images"]
+    canvas, half, full = draw(count, side), _network(settings), _network(settings, "naive")
 
     def some(stepper: Any, pixels: int) -> Callable[[], None]:
         places = torch.linspace(0, side * side - 1, pixels).round().long().tolist()
@@ -94,10 +78,8 @@ def _flops(settings: dict[str, Any]) -> dict[str, float]:
     live = 2 * side * side * sum(conv.live_taps * conv.in_channels * conv.out_channels for conv in model.convolutions)
     counted = {}
     for name, action in {
-        "forward": lambda: model(_canvas(settings)[:few]),
+        "forward": lambda: model(draw(few, side)),
         "incremental": lambda: sample(model, few, torch.Generator().manual_seed(0)),
     }.items():
-        with FlopCounterMode(display=False) as counter:
-            action()
-        counted[name] = counter.get_total_flops() / few
+        counted[name] = count_flops(action) / few
     return {"floor": float(live)} | counted

@@ -13,7 +13,6 @@ yardstick of what the core can reach.
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from genmodels.attention_timing import fitted_exponent
 from genmodels.config import PixelCNNModelConfig
+from genmodels.flops import count_flops
 from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import Apply, PixelCNN, loss_nats, whole
 from genmodels.pixelcnn.spectral import quickest
 from genmodels.precision import autocast, bf16_is_native
 from genmodels.stages.base import Check
-from genmodels.timing import interleaved
+from genmodels.timing import interleaved, one_thread
 
 ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNModelConfig().kernels), "side": 28}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -97,28 +96,12 @@ def stepper(model: PixelCNN, form: Form, images: Tensor) -> Callable[[], Tensor]
     return step
 
 
-def counted_flops(step: Callable[[], Any]) -> int:
-    """FLOPs of the products and convolutions that ``step`` runs."""
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product_added_in_place}) as counter:
-        step()
-    return counter.get_total_flops()
-
-
-def _product_added_in_place(_: Any, left: torch.Size, right: torch.Size, **options: Any) -> int:
-    """FLOPs of (F, M, K) times (F, K, N), which PyTorch's counter overlooks where the sum is formed in place."""
-    return 2 * math.prod(left) * right[-1]
-
-
 def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """``forms`` (rows), ``left_out`` (form -> why), ``product`` (GFLOP/s of a matrix product by precision), ``law`` (points
     with seconds and FLOPs of an image), ``exponents`` (seconds against FLOPs; seconds and FLOPs against each size) and
     ``differences`` of the forms."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return _forms(settings) | _law(settings) | {"differences": differences()}
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _forms(settings: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +116,7 @@ def _forms(settings: dict[str, Any]) -> dict[str, Any]:
             left_out[name] = reason
         else:
             steps[name] = step
-            flops[name] = counted_flops(steps["half-last"] if form.compiled else step) / len(images)
+            flops[name] = count_flops(steps["half-last"] if form.compiled else step) / len(images)
     side = settings["product_side"]
     kinds = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if bf16_is_native("cpu") else {})
     matrices = {kind: torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(kinds[kind]) for kind in kinds}
@@ -168,7 +151,7 @@ def _law(settings: dict[str, Any]) -> dict[str, Any]:
     ]
     sizes = {_size(point): {name: point[name] for name in settings["base"]} for point in points}
     steps = {key: stepper(network(form, **size), form, draw(batch, size["side"])) for key, size in sizes.items()}
-    flops = {key: counted_flops(step) / batch for key, step in steps.items()}
+    flops = {key: count_flops(step) / batch for key, step in steps.items()}
     seconds = {key: taken / batch for key, taken in interleaved(steps, 1, settings["law_rounds"]).items()}
     for point in points:
         point |= {"flops": flops[_size(point)], "seconds": seconds[_size(point)]}

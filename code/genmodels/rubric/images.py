@@ -17,7 +17,7 @@ from genmodels.persian import fa, fa_int, fa_percent, fa_sci
 from genmodels.pixelcnn.demonstration import unseen_nearby
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import to_naive
-from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.pixelcnn.model import loss_nats
 from genmodels.pixelcnn.quality import measures
 from genmodels.pixelcnn.sampling import METHODS, replay, sample
 from genmodels.precision import autocast
@@ -239,21 +239,12 @@ def resume(e: Evidence) -> Finding:
 @check("samplers", "1.4", "sec-1-4", "نمونه‌گیرهای تند = ساده")
 def samplers(e: Evidence) -> Finding:
     """The trained weights on small images, where the naive sampler is cheap; warm, since corners of MNIST are black."""
-    small = on_images(e.pixelcnn, (7, 9))
-    drawn = {
-        name: sample(small, 8, torch.Generator().manual_seed(5), method=name, temperature=5.0) for name in METHODS
-    }
-    same = all(torch.equal(images, drawn["naive"]) for images in drawn.values())
-    mixed = 0.05 < drawn["naive"].mean() < 0.95
-    return same and mixed, f"{fa_int(len(drawn))} روش، {fa_int(drawn['naive'].numel())} پیکسل"
+    return samplers_agree(on_images(e.pixelcnn, (7, 9)), 8)
 
 
 @check("gated-samplers", "1.4", "sec-1-4", "همان برابری در شبکهٔ دوپشته‌ای")
 def gated_samplers(e: Evidence) -> Finding:
-    small = on_images(e.networks["pixelcnn-gated"], (6, 7))
-    ways = {name: sample(small, 6, torch.Generator().manual_seed(5), method=name, temperature=5.0) for name in METHODS}
-    same = all(torch.equal(images, ways["naive"]) for images in ways.values())
-    return same and 0.05 < ways["naive"].mean() < 0.95, f"{fa_int(len(ways))} روش، {fa_int(ways['naive'].numel())} پیکسل"
+    return samplers_agree(on_images(e.networks["pixelcnn-gated"], (6, 7)), 6)
 
 
 @check("replayed", "1.4", "sec-1-4", "بازخوانی نمونه‌ها با گذر کامل")
@@ -315,6 +306,14 @@ def not_memorised(e: Evidence) -> Finding:
     counted = apart.tolist() == distances[: len(apart)].tolist()
     close = near(distances, result.distances("real-dynamic"))["distance_below"]
     return counted and distances.min() > 0 and close < 3 * QUANTILE, f"کمترین فاصله {fa_int(distances.min())} پیکسل"
+
+
+def samplers_agree(model: Any, count: int) -> Finding:
+    """``count`` images from one seed, by every method the same, and neither all dark nor all lit."""
+    drawn = {name: sample(model, count, torch.Generator().manual_seed(5), method=name, temperature=5.0) for name in METHODS}
+    same = all(torch.equal(images, drawn["naive"]) for images in drawn.values())
+    mixed = 0.05 < drawn["naive"].mean() < 0.95
+    return same and mixed, f"{fa_int(len(drawn))} روش، {fa_int(drawn['naive'].numel())} پیکسل"
 
 
 def on_images(model: Any, size: tuple[int, int]) -> Any:

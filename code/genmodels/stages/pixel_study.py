@@ -16,13 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
-from torch.utils.flop_counter import FlopCounterMode
 
 from genmodels import mnist, training
 from genmodels.batches import generator_for
 from genmodels.config import GatedModelConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.files import data_digest
+from genmodels.flops import count_flops
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelModel
 from genmodels.pixelcnn.variants import PixelVariant, build
@@ -76,9 +76,8 @@ class PixelStudyResult(TrialsResult):
 
 def forward_flops(model: PixelModel) -> int:
     """Counted floating-point operations of one image's forward pass (a multiplication and an addition are two)."""
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(torch.zeros(1, 1, *model.image_size))
-    return counter.get_total_flops()
+    with torch.no_grad():
+        return count_flops(lambda: model(torch.zeros(1, 1, *model.image_size)))
 
 
 class PixelStudy(TrialsStage):
@@ -89,12 +88,9 @@ class PixelStudy(TrialsStage):
 
     name = "pixelcnn-study"
     result = PixelStudyResult
-    TRAINING = MuonTrainingConfig(
-        batch_size=16, steps=400, learning_rate=4e-3, warmup_steps=40, ema_decay=0.99, evaluations=4,
-    )
-    WITHOUT_MUON = TrainingConfig(
-        batch_size=16, steps=400, learning_rate=2e-3, warmup_steps=40, ema_decay=0.99, evaluations=4,
-    )
+    BUDGET = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
+    TRAINING = MuonTrainingConfig(learning_rate=4e-3, **BUDGET)
+    WITHOUT_MUON = TrainingConfig(learning_rate=2e-3, **BUDGET)
 
     def runs(self) -> dict[str, PixelRun]:
         plain = PixelCNNConfig(training=self.TRAINING, curve_images=200, test_images=1000)
