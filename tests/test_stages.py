@@ -15,9 +15,10 @@ from safetensors.torch import save
 
 from genmodels import batches, files, mnist, stages, store, training
 from genmodels.config import PixelCNNModelConfig
-from genmodels.errors import StaleResult
+from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, trials
-from genmodels.stages.pixelcnn import PixelCNNStage
+from genmodels.stages.homework import HomeworkStage
+from genmodels.stages.pixelcnn import FULL, PixelCNNStage, ThresholdStage, image_objective
 from common import outcome, reseal
 
 
@@ -113,6 +114,69 @@ def test_an_embellished_metric_is_contradicted(stage: SmallPixelCNN) -> None:
     files.write_json(folder / "metrics.json", metrics)
     reseal(folder)
     assert outcome(stage)["test_nll_nats"] is False
+
+
+def test_the_whole_test_set_is_asked_where_it_is(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = stage.run("full")
+    assert stage.contradict_with_data("full", folder) == []  # no raw files in that folder
+    monkeypatch.setattr(mnist, "find", lambda folder, name: folder / name)
+    (check,) = stage.contradict_with_data("full", None)
+    assert check.name == "whole_test_nll_nats" and check.passed
+    metrics = files.read_json(folder / "metrics.json")
+    metrics["test_nll_nats"] *= 0.999
+    files.write_json(folder / "metrics.json", metrics)
+    reseal(folder)
+    (check,) = stage.contradict_with_data("full", None)
+    assert not check.passed
+    monkeypatch.setattr(mnist, "static_test_set", lambda folder=None: torch.zeros(30, 784, dtype=torch.uint8))
+    assert stage.contradict_with_data("full", None) == []  # another test set contradicts nothing
+
+
+def mean_gradient(objective: training.Objective, model: torch.nn.Module, grey: torch.Tensor) -> torch.Tensor:
+    """The gradient averaged over all binarisations of one image, each with its probability."""
+    chance = mnist.lit(grey).double()
+    _, targets = objective.prepare((grey,), torch.Generator())
+    expected = bool(((targets > 0) & (targets < 1)).any())
+    undecided = ((chance > 0) & (chance < 1)).nonzero()
+    mean = torch.zeros(sum(p.numel() for p in model.parameters()), dtype=torch.float64)
+    for pattern in range(2 ** len(undecided)):
+        bits, weight = (chance == 1).double(), 1.0
+        for place, index in enumerate(map(tuple, undecided.tolist())):
+            bits[index] = pattern >> place & 1
+            weight *= float(chance[index] if bits[index] else 1 - chance[index])
+        model.zero_grad()
+        objective.total(model, (bits, targets if expected else bits)).backward()
+        mean += weight * torch.cat([p.grad.flatten() for p in model.parameters()])
+    return mean
+
+
+def test_expected_targets_leave_the_expected_gradient() -> None:
+    torch.manual_seed(0)
+    model = PixelCNNStage().build(replace(FULL, model=PixelCNNModelConfig(channels=3, kernels=(3, 3, 1)))).double()
+    grey = torch.zeros(1, 28, 28, dtype=torch.uint8)
+    grey[0, 10:12, 10:12] = torch.tensor([[255, 60], [128, 200]], dtype=torch.uint8)
+    averaged = image_objective("dynamic", FULL.training)
+    assert torch.equal(averaged.prepare((grey,), torch.Generator())[1], mnist.lit(grey))
+    drawn = mean_gradient(image_objective("dynamic", replace(FULL.training, expected_targets=False)), model, grey)
+    assert drawn.norm() > 0 and torch.allclose(mean_gradient(averaged, model, grey), drawn, rtol=1e-6, atol=1e-6)
+
+
+def test_expected_targets_need_a_draw() -> None:
+    with pytest.raises(UserError, match="'threshold' draws nothing; set expected_targets=False"):
+        image_objective("threshold", FULL.training)
+
+
+def test_the_usual_training_starts_from_torchs_own_initialisation() -> None:
+    stage = HomeworkStage()
+    config = stage.config("full")
+    kernels = config.model.kernels
+    model = stage.seeded_model(replace(config, model=replace(config.model, channels=8)))
+    for conv, kernel in zip(model.convolutions, kernels, strict=True):
+        bound = (conv.in_channels * kernel**2) ** -0.5
+        live = conv.weight[:, :, conv.mask.bool()]
+        assert live.abs().max() <= bound and live.abs().max() > 0.8 * bound
+        assert not conv.weight[:, :, ~conv.mask.bool()].any()
+    assert config.model == ThresholdStage().config("full").model and config.binarization == "threshold"
 
 
 @pytest.mark.parametrize("change", ["optimizer", "schedule", "loss", "initialisation", "order"])

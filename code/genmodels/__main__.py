@@ -63,7 +63,11 @@ def command_verify(arguments: argparse.Namespace) -> int:
 
     failed = 0
     for name in arguments.stage or list(stages.STAGES):
-        for check in stages.get(name).verify(arguments.profile):
+        stage = stages.get(name)
+        checks = stage.verify(arguments.profile)
+        if all(check.passed for check in checks):
+            checks += stage.contradict_with_data(arguments.profile, arguments.data)
+        for check in checks:
             failed += not check.passed
             print(f"{'ok  ' if check.passed else 'FAIL'} {name}/{arguments.profile} {check.name}: {check.detail}")
     if failed:
@@ -138,6 +142,7 @@ def parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="try to contradict the shipped results")
     verify.add_argument("stage", nargs="*", help="default: all")
+    verify.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified")
     verify.set_defaults(run=command_verify)
     for command in (train, verify):
         command.add_argument("--profile", choices=PROFILES, default="full")

@@ -47,6 +47,13 @@ class MuonTrainingConfig(TrainingConfig):
 
 
 @dataclass(frozen=True)
+class ExpectedTargetTrainingConfig(MuonTrainingConfig):
+    """The same, with each pixel's loss averaged over its own draw instead of taken at one (``stages/pixelcnn.py``)."""
+
+    expected_targets: bool = setting(True, "هدف میانگین‌گرفته", "شدت پیکسل به جای بیت آن در زیان")
+
+
+@dataclass(frozen=True)
 class PixelCNNModelConfig:
     """The assignment's stack: ``kernels[i]`` is the side of layer i; the first layer has mask A, the rest B."""
 

@@ -202,9 +202,14 @@ def binarize(images: Tensor, generator: torch.Generator) -> Tensor:
 
     Works on the device of ``images``; the generator must live there too.
     """
-    grey = _with_channel(images).float() / 255  # (N, 1, 28, 28)
+    chance = lit(images)
     # rand < p, with rand in [0, 1): black never becomes 1, white always does.
-    return (torch.rand(grey.shape, generator=generator, device=grey.device) < grey).float()
+    return (torch.rand(chance.shape, generator=generator, device=chance.device) < chance).float()
+
+
+def lit(images: Tensor) -> Tensor:
+    """The probability that ``binarize`` lights each pixel, grey/255. (N, 28, 28) uint8 -> (N, 1, 28, 28) float."""
+    return _with_channel(images).float() / 255
 
 
 def threshold(images: Tensor) -> Tensor:

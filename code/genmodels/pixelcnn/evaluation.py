@@ -16,19 +16,20 @@ import torch
 from torch import Tensor
 
 from genmodels.errors import UserError
-from genmodels.pixelcnn.model import PixelModel, loss_nats
+from genmodels.pixelcnn.model import Apply, PixelModel, loss_nats, whole
 
 
 @torch.no_grad()
-def nll_nats(model: PixelModel, images: Tensor, batch_size: int = 250) -> Tensor:
+def nll_nats(model: PixelModel, images: Tensor, batch_size: int = 250, apply: Apply = whole) -> Tensor:
     """-log p(x) in nats of each image (N, 1, H, W) of zeros and ones: (N,), fp32 on the CPU, without autocast.
 
-    Raises ``UserError`` for images of another size, type or range.
+    ``apply`` is how each layer is computed (``PixelModel.forward``). Raises ``UserError`` for images of another size, type or range.
     """
     model.check_images(images)
     device = next(model.parameters()).device
     with torch.autocast(device.type, enabled=False):
-        parts = [loss_nats(model, batch.to(device)).float().cpu() for batch in images.split(batch_size)]
+        batches = (batch.to(device) for batch in images.split(batch_size))
+        parts = [loss_nats(model(batch, apply), batch).float().cpu() for batch in batches]
     return torch.cat(parts) if parts else torch.zeros(0)
 
 

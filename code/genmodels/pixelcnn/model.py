@@ -129,10 +129,15 @@ def last(conv: MaskedConv2d, x: Tensor, apply: Apply) -> Tensor:
 def loss_nats(model_or_logits: PixelModel | Tensor, images: Tensor) -> Tensor:
     """Negative log-likelihood of each binary image in nats, (B,): cross-entropy summed over its pixels, in fp32."""
     logits = model_or_logits if isinstance(model_or_logits, Tensor) else model_or_logits(images)
-    if logits.shape != images.shape:
-        shapes = f"logits {tuple(logits.shape)} and images {tuple(images.shape)}"
+    return cross_entropy_nats(logits, images)
+
+
+def cross_entropy_nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """- sum_i [ t_i log s(z_i) + (1 - t_i) log(1 - s(z_i)) ] of each image, (B,), in fp32; both (B, 1, H, W), 0 <= t <= 1."""
+    if logits.shape != targets.shape:
+        shapes = f"logits {tuple(logits.shape)} and images {tuple(targets.shape)}"
         raise UserError(f"{shapes} differ in shape; give one logit a pixel")
     precise = torch.promote_types(logits.dtype, torch.float32)
     with torch.autocast(logits.device.type, enabled=False):
-        each = F.binary_cross_entropy_with_logits(logits.to(precise), images.to(precise), reduction="none")
+        each = F.binary_cross_entropy_with_logits(logits.to(precise), targets.to(precise), reduction="none")
         return each.flatten(1).sum(1)  # (B,)

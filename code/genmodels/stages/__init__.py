@@ -19,6 +19,7 @@ STAGES = {
     "pixelcnn": "genmodels.stages.pixelcnn:PixelCNNStage",
     "pixelcnn-gated": "genmodels.stages.pixelcnn:GatedStage",
     "pixelcnn-threshold": "genmodels.stages.pixelcnn:ThresholdStage",
+    "pixelcnn-homework": "genmodels.stages.homework:HomeworkStage",
     "pixelcnn-study": "genmodels.stages.pixel_study:PixelStudy",
     "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
     "rnn": "genmodels.stages.language:RecurrentStage",

@@ -122,6 +122,10 @@ class Stage(ABC):
     def contradict(self, result: Any) -> list[Check]:
         """Make again what can be made again without the data, and compare."""
 
+    def contradict_with_data(self, profile: str, folder: Path | None) -> list[Check]:
+        """What more can be contradicted where the data are: nothing for most stages, whose slice is all there is to say."""
+        return []
+
 
 class ModelStage(Stage):
     """One trained model: a subclass says what is particular, this class how a result is made and checked."""

@@ -49,7 +49,7 @@ QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the tes
 class ImageSamplesConfig:
     """What is drawn and what it is held to."""
 
-    models: tuple[str, ...] = setting(("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold"), "مدل‌ها")
+    models: tuple[str, ...] = setting(("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework"), "مدل‌ها")
     shown: str = setting("pixelcnn", "مدلی که نمونه‌هایش نشان داده می‌شود")
     classifier: str = setting("mnist-classifier", "رده‌بند")
     samples: int = setting(5000, "نمونه‌های هر مدل", "و تصویرهای آزمون واقعی")

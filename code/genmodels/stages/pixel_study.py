@@ -28,7 +28,7 @@ from genmodels.pixelcnn.model import PixelModel
 from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.ranks import Batch
 from genmodels.stages.base import FINGERPRINT_STEPS
-from genmodels.stages.pixelcnn import ImageSet, PixelCNNStage, binarize, every
+from genmodels.stages.pixelcnn import ImageSet, binarize, every, image_objective
 from genmodels.stages.trials import TrialsResult, TrialsStage
 from genmodels.training import Objective
 
@@ -143,7 +143,7 @@ class PixelStudy(TrialsStage):
         return build(run.experiment.model, run.variant)
 
     def objective_of(self, run: PixelRun) -> Objective:
-        return PixelCNNStage().objective()
+        return image_objective(run.experiment.binarization, run.experiment.training)
 
     def curve(self, run: PixelRun, material: Images) -> Callable[[nn.Module], dict[str, float]]:
         images = every(material.validation, run.experiment.curve_images)
