@@ -72,6 +72,16 @@ class GatedModelConfig:
 
 
 @dataclass(frozen=True)
+class TwoStackModelConfig(GatedModelConfig):
+    """The same with a choice that the study's runs do not have: they all add each layer to the one before."""
+
+    channels: int = setting(40, "شمار کانال‌ها", "در هر یک از دو پشته")
+    layers: int = setting(6, "شمار لایه‌ها", "هر یک با یک پیچش عمودی و یک افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
+    kernel: int = setting(7, "هستهٔ لایه‌های دیگر")
+    residual: bool = setting(False, "اتصال باقی‌مانده")
+
+
+@dataclass(frozen=True)
 class PixelCNNConfig:
     """PixelCNN on binarised MNIST."""
 
@@ -107,7 +117,7 @@ class ClassifierConfig:
 class GatedPixelCNNConfig(PixelCNNConfig):
     """The same experiment with our improved network."""
 
-    model: GatedModelConfig = GatedModelConfig()  # type: ignore[assignment]
+    model: GatedModelConfig = TwoStackModelConfig()  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genmodels.config import GatedModelConfig
+from genmodels.config import GatedModelConfig, TwoStackModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import Apply, PixelModel, last, whole
@@ -56,6 +56,8 @@ class GatedPixelCNN(PixelModel):
         if config.layers < 1 or config.channels < 1:
             raise UserError(f"GatedPixelCNN needs at least one layer and one channel, got {config}")
         self.config = config
+        if isinstance(config, TwoStackModelConfig):
+            self.residual = config.residual
         self.layers = nn.ModuleList(
             TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen) if index == 0
             else TwoStackLayer("B", config.channels, config.channels, config.kernel, self.widen)

@@ -200,8 +200,8 @@ class GatedStage(PixelCNNStage):
 
     name = "pixelcnn-gated"
     full = GatedPixelCNNConfig(
-        training=MuonTrainingConfig(
-            batch_size=16, steps=11_500, learning_rate=6e-3, warmup_steps=100, ema_decay=0.998, evaluations=14,
+        training=ExpectedTargetTrainingConfig(
+            batch_size=32, steps=4050, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=10,
         ),
         curve_images=500,
     )
