@@ -6,6 +6,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from genmodels import workers
 from genmodels.text import streaming
 from genmodels.text.cleaning import Cleaning, clean_documents, clean_paragraph, excerpt
 from genmodels.text.rules import RULES
@@ -97,11 +98,11 @@ def test_chunks_and_workers_do_not_change_what_is_measured(monkeypatch):
     texts = [f"{sentence(40 * i)} [۱] متن كتاب  دیگر (Book {'x' * (30 - i)})." for i in range(30)] + [sentence(40)] * 3
     documents = [(text, "عنوان") for text in texts]
     results = []
-    for size, workers in ((10**9, 1), (100, 1), (300, 2)):
+    for size, number in ((10**9, 1), (100, 1), (300, 2)):
         monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", size)
-        monkeypatch.setattr(streaming, "START_METHOD", "fork")
+        monkeypatch.setattr(workers, "START_METHOD", "fork")
         cleaning = Cleaning()
-        with streaming.Workers(workers) as pool:
+        with workers.Workers(number) as pool:
             results.append((list(cleaning.stream(documents, False, pool)), cleaning.statistics()))
     assert results[0] == results[1] == results[2]
     assert sum(not kept for kept in results[0][0]) == 3

@@ -19,6 +19,7 @@ from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, trials
 from genmodels.stages.homework import HomeworkStage
 from genmodels.stages.pixelcnn import FULL, PixelCNNStage, ThresholdStage, image_objective
+from genmodels.stages.verification import verified
 from common import outcome, reseal
 
 
@@ -130,6 +131,30 @@ def test_the_whole_test_set_is_asked_where_it_is(stage: SmallPixelCNN, monkeypat
     assert not check.passed
     monkeypatch.setattr(mnist, "static_test_set", lambda folder=None: torch.zeros(30, 784, dtype=torch.uint8))
     assert stage.contradict_with_data("full", None) == []  # another test set contradicts nothing
+
+
+def test_all_are_verified_alike_by_one_process_and_by_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path))
+    names = ["text", "pixelcnn", "ngram"]
+    alone, beside = (list(verified(names, workers=number)) for number in (1, 2))
+    assert alone == beside and [name for name, _ in alone] == names[::-1]
+    assert all(len(checks) == 1 and not checks[0].passed for _, checks in alone)
+
+
+@pytest.mark.parametrize(("holds", "whole", "expected"), [(True, True, 2), (True, False, 1), (False, True, 1)])
+def test_the_data_are_asked_once_the_rest_holds(
+    monkeypatch: pytest.MonkeyPatch, holds: bool, whole: bool, expected: int
+) -> None:
+    class Stub:
+        def verify(self, profile: str) -> list[base.Check]:
+            return [base.Check("manifest", holds, profile)]
+
+        def contradict_with_data(self, profile: str, folder: Path | None) -> list[base.Check]:
+            return [base.Check("whole", True, str(folder))]
+
+    monkeypatch.setattr(stages, "get", lambda name: Stub())
+    ((name, checks),) = verified(["any"], "smoke", whole=whole, folder=Path("data"))
+    assert name == "any" and len(checks) == expected
 
 
 def mean_gradient(objective: training.Objective, model: torch.nn.Module, grey: torch.Tensor) -> torch.Tensor:

@@ -59,17 +59,13 @@ def command_train(arguments: argparse.Namespace) -> int:
 
 
 def command_verify(arguments: argparse.Namespace) -> int:
-    from genmodels import stages
+    from genmodels.stages.verification import verified
 
-    failed = 0
-    for name in arguments.stage or list(stages.STAGES):
-        stage = stages.get(name)
-        checks = stage.verify(arguments.profile)
-        if all(check.passed for check in checks):
-            checks += stage.contradict_with_data(arguments.profile, arguments.data)
+    failed, names = 0, arguments.stage or list(STAGES)
+    for name, checks in verified(names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers):
         for check in checks:
             failed += not check.passed
-            print(f"{'ok  ' if check.passed else 'FAIL'} {name}/{arguments.profile} {check.name}: {check.detail}")
+            print(f"{'ok  ' if check.passed else 'FAIL'} {name}/{arguments.profile} {check.name}: {check.detail}", flush=True)
     if failed:
         raise UserError(f"{failed} checks failed: the shipped results do not hold")
     return 0
@@ -143,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="try to contradict the shipped results")
     verify.add_argument("stage", nargs="*", help="default: all")
     verify.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified")
+    verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
     verify.set_defaults(run=command_verify)
     for command in (train, verify):
         command.add_argument("--profile", choices=PROFILES, default="full")

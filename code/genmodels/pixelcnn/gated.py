@@ -9,8 +9,9 @@ is told, in every layer, what the vertical one knows. Together they see every ea
     g([p, q]) = tanh(p) sigmoid(q)                         (first and second half of the channels)
 
 V_l has part "above", H_l part "left" of the mask; L_l and O_l are 1x1. The stacks never mix the other way: v must not
-learn of the pixel's own row. Two things differ from the paper: the vertical stack has a residual connection too, and
-the image is shifted down once, by the type A mask of V_1, instead of the vertical features in every layer.
+learn of the pixel's own row. Two things differ from the paper: the vertical stack has a residual connection too, or
+neither has (``TwoStackModelConfig.residual``), and the image is shifted down once, by the type A mask of V_1, instead of
+the vertical features in every layer.
 """
 
 from __future__ import annotations

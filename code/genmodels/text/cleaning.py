@@ -14,7 +14,8 @@ from typing import Any
 
 from genmodels.text.repetitions import Mark, Repetitions, mark
 from genmodels.text.rules import RULES
-from genmodels.text.streaming import Workers, chunks
+from genmodels.text.streaming import chunks
+from genmodels.workers import Workers
 from genmodels.wikipedia import Document
 
 MAXIMUM_PASSES = 20

@@ -41,9 +41,10 @@ from genmodels.progress import progress_bar
 from genmodels.text import normalization
 from genmodels.text.cleaning import ORDER, Cleaning
 from genmodels.text.normalization import prepare_chunk
-from genmodels.text.streaming import SERIAL_CHARACTERS, ArrayFile, Workers, chunks, cores, read_spool, write_spool
+from genmodels.text.streaming import SERIAL_CHARACTERS, ArrayFile, chunks, read_spool, write_spool
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.wikipedia import SPLITS, Corpus
+from genmodels.workers import Workers, cores
 
 PREPARATION_VERSION = 1  # raise it when cleaning, normalising or tokenising gives other tokens
 CORPORA = ("fluent", "classic")

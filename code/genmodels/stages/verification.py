@@ -1,0 +1,43 @@
+"""All stages verified, by as many processes as there are cores: what the command and the document's last table do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+
+from genmodels import stages
+from genmodels.stages.base import Check
+from genmodels.workers import Workers, cores
+
+Job = tuple[str, str, Path | None, bool]
+
+
+def verified(
+    names: Sequence[str], profile: str = "full", *, folder: Path | None = None, whole: bool = False, workers: int | None = None
+) -> Iterator[tuple[str, list[Check]]]:
+    """Each stage's name and checks, the last name first: what takes longest (samples, speeds, studies) stands at the end.
+
+    With ``whole`` also what takes the data: the likelihoods of whole test sets, for stages whose data are in ``folder``
+    (the data folder). ``workers``: processes (default: one a core); the findings do not depend on it.
+    """
+    number = min(workers or cores(), max(len(names), 1))
+    jobs: list[Job] = [(name, profile, folder, whole) for name in reversed(names)]
+    with Workers(number) as pool:
+        yield from pool.map(_verify if number == 1 else _verify_beside, jobs)
+
+
+def _verify(job: Job) -> tuple[str, list[Check]]:
+    name, profile, folder, whole = job
+    stage = stages.get(name)
+    checks = stage.verify(profile)
+    if whole and all(check.passed for check in checks):
+        checks += stage.contradict_with_data(profile, folder)
+    return name, checks
+
+
+def _verify_beside(job: Job) -> tuple[str, list[Check]]:
+    """In one of several processes: a thread each."""
+    torch.set_num_threads(1)
+    return _verify(job)
