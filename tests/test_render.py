@@ -6,6 +6,7 @@ runs on documents without chunks.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -327,6 +328,18 @@ def test_filters_undo_what_quarto_does_to_the_text_of_inline_expressions() -> No
 def test_filters_set_quartos_equation_numbers_beside_the_formula() -> None:
     html = filtered(r"[$$ x \qquad(12)$$]{#eq-a}", "html")
     assert "qquad" not in html and '<span class="eq-number">(۱۲)</span>' in html
+
+
+def test_a_line_that_introduces_a_list_stays_on_its_page(tmp_path: Path) -> None:
+    source = "برتری‌ها:\n\n- یک\n- دو\n\nجمله‌ای با دونقطه: و پایان.\n\n- سه\n"
+    body = filtered(source, "typst")
+    assert body.count("#lead-in[") == 1 and "lead-in" not in filtered(source, "html")
+    look = (ROOT / "assets" / "typst" / "look.typ").read_text("utf-8")
+    small = "#set page(height: 60pt, width: 200pt, margin: 0pt)\n#block(height: {}pt)[]\n"
+    marked = body.replace("برتری‌ها:", "برتری‌ها: #context [#metadata(here().page()) <lead>]")
+    for above, page in ((5, 1), (38, 2)):  # with room for the line alone it moves to the list's page
+        (tmp_path / "a.typ").write_text(look + small.format(above) + marked, "utf-8")
+        assert json.loads(typst.query(str(tmp_path / "a.typ"), "<lead>", field="value")) == [page]
 
 
 def test_filters_leave_nothing_for_pandocs_own_citeproc() -> None:

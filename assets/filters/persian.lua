@@ -7,6 +7,7 @@
 --                 #11291): the escapes of half-spaces and isolates become characters again
 --   code          left to right; Persian strings and comments inside it are isolated, so that they drag nothing along
 --   tables        "left" means "at the start of the line", which is on the right here
+--   lead-ins      Typst: the line that ends in a colon stays on the page of the list that it introduces
 --   equations     HTML: the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
 
 local typst = FORMAT:match("typst") ~= nil
@@ -199,8 +200,24 @@ local function failed_span(span)
   return out
 end
 
+local function with_lead_ins(blocks)
+  if not typst then return nil end
+  local out = pandoc.Blocks {}
+  for index, block in ipairs(blocks) do
+    local following = blocks[index + 1]
+    local list = following and (following.t == "BulletList" or following.t == "OrderedList")
+    if list and block.t == "Para" and stringify(block):match(":$") then
+      out:extend { pandoc.RawBlock("typst", "#lead-in["), block, pandoc.RawBlock("typst", "]") }
+    else
+      out:insert(block)
+    end
+  end
+  return out
+end
+
 local walker = {
   traverse = "topdown",
+  Blocks = with_lead_ins,
   Inlines = inlines,
   CodeBlock = code_block,
   Code = code,
