@@ -47,7 +47,7 @@ SLICE_TRAIN_IMAGES = 500
 
 FULL = PixelCNNConfig(
     training=ExpectedTargetTrainingConfig(
-        batch_size=64, steps=3500, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=12,
+        batch_size=64, steps=3000, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=10,
     ),
     curve_images=500,
 )
