@@ -30,14 +30,13 @@ def draw(figure: Figure) -> bytes:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: figures.image_grid(PICTURES, 5), lambda: figures.masks(7), lambda: figures.masks(3),
+        lambda: figures.masks(7), lambda: figures.masks(3),
         lambda: figures.binarizations(PICTURES[:, 0] * 255, PICTURES, [PICTURES, PICTURES]),
         lambda: figures.receptive_field(np.tril(np.ones((28, 28)), -20)),
         lambda: figures.loss_curves(HISTORY, "نات بر تصویر"),
         lambda: figures.compare_curves({"LSTM": HISTORY, "ترنسفورمر": HISTORY}, "نات بر توکن"),
         lambda: figures.completions(PICTURES[:2], HALF, PICTURES[:6].view(2, 3, 28, 28)),
         lambda: figures.calibration(BINS),
-        lambda: figures.perplexity_bars({"شبکهٔ بازگشتی": 300.5, "ترنسفورمر": 200.25}),
     ],
 )
 def test_every_figure_draws_with_all_its_glyphs(make: object) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genmodels.config import GatedModelConfig, PixelCNNModelConfig
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TwoStackModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.evaluation import nll_nats, receptive_field
 from genmodels.pixelcnn.gated import GatedPixelCNN, gate
@@ -115,6 +115,15 @@ def test_probabilities_of_all_images_sum_to_one(config: GatedModelConfig) -> Non
     model = small(config, image_size=(2, 3)).double()
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=torch.float64).view(64, 1, 2, 3)
     assert torch.exp(-loss_nats(model, every)).sum().item() == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_the_residual_connection_is_a_choice(residual: bool) -> None:
+    """With the last layer's output at zero, what the layers before it know reaches the logits past it or not at all."""
+    model = small(TwoStackModelConfig(channels=8, layers=3, first_kernel=5, kernel=3, residual=residual))
+    torch.nn.init.zeros_(model.layers[-1].output.weight)
+    first, second = model(images(2)[:1]), model(1 - images(2)[:1])
+    assert torch.equal(first, second) is not residual
 
 
 def test_whole_network_equals_one_of_naive_layers() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from genmodels.config import GatedModelConfig, PixelCNNModelConfig
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TwoStackModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
@@ -78,7 +78,7 @@ def test_methods_agree_on_whole_images(model: PixelModel) -> None:
     assert all(torch.equal(images, drawn[0]) for images in drawn)
 
 
-@pytest.mark.parametrize("model", [build(ASSIGNMENT, channels=64), with_biases(GatedPixelCNN())], ids=["spec", "gated"])
+@pytest.mark.parametrize("model", [build(ASSIGNMENT, channels=64), with_biases(GatedPixelCNN(TwoStackModelConfig()))], ids=["spec", "gated"])
 def test_incremental_is_exact_at_full_size(model: PixelModel) -> None:
     images = sample(model, 12, generator(), "incremental")
     assert torch.equal(replay(model, images, generator()), images)  # hence 784 full passes would draw the same

@@ -68,14 +68,6 @@ def show_ink(ax: Axes, array: np.ndarray) -> None:
     ax.set_axis_off()
 
 
-def image_grid(images: Any, columns: int = 10) -> Figure:
-    """Images side by side, ``columns`` to a row, in the given order."""
-    canvas = tile(images, columns)
-    figure, ax = new_figure(4.4, 4.4 * canvas.shape[0] / canvas.shape[1])
-    show_ink(ax, canvas)
-    return figure
-
-
 def image_rows(rows: Mapping[str, Any], columns: int = 10) -> Figure:
     """Labelled rows of images, the first ``columns`` of each: ``{label: images}``."""
     figure, axes = new_figure(5.4, 0.52 * len(rows), len(rows), 1, squeeze=False)
@@ -225,24 +217,6 @@ def calibration(table: pd.DataFrame) -> Figure:
     below.set_xlabel(persian_text("احتمال پیش‌بینی‌شده"))
     persian_ticks(ax)
     persian_ticks(below)
-    return figure
-
-
-def perplexity_bars(perplexities: Mapping[str, float]) -> Figure:
-    """One bar a model, the value written beside it: ``{Persian name: perplexity}``, in the given order."""
-    names, values = list(perplexities), list(perplexities.values())
-    figure, ax = new_figure(5.6, 0.5 + 0.36 * len(names))
-    hatches = ["", "//", "..", "xx", "\\\\", "--"]
-    for place, (value, (colour, _, _)) in enumerate(zip(values, LINES * len(values))):
-        hatch = hatches[place % len(hatches)]
-        ax.barh(place, value, color=colour, alpha=0.75, hatch=hatch, edgecolor="white", height=0.62)
-        ax.text(value + 0.012 * max(values), place, fa(value, 1), va="center", ha="left", fontsize=10)
-    ax.set_yticks(range(len(names)), [persian_text(name) for name in names])
-    ax.set(ylim=(len(names) - 0.5, -0.5), xlim=(0, 1.14 * max(values)))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(False, axis="y")
-    ax.set_xlabel(persian_text("سرگشتگی (کمتر بهتر است)"))
-    persian_ticks(ax)
     return figure
 
 
