@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels import files, mnist, sample_figures, stages, store
+from genmodels import files, mnist, sample_figures, stages, store, workers
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.sampling import sample
+from genmodels.stages import image_samples
 from genmodels.stages.classifier import ClassifierStage, shifted
 from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, draw, independent, near
 from genmodels.stages.pixelcnn import PixelCNNStage
@@ -195,6 +196,16 @@ def test_chunks_of_any_size_draw_the_same(stage: SmallSamples, monkeypatch: pyte
     whole = draw(model, 17, seed=4)
     monkeypatch.setattr("genmodels.stages.image_samples.CHUNK", 5)
     assert torch.equal(draw(model, 17, seed=4), whole) and not torch.equal(draw(model, 17, seed=5), whole)
+
+
+def test_processes_beside_each_other_draw_the_same(stage: SmallSamples, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = image_samples._drawn_beside(CONFIG, "full")
+    monkeypatch.setattr(workers, "START_METHOD", "fork")  # the toy stages live in this process
+    monkeypatch.setattr(image_samples, "cores", lambda: 2)
+    monkeypatch.setattr(image_samples, "BESIDE", 1)
+    beside = image_samples._drawn_beside(CONFIG, "full")
+    assert list(beside) == list(alone) == list(CONFIG.models)
+    assert all(torch.equal(beside[name], alone[name]) for name in alone)
 
 
 def test_independent_pixels_are_lit_at_their_own_rates() -> None:

@@ -14,6 +14,7 @@ all of them. A result whose models or classifier have been trained again since i
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,9 +37,11 @@ from genmodels.pixelcnn.quality import Reference, class_entropy_bits, measures
 from genmodels.pixelcnn.sampling import replay, sample
 from genmodels.stages.base import METRIC_TOLERANCE, Check, Opened, Stage
 from genmodels.stages.pixelcnn import every
+from genmodels.workers import Workers, cores
 
 INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
 REAL = "real"  # rows of real test images are called real-<binarisation>
+BESIDE = 1000  # samples of a model from which on the models are drawn beside each other, by a process a core
 CHUNK = 250  # images drawn at once; the seed's numbers are the same in chunks of any size
 REPLAYED = 100  # images of each model that verify draws again
 SAME = 0.95  # share that must come out again; rounding of another processor may turn a pixel now and then
@@ -98,6 +101,24 @@ def draw(model: Any, count: int, seed: int, temperature: float = 1.0) -> Tensor:
     return torch.cat([sample(model, size, generator, temperature=temperature) for size in sizes])
 
 
+def _drawn_beside(config: ImageSamplesConfig, profile: str) -> dict[str, Tensor]:
+    """Every model's first images; the same whatever the number of processes."""
+    with Workers(min(cores(), len(config.models)) if config.samples >= BESIDE else 1) as pool:
+        jobs = [(name, profile, config.samples, config.seed) for name in config.models]
+        return {name: mnist.unpack_images(packed) for name, packed in zip(config.models, pool.map(_drawn, jobs), strict=True)}
+
+
+def _drawn(job: tuple[str, str, int, int]) -> np.ndarray:
+    name, profile, count, seed = job
+    return mnist.pack_images(draw(stages.load(name, profile).model(), count, seed))
+
+
+def _cpu_seconds() -> float:
+    """Processor time of this process and of the workers that it has waited for."""
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system
+
+
 def independent(mean: Tensor, count: int, seed: int) -> Tensor:
     """The first ``count`` images of the seed with each pixel lit at its own rate, ``mean`` (28, 28): (N, 1, 28, 28)."""
     generator = torch.Generator().manual_seed(seed)
@@ -127,9 +148,12 @@ class ImageSamplesStage(Stage):
         return full if profile == "full" else replace(full, samples=40, neighbours=20, cool=10)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
-        """Draw, measure, publish: about a minute a model and two for likelihoods (no checkpoint: ``restart`` is void)."""
+        """Draw, measure, publish: about a minute a model, by a process a core, and two for likelihoods.
+
+        There is no checkpoint: ``restart`` is void.
+        """
         config = self.config(profile)
-        started, cpu = time.monotonic(), time.process_time()
+        started, cpu = time.monotonic(), _cpu_seconds()
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
         if config.shown not in config.models:
             raise UserError(f"the model to show, {config.shown!r}, is none of {', '.join(config.models)}")
@@ -146,13 +170,12 @@ class ImageSamplesStage(Stage):
         arrays: dict[str, np.ndarray] = {"mean-image": mean.numpy()}
         found: dict[str, dict[str, float]] = {}
         drawn = {INDEPENDENT: independent(mean, config.samples, config.seed)}
+        drawn |= _drawn_beside(config, profile)
         for kind in sorted(set(kinds.values())):
             reference = Reference.of(classifier, binarized(train, kind, config.seed))
             arrays |= {f"mean--{kind}": reference.gaussian.mean, f"covariance--{kind}": reference.gaussian.covariance}
             arrays[f"shares--{kind}"] = reference.shares
             drawn[f"{REAL}-{kind}"] = every(real[kind], config.samples)
-            models = [name for name in config.models if kinds[name] == kind]
-            drawn |= {name: draw(results[name].model(), config.samples, config.seed) for name in models}
             for name in (f"{REAL}-{kind}", *(name for name in kinds if kinds[name] == kind)):
                 sought = every(drawn[name], config.neighbours) if name.startswith(REAL) else drawn[name][: config.neighbours]
                 distances, places = nearest(sought, plain)
@@ -184,7 +207,7 @@ class ImageSamplesStage(Stage):
                 "weights": _weights(results),
             },
             "seconds": round(time.monotonic() - started, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
+            "cpu_seconds": round(_cpu_seconds() - cpu, 1),
         }
         return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, arrays=arrays)
 
