@@ -23,7 +23,8 @@ from genmodels.pixelcnn.model import Apply, PixelModel, loss_nats, whole
 def nll_nats(model: PixelModel, images: Tensor, batch_size: int = 250, apply: Apply = whole) -> Tensor:
     """-log p(x) in nats of each image (N, 1, H, W) of zeros and ones: (N,), fp32 on the CPU, without autocast.
 
-    ``apply`` is how each layer is computed (``PixelModel.forward``). Raises ``UserError`` for images of another size, type or range.
+    ``apply`` is how each layer is computed (``PixelModel.forward``). Raises ``UserError`` for images of another size,
+    type or range.
     """
     model.check_images(images)
     device = next(model.parameters()).device
