@@ -28,7 +28,7 @@ def cores() -> int:
 
 
 class Workers:
-    """``number`` processes that apply functions to chunks; with one, this process does it. A context manager."""
+    """``number`` processes, of one thread each, that apply functions to jobs; with one, this process does it. A context manager."""
 
     def __init__(self, number: int = 1) -> None:
         if number < 1:
@@ -39,7 +39,7 @@ class Workers:
     def __enter__(self) -> Workers:
         if self.number > 1:
             context = multiprocessing.get_context(START_METHOD)
-            self._pool = ProcessPoolExecutor(self.number, context, initializer=_leave_interrupts)
+            self._pool = ProcessPoolExecutor(self.number, context, initializer=_one_of_several)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,6 +63,7 @@ class Workers:
             raise UserError("a worker process was killed (out of memory?); try again with --workers 1") from error
 
 
-def _leave_interrupts() -> None:
-    """Ctrl-C is answered by the main process alone."""
+def _one_of_several() -> None:
+    """Ctrl-C is answered by the main process alone; torch, which no worker has imported yet, starts with one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import torch
-
 from genmodels import stages
 from genmodels.stages.base import Check
 from genmodels.workers import Workers, cores
@@ -22,10 +20,10 @@ def verified(
     With ``whole`` also what takes the data: the likelihoods of whole test sets, for stages whose data are in ``folder``
     (the data folder). ``workers``: processes (default: one a core); the findings do not depend on it.
     """
-    number = min(workers or cores(), max(len(names), 1))
+    number = min(cores() if workers is None else workers, max(len(names), 1))
     jobs: list[Job] = [(name, profile, folder, whole) for name in reversed(names)]
     with Workers(number) as pool:
-        yield from pool.map(_verify if number == 1 else _verify_beside, jobs)
+        yield from pool.map(_verify, jobs)
 
 
 def _verify(job: Job) -> tuple[str, list[Check]]:
@@ -35,9 +33,3 @@ def _verify(job: Job) -> tuple[str, list[Check]]:
     if whole and all(check.passed for check in checks):
         checks += stage.contradict_with_data(profile, folder)
     return name, checks
-
-
-def _verify_beside(job: Job) -> tuple[str, list[Check]]:
-    """In one of several processes: a thread each."""
-    torch.set_num_threads(1)
-    return _verify(job)
