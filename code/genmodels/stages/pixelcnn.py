@@ -45,10 +45,9 @@ from genmodels.training import Objective
 SLICE_TEST_IMAGES = 500
 SLICE_TRAIN_IMAGES = 500
 
+PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998}
 FULL = PixelCNNConfig(
-    training=ExpectedTargetTrainingConfig(
-        batch_size=64, steps=3000, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=10,
-    ),
+    training=ExpectedTargetTrainingConfig(batch_size=64, steps=3000, evaluations=10, **PACE),
     curve_images=500,
 )
 
@@ -200,9 +199,7 @@ class GatedStage(PixelCNNStage):
 
     name = "pixelcnn-gated"
     full = GatedPixelCNNConfig(
-        training=ExpectedTargetTrainingConfig(
-            batch_size=32, steps=4050, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=10,
-        ),
+        training=ExpectedTargetTrainingConfig(batch_size=32, steps=4050, evaluations=10, **PACE),
         curve_images=500,
     )
 
@@ -216,9 +213,7 @@ class ThresholdStage(PixelCNNStage):
     name = "pixelcnn-threshold"
     full = replace(
         FULL, binarization="threshold",
-        training=MuonTrainingConfig(
-            batch_size=64, steps=2800, learning_rate=4e-3, warmup_steps=100, ema_decay=0.998, evaluations=8,
-        ),
+        training=MuonTrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
     )
 
     def contradict_with_data(self, profile: str, folder: Path | None) -> list[Check]:

@@ -15,8 +15,8 @@ from typing import Any
 from genmodels.text.repetitions import Mark, Repetitions, mark
 from genmodels.text.rules import RULES
 from genmodels.text.streaming import chunks
-from genmodels.workers import Workers
 from genmodels.wikipedia import Document
+from genmodels.workers import Workers
 
 MAXIMUM_PASSES = 20
 SHORT = 60  # characters: a shorter example is not looked for
