@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 
 from genmodels import checkpoints, files, training
 from genmodels.batches import BatchOrder, generator_for
-from genmodels.config import TrainingConfig
+from genmodels.config import CooldownTrainingConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.ranks import Batch
 from genmodels.training import Objective, learning_rate_at
@@ -169,6 +169,14 @@ def test_learning_rate_rises_then_falls_to_its_end() -> None:
     rates = [learning_rate_at(step, replace(CONFIG, final_learning_rate=0.01)) for step in range(CONFIG.steps + 1)]
     assert rates[0] == pytest.approx(0.025) and max(rates) == rates[1] == pytest.approx(0.05)
     assert all(a >= b for a, b in zip(rates[2:], rates[3:])) and rates[-1] == pytest.approx(0.01)
+
+
+def test_a_cooldown_starts_late_and_the_steps_before_it_know_no_length() -> None:
+    plan = lambda steps: CooldownTrainingConfig(steps=steps, warmup_steps=4, learning_rate=0.5, cooldown=0.25)  # noqa: E731
+    short, long = ([learning_rate_at(step, plan(steps)) for step in range(steps + 1)] for steps in (40, 80))
+    assert short[3:31] == [0.5] * 28 and short[:31] == long[:31]
+    assert all(a > b for a, b in zip(short[30:], short[31:])) and short[-1] == 0
+    assert short[30 + 5] == pytest.approx(0.5 * (1 - 0.5**0.5))  # half-way down
 
 
 def test_streams_are_independent_and_fixed() -> None:

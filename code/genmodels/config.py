@@ -29,7 +29,7 @@ class TrainingConfig:
     steps: int = setting(1000, "شمار گام‌ها", "گام بهینه‌ساز")
     learning_rate: float = setting(1e-3, "بیشینهٔ نرخ یادگیری")
     warmup_steps: int = setting(50, "گام‌های گرم‌کردن", "افزایش خطی نرخ یادگیری")
-    final_learning_rate: float = setting(0.0, "نرخ یادگیری پایانی", "پایان کاهش کسینوسی")
+    final_learning_rate: float = setting(0.0, "نرخ یادگیری پایانی", "پایان کاهش")
     beta1: float = setting(0.9, "ضریب β۱ در AdamW")
     beta2: float = setting(0.99, "ضریب β۲ در AdamW")
     weight_decay: float = setting(0.0, "میرایی وزن", "تنها برای ماتریس‌ها")
@@ -51,6 +51,13 @@ class ExpectedTargetTrainingConfig(MuonTrainingConfig):
     """The same, with each pixel's loss averaged over its own draw instead of taken at one (``stages/pixelcnn.py``)."""
 
     expected_targets: bool = setting(True, "هدف میانگین‌گرفته", "شدت پیکسل به جای بیت آن در زیان")
+
+
+@dataclass(frozen=True)
+class CooldownTrainingConfig(ExpectedTargetTrainingConfig):
+    """The same at a constant learning rate that falls at the end alone: the start does not depend on the length."""
+
+    cooldown: float = setting(0.25, "سهم فرود", "سهم گام‌های پایانی که نرخ یادگیری در آن‌ها می‌کاهد؛ پیش از آن ثابت است")
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ What makes the resume exact is that no random state is carried: the order of the
 (seed, epoch), every draw inside a step a function of (seed, step), and the learning rate of the step alone.
 A checkpoint therefore holds only weights, optimiser state, the averaged weights and the record so far.
 
-- Optimiser: AdamW or Muon (``optimizers.py``), linear warm-up, then a cosine (arXiv 1608.03983); gradients are clipped
-  by their total norm.
+- Optimiser: AdamW or Muon (``optimizers.py``), linear warm-up, then a cosine (arXiv 1608.03983) or a constant rate with
+  a cooldown (arXiv 2405.18392); gradients are clipped by their total norm.
 - Averaging: exponential moving average of the weights with a warmed-up decay; it is what is evaluated and kept.
 - Scale-out: under ``torchrun`` the same call becomes data-parallel (``ranks.py``), in a process group of its own that
   it leaves when it returns. Every rank draws the whole global batch and keeps its share, so that the losses equal
@@ -31,7 +31,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from genmodels.batches import BatchOrder, generator_for, seed_for
 from genmodels.checkpoints import StopRequest, load_checkpoint, save_checkpoint
-from genmodels.config import TrainingConfig
+from genmodels.config import CooldownTrainingConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.optimizers import MuonWithAdamW, make_optimizer
 from genmodels.precision import autocast
@@ -64,11 +64,19 @@ class Record:
 
 
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up to ``learning_rate``, then half a cosine down to ``final_learning_rate``."""
+    """Linear warm-up to ``learning_rate``, then down to ``final_learning_rate``.
+
+    Down half a cosine; or, for a ``CooldownTrainingConfig``, constant until the last ``cooldown`` share of the steps and
+    then by 1 - sqrt(progress) (Hägele et al. 2024, arXiv 2405.18392, sec. 3).
+    """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     swing = config.learning_rate - config.final_learning_rate
+    if isinstance(config, CooldownTrainingConfig):
+        falling = config.cooldown * config.steps
+        progress = max(0.0, 1 - (config.steps - step) / falling) if falling else 0.0
+        return config.final_learning_rate + swing * (1 - math.sqrt(progress))
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.final_learning_rate + swing * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 

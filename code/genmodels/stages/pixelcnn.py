@@ -28,7 +28,8 @@ from torch.utils.data import Dataset
 from genmodels import mnist
 from genmodels.batches import generator_for
 from genmodels.config import (
-    ExpectedTargetTrainingConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, TrainingConfig,
+    CooldownTrainingConfig, ExpectedTargetTrainingConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig,
+    TrainingConfig,
 )
 from genmodels.datafolder import data_folder
 from genmodels.errors import UserError
@@ -47,7 +48,7 @@ SLICE_TRAIN_IMAGES = 500
 
 PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998}
 FULL = PixelCNNConfig(
-    training=ExpectedTargetTrainingConfig(batch_size=64, steps=3000, evaluations=10, **PACE),
+    training=CooldownTrainingConfig(batch_size=128, steps=5600, evaluations=14, **PACE),
     curve_images=500,
 )
 
