@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from genmodels import verdict
 from genmodels.qmd import parse, split_front_matter
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -87,6 +88,11 @@ def test_the_pdf_reads_and_embeds_its_fonts(rendered: dict[str, Path]) -> None:
     assert text.count("PixelCNN") > 5 and "Linformer" in text and "Traceback" not in text
     fonts = subprocess.run(["pdffonts", str(rendered["pdf"])], capture_output=True, check=True, text=True).stdout
     assert "Vazirmatn" in fonts and all(" yes " in line for line in fonts.splitlines()[2:]), "a font is not embedded"
+
+
+def test_every_check_of_the_document_holds(rendered: dict[str, Path]) -> None:
+    """The rubric's and those of all shipped results, as the last chunks of the execution found them."""
+    assert re.fullmatch(r"rubric: all \d{3} checks hold", verdict.judge(rendered["pdf"].parent / verdict.NAME))
 
 
 def test_output_is_small_enough_to_mail(rendered: dict[str, Path]) -> None:

@@ -179,6 +179,48 @@ def test_a_cooldown_starts_late_and_the_steps_before_it_know_no_length() -> None
     assert short[30 + 5] == pytest.approx(0.5 * (1 - 0.5**0.5))  # half-way down
 
 
+def cooled(folder: Path, steps: int, evaluations: int, **changes: float) -> tuple[list[torch.Tensor], training.Record]:
+    """Train with a cooldown at the end, keeping the state before it in ``folder`` (or going on from the one found there)."""
+    config = CooldownTrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
+    steady = training.Steady(folder / "steady.pt", repr(training.of_any_length(config)))
+    model = make_model()
+    record = training.train(
+        model, Points(), OBJECTIVE, config, evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, steady=steady
+    )
+    return weights(model), record
+
+
+def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    whole, record = cooled(tmp_path / "a", 24, 6)
+    cooled(tmp_path / "b", 12, 3)
+    assert "going on" not in capsys.readouterr().err
+    joined, again = cooled(tmp_path / "b", 24, 6)
+    assert "going on from step 9 of a shorter training" in capsys.readouterr().err
+    assert all(torch.equal(a, b) for a, b in zip(whole, joined, strict=True)) and record.losses == again.losses
+    drop = lambda rows: [{k: v for k, v in row.items() if k != "seconds"} for row in rows]  # noqa: E731
+    assert drop(record.history) == drop(again.history) and len(again.history) == 6
+
+
+@pytest.mark.parametrize(
+    "changes", [{"learning_rate": 0.04}, {"evaluations": 4}, {"steps": 8, "evaluations": 2}],
+    ids=["other settings", "other evaluations", "a cooldown that begins earlier"],
+)
+def test_a_training_goes_on_from_no_state_that_it_does_not_pass(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, float]
+) -> None:
+    cooled(tmp_path, 12, 3)
+    _, record = cooled(tmp_path, **{"steps": 24, "evaluations": 6} | changes)  # type: ignore[arg-type]
+    assert "going on" not in capsys.readouterr().err and len(record.losses) == changes.get("steps", 24)
+
+
+def test_a_damaged_state_of_a_shorter_training_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "steady.pt").write_bytes(b"PK")
+    _, record = cooled(tmp_path, 12, 3)
+    assert len(record.losses) == 12
+
+
 def test_streams_are_independent_and_fixed() -> None:
     draw = lambda *key: torch.rand(4, generator=generator_for(*key)).tolist()  # noqa: E731
     assert draw(1, "order", 0) == draw(1, "order", 0)

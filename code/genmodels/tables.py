@@ -119,6 +119,11 @@ def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -
     return table(rows)
 
 
+def cpu_minutes(manifest: dict[str, Any]) -> float:
+    """Processor minutes of a run: the leading process's, times the processes that shared each of its batches evenly."""
+    return manifest["cpu_seconds"] * manifest["device"].get("processes", 1) / 60
+
+
 def provenance(results: dict[str, Any]) -> Markdown:
     """Where each shipped result comes from, read off its manifest."""
     rows = []
@@ -130,7 +135,7 @@ def provenance(results: dict[str, Any]) -> Markdown:
             "داده": f"{manifest['data']['name']}، `{manifest['data']['digest'][:8]}`",
             "کامیت": f"`{manifest['commit'][:8]}`",
             "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته" + ("" if device.get("bf16", True) else "، `fp32`"),
-            "دقیقهٔ پردازنده": fa(manifest["cpu_seconds"] / 60, 1),
+            "دقیقهٔ پردازنده": fa(cpu_minutes(manifest), 1),
             "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
         })
     return table(rows)

@@ -2,7 +2,9 @@
 
 What makes the resume exact is that no random state is carried: the order of the examples is a function of
 (seed, epoch), every draw inside a step a function of (seed, step), and the learning rate of the step alone.
-A checkpoint therefore holds only weights, optimiser state, the averaged weights and the record so far.
+A checkpoint therefore holds only weights, optimiser state, the averaged weights and the record so far. Where the rate
+stays constant until a cooldown, the state before it is the same for every length of the training: it is kept
+(``Steady``), and a longer training goes on from there.
 
 - Optimiser: AdamW or Muon (``optimizers.py``), linear warm-up, then a cosine (arXiv 1608.03983) or a constant rate with
   a cooldown (arXiv 2405.18392); gradients are clipped by their total norm.
@@ -18,9 +20,10 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +66,26 @@ class Record:
     step: int = 0
 
 
+@dataclass(frozen=True)
+class Steady:
+    """Where the state before the cooldown is kept, and the identity that all lengths of the training have in common."""
+
+    path: Path
+    identity: str
+
+
+def steady_steps(config: TrainingConfig) -> int:
+    """How many steps come before the cooldown; 0 where the learning rate falls all the way."""
+    return math.floor((1 - config.cooldown) * config.steps) if isinstance(config, CooldownTrainingConfig) else 0
+
+
+def of_any_length(config: TrainingConfig) -> TrainingConfig:
+    """What trainings that differ in their length alone have in common; evaluations must come equally often."""
+    if not isinstance(config, CooldownTrainingConfig) or not config.evaluations:
+        return config
+    return replace(config, steps=config.steps // config.evaluations, evaluations=1, cooldown=0.0)
+
+
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
     """Linear warm-up to ``learning_rate``, then down to ``final_learning_rate``.
 
@@ -73,8 +96,8 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
         return config.learning_rate * (step + 1) / config.warmup_steps
     swing = config.learning_rate - config.final_learning_rate
     if isinstance(config, CooldownTrainingConfig):
-        falling = config.cooldown * config.steps
-        progress = max(0.0, 1 - (config.steps - step) / falling) if falling else 0.0
+        start = steady_steps(config)
+        progress = max(0, step - start) / max(1, config.steps - start)
         return config.final_learning_rate + swing * (1 - math.sqrt(progress))
     progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
     return config.final_learning_rate + swing * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
@@ -120,6 +143,7 @@ def train(
     checkpoint: Path | None = None,
     checkpoint_seconds: float = 60.0,
     identity: str = "",
+    steady: Steady | None = None,
     label: str = "",
     alone: bool = False,
 ) -> Record:
@@ -128,13 +152,14 @@ def train(
     ``dataset`` gives a whole batch at once through ``__getitems__(indices) -> tuple of tensors``.
     ``evaluate`` runs ``config.evaluations`` times, evenly spaced, on the averaged weights; its values join the
     history row. An existing ``checkpoint`` of the same ``identity`` is continued; Ctrl-C writes one and raises
-    ``KeyboardInterrupt``; a finished run leaves one, which the caller deletes when its result is safe. ``alone``: train
-    in this process, even under ``torchrun``. Raises ``UserError`` for a loss that is not finite, a batch that ranks
+    ``KeyboardInterrupt``; a finished run leaves one, which the caller deletes when its result is safe. ``steady``:
+    where to keep the state before the cooldown, and to go on from where a shorter training kept it. ``alone``: train in
+    this process, even under ``torchrun``. Raises ``UserError`` for a loss that is not finite, a batch that ranks
     cannot share, or ranks that see different checkpoints.
     """
     ranks = Ranks(alone)
     try:
-        return _train(ranks, model, dataset, objective, config, evaluate, checkpoint, checkpoint_seconds, identity, label)
+        return _train(ranks, model, dataset, objective, config, evaluate, checkpoint, checkpoint_seconds, identity, steady, label)
     finally:
         ranks.leave()
 
@@ -149,6 +174,7 @@ def _train(
     checkpoint: Path | None,
     checkpoint_seconds: float,
     identity: str,
+    steady: Steady | None,
     label: str,
 ) -> Record:
     """``train`` among ``ranks``."""
@@ -160,6 +186,9 @@ def _train(
     record = Record()
     if checkpoint is not None and checkpoint.exists():
         _restore(load_checkpoint(checkpoint, identity), model, optimizer, average, record)
+    elif steady is not None and (state := _shorter(steady, config)) is not None:
+        _restore(state, model, optimizer, average, record)
+        print(f"{label}: going on from step {record.step} of a shorter training ({steady.path})", file=sys.stderr)
     if int(ranks.sum(torch.tensor(record.step, device=ranks.device))) != record.step * ranks.size:
         raise UserError(f"process {ranks.rank} is at step {record.step}, others are not; give all the same cache folder")
     wrapped = DistributedDataParallel(model) if ranks.size > 1 else model
@@ -218,6 +247,9 @@ def _train(
                         model.train()
                 record.history.append(row)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k.endswith("loss")})
+            if steady is not None and record.step == steady_steps(config) and ranks.rank == 0:
+                settle()
+                save_checkpoint(steady.path, _snapshot(steady.identity, model, optimizer, average, record))
             if signals[1] > 0 if ranks.size > 1 else stop.asked:
                 save()
                 raise KeyboardInterrupt(
@@ -244,6 +276,17 @@ def _snapshot(
         "average": average.weights,
         "record": dict(vars(record)),
     }
+
+
+def _shorter(steady: Steady, config: TrainingConfig) -> dict[str, Any] | None:
+    """The state that a shorter training of the same kind kept, if there is one that this one passes through, too."""
+    if not steady.path.exists():
+        return None
+    try:
+        state = load_checkpoint(steady.path, steady.identity)
+    except UserError:  # damaged, or of other settings: a saving that is not to be had
+        return None
+    return state if state["record"]["step"] <= steady_steps(config) else None
 
 
 def _restore(

@@ -185,12 +185,16 @@ class ModelStage(Stage):
         model = self.seeded_model(config)
         self.initialize(model, material)
         checkpoint = store.checkpoint_path(self.name, profile)
+        lengths = replace(config, training=training.of_any_length(config.training))
+        steady = training.Steady(checkpoint.with_suffix(".steady.pt"), store.run_identity(to_plain(lengths), material.data))
         if restart:
             checkpoint.unlink(missing_ok=True)
+            steady.path.unlink(missing_ok=True)
         record = training.train(
             model, material.dataset, self.objective(), config.training,
             evaluate=lambda m: self.curve_point(config, material, m),
-            checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), label=f"{self.name} {profile}",
+            checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), steady=steady,
+            label=f"{self.name} {profile}",
         )
         if not ranks.leads():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
