@@ -65,6 +65,15 @@ def test_curves_show_the_columns_that_are_there() -> None:
     assert [list(line.get_xdata()) for line in ax.lines] == [[10, 20, 30]] * 2
 
 
+def test_only_the_first_training_mean_may_leave_the_frame() -> None:
+    towering = pd.DataFrame({"step": [1, 2, 3], "epoch": [0.5, 1, 1.5], "train_loss": [170.0, 88, 86], "test_loss": [89.0, 86, 85]})
+    lower = pd.DataFrame({"step": [1, 2], "epoch": [0.5, 1], "test_loss": [84.0, 80]})
+    (ax,) = figures.loss_curves(towering, "نات", beside={"دیگری": lower}).axes
+    low, high = ax.get_ylim()
+    outside = [y for line in ax.lines for y in line.get_ydata() if not low < y < high]
+    assert outside == [170.0]
+
+
 def test_a_second_axis_holds_the_same_curve_in_another_unit() -> None:
     figure = figures.loss_curves(HISTORY, "نات", ("بیت", 2.0))
     draw(figure)

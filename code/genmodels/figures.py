@@ -150,7 +150,7 @@ def loss_curves(
         _line(ax, history, column, label, colour, style, marker)
     for (label, other), (colour, style, marker) in zip((beside or {}).items(), LINES[len(present) :]):
         _line(ax, other, "test_loss", label, colour, style, marker)
-    _cut_first(ax, history, list(present))
+    _cut_first(ax, history, list(present), [other["test_loss"] for other in (beside or {}).values()])
     if second is not None:
         name, factor = second
         right = ax.secondary_yaxis("right", functions=(lambda value: value * factor, lambda value: value / factor))
@@ -159,12 +159,16 @@ def loss_curves(
     return _finish_curves(figure, ax, history, unit_label)
 
 
-def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str]) -> None:
-    """Where the first training mean towers over all that follows, leave it above the frame and print its value there."""
+def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str], others: list[pd.Series]) -> None:
+    """Where the first training mean towers over all that follows, leave it above the frame and print its value there.
+
+    Every other point stays inside, those of the ``others`` drawn with them, too.
+    """
     if "train_loss" not in columns or len(history) < 3:
         return
-    first, rest = history["train_loss"].iloc[0], history[columns].iloc[1:].to_numpy()
-    top, bottom = np.nanmax([rest.max(), history[columns].iloc[0].drop("train_loss").max()]), np.nanmin(rest)
+    first, opening = history["train_loss"].iloc[0], history[columns].iloc[0].drop("train_loss").to_numpy(dtype=float)
+    rest = np.concatenate([history[columns].iloc[1:].to_numpy(dtype=float).ravel(), opening, *others])
+    top, bottom = np.nanmax(rest), np.nanmin(rest)
     if first - bottom > 2 * (top - bottom):
         ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.12 * (top - bottom))
         x = history["epoch" if "epoch" in history else "step"].iloc[0]
