@@ -35,7 +35,7 @@ class TrainingConfig:
     weight_decay: float = setting(0.0, "میرایی وزن", "تنها برای ماتریس‌ها")
     gradient_clip: float = setting(1.0, "برش گرادیان", "نُرم کل")
     ema_decay: float = setting(0.0, "میانگین نمایی وزن‌ها", "صفر یعنی خاموش")
-    bf16: bool = setting(True, "محاسبهٔ bf16", "تنها در گذر پیش‌رو و پس‌رو، اگر پردازنده bf16 دارد؛ وزن‌ها fp32")
+    bf16: bool = setting(True, "محاسبهٔ bf16", "در گذرها، اگر پردازنده دارد؛ وزن‌ها fp32")
     evaluations: int = setting(10, "شمار ارزیابی‌ها", "هم‌فاصله در طول آموزش")
 
 
@@ -57,7 +57,7 @@ class ExpectedTargetTrainingConfig(MuonTrainingConfig):
 class CooldownTrainingConfig(ExpectedTargetTrainingConfig):
     """The same at a constant learning rate that falls at the end alone: the start does not depend on the length."""
 
-    cooldown: float = setting(0.25, "سهم فرود", "سهم گام‌های پایانی که نرخ یادگیری در آن‌ها می‌کاهد؛ پیش از آن ثابت است")
+    cooldown: float = setting(0.25, "سهم فرود", "از گام‌های پایانی؛ پیش از آن نرخ ثابت است")
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class GatedModelConfig:
     """Our two-stack network without blind spot (``pixelcnn/gated.py``)."""
 
     channels: int = setting(32, "شمار کانال‌ها", "در هر یک از دو پشته")
-    layers: int = setting(8, "شمار لایه‌ها", "هر یک با یک پیچش عمودی و یک افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
+    layers: int = setting(8, "شمار لایه‌ها", "عمودی و افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
     first_kernel: int = setting(7, "هستهٔ لایهٔ نخست")
     kernel: int = setting(5, "هستهٔ لایه‌های دیگر")
 
@@ -83,7 +83,7 @@ class TwoStackModelConfig(GatedModelConfig):
     """The same with a choice that the study's runs do not have: they all add each layer to the one before."""
 
     channels: int = setting(40, "شمار کانال‌ها", "در هر یک از دو پشته")
-    layers: int = setting(6, "شمار لایه‌ها", "هر یک با یک پیچش عمودی و یک افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
+    layers: int = setting(6, "شمار لایه‌ها", "عمودی و افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
     kernel: int = setting(7, "هستهٔ لایه‌های دیگر")
     residual: bool = setting(False, "اتصال باقی‌مانده")
 

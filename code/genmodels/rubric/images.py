@@ -123,14 +123,18 @@ def dead_taps(e: Evidence) -> Finding:
 
 @check("causality", "1.2", "sec-1-2-field", "گرادیان نسبت به خود و آینده صفر")
 def causality(e: Evidence) -> Finding:
-    """Output i of image i, all images in a few batches; exact zeros survive bf16, which is three times faster where there is any."""
-    model, size = e.pixelcnn, mnist.PIXELS
+    """Output i of image i, all images in a few batches; exact zeros survive bf16, which is three times faster where there is any.
+
+    The images are noise: on a digit's empty corner a trained network may close every ReLU, and a closed one hides what it
+    could see. (The network of 14 epochs does so at 30 positions of the test images.)
+    """
+    model, size, noise = e.pixelcnn, mnist.PIXELS, torch.Generator().manual_seed(0)
     for parameter in model.parameters():
         parameter.requires_grad_(False)  # only the images' gradient is wanted
     blind = seen = 0
     for start in range(0, size, 98):
         places = torch.arange(start, min(start + 98, size))
-        images = e.test_images[places % len(e.test_images)].clone().requires_grad_(True)
+        images = torch.randint(2, (len(places), 1, mnist.SIDE, mnist.SIDE), generator=noise).float().requires_grad_(True)
         with autocast("cpu"):
             logits = model(images).flatten(1)
         (gradient,) = torch.autograd.grad(logits[torch.arange(len(places)), places].sum(), images)
