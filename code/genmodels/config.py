@@ -96,7 +96,7 @@ class PixelCNNConfig:
     training: TrainingConfig = TrainingConfig()
     binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
-    curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
+    curve_images: int = setting(1000, "تصویرهای نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
     test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
 
 
@@ -116,7 +116,7 @@ class ClassifierConfig:
     training: TrainingConfig = TrainingConfig()
     binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
-    curve_images: int = setting(1000, "تصویرهای هر نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
+    curve_images: int = setting(1000, "تصویرهای نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
     test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
 
 
