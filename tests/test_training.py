@@ -204,10 +204,10 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    "changes", [{"learning_rate": 0.04}, {"evaluations": 4}, {"steps": 8, "evaluations": 2}],
-    ids=["other settings", "other evaluations", "a cooldown that begins earlier"],
+    "changes", [{"learning_rate": 0.04}, {"evaluations": 4}, {"steps": 12, "evaluations": 3}, {"steps": 8, "evaluations": 2}],
+    ids=["other settings", "other evaluations", "the same length", "a shorter one"],
 )
-def test_a_training_goes_on_from_no_state_that_it_does_not_pass(
+def test_only_a_longer_training_of_the_same_settings_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, float]
 ) -> None:
     cooled(tmp_path, 12, 3)

@@ -279,14 +279,14 @@ def _snapshot(
 
 
 def _shorter(steady: Steady, config: TrainingConfig) -> dict[str, Any] | None:
-    """The state that a shorter training of the same kind kept, if there is one that this one passes through, too."""
+    """The state that a shorter training of the same kind kept; one of the same length is none: it starts anew."""
     if not steady.path.exists():
         return None
     try:
         state = load_checkpoint(steady.path, steady.identity)
     except UserError:  # damaged, or of other settings: a saving that is not to be had
         return None
-    return state if state["record"]["step"] <= steady_steps(config) else None
+    return state if state["record"]["step"] < steady_steps(config) else None
 
 
 def _restore(
