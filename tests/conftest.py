@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import io
 import os
 import socket
@@ -109,9 +110,12 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     from genmodels.render import render
 
     # The one execution also serves a `make` after the tests (and the other way round): it is kept under the digest of
-    # all that decides it.
-    with contextlib.redirect_stderr(io.StringIO()) as told:
-        pages = render(ROOT, output_dir=tmp_path_factory.mktemp("output"), reuse_from=ROOT / "_output" / reuse.FOLDER)
+    # all that decides it. A test process that comes before it has ended waits for it instead of executing, too.
+    output = ROOT / "_output"
+    output.mkdir(exist_ok=True)
+    with (output / ".tests.lock").open("w") as lock, contextlib.redirect_stderr(io.StringIO()) as told:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
+        pages = render(ROOT, output_dir=tmp_path_factory.mktemp("output"), reuse_from=output / reuse.FOLDER)
     files = {path.suffix[1:]: path for path in pages}
     assert "warning" not in told.getvalue(), told.getvalue()  # such as a letter that no font of the report can draw
     return files
