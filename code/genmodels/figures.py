@@ -145,7 +145,7 @@ def loss_curves(
     right: its name, and how much of it one of the first is. ``beside``: other runs by label, with their test loss alone.
     """
     present = {column: label for column, label in SPLITS.items() if column in history and history[column].notna().any()}
-    figure, ax = new_figure(5.2, 2.1 if second is None and not beside else 2.35)
+    figure, ax = new_figure(5.2, 2.1 if second is None and not beside else 2.6)
     for (column, label), (colour, style, marker) in zip(present.items(), LINES):
         _line(ax, history, column, label, colour, style, marker)
     for (label, other), (colour, style, marker) in zip((beside or {}).items(), LINES[len(present) :]):
