@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import io
 import os
 import socket
@@ -107,15 +106,14 @@ def strange_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The real report, rendered once for all tests that look at it: {"html": path, "pdf": path}."""
     from genmodels import reuse
+    from genmodels.files import exclusive_lock
     from genmodels.render import render
 
     # The one execution also serves a `make` after the tests (and the other way round): it is kept under the digest of
     # all that decides it. A test process that comes before it has ended waits for it instead of executing, too.
-    output = ROOT / "_output"
-    output.mkdir(exist_ok=True)
-    with (output / ".tests.lock").open("w") as lock, contextlib.redirect_stderr(io.StringIO()) as told:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
-        pages = render(ROOT, output_dir=tmp_path_factory.mktemp("output"), reuse_from=output / reuse.FOLDER)
+    kept = ROOT / "_output" / reuse.FOLDER
+    with exclusive_lock(kept.with_name(".tests.lock")), contextlib.redirect_stderr(io.StringIO()) as told:
+        pages = render(ROOT, output_dir=tmp_path_factory.mktemp("output"), reuse_from=kept)
     files = {path.suffix[1:]: path for path in pages}
     assert "warning" not in told.getvalue(), told.getvalue()  # such as a letter that no font of the report can draw
     return files

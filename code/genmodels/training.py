@@ -209,10 +209,10 @@ def _train(
         record.seconds = base_seconds + time.monotonic() - started
         record.cpu_seconds = base_cpu + time.process_time() - cpu_started
 
-    def save() -> None:
+    def save(path: Path | None, of: str) -> None:
         settle()
-        if checkpoint is not None and ranks.rank == 0:
-            save_checkpoint(checkpoint, _snapshot(identity, model, optimizer, average, record))
+        if path is not None and ranks.rank == 0:
+            save_checkpoint(path, _snapshot(of, model, optimizer, average, record))
 
     bar = progress_bar(total=config.steps, initial=record.step, desc=label, unit="step", disable=None if ranks.rank == 0 else True)
     with StopRequest() as stop, bar:
@@ -247,18 +247,17 @@ def _train(
                         model.train()
                 record.history.append(row)
                 bar.set_postfix({k: f"{v:.3f}" for k, v in row.items() if k.endswith("loss")})
-            if steady is not None and record.step == steady_steps(config) and ranks.rank == 0:
-                settle()
-                save_checkpoint(steady.path, _snapshot(steady.identity, model, optimizer, average, record))
+            if steady is not None and record.step == steady_steps(config):
+                save(steady.path, steady.identity)
             if signals[1] > 0 if ranks.size > 1 else stop.asked:
-                save()
+                save(checkpoint, identity)
                 raise KeyboardInterrupt(
                     f"stopped after step {record.step} of {config.steps}; the same command goes on from there"
                 )
             if time.monotonic() - saved > checkpoint_seconds:
-                save()
+                save(checkpoint, identity)
                 saved = time.monotonic()
-        save()  # what follows, measuring, may take minutes: a stop there costs no training
+        save(checkpoint, identity)  # what follows, measuring, may take minutes: a stop there costs no training
     if average.decay:
         with torch.no_grad():
             torch._foreach_copy_(list(model.parameters()), average.weights)
