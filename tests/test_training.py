@@ -217,6 +217,23 @@ def test_only_a_longer_training_of_the_same_settings_goes_on(
     assert "going on" not in capsys.readouterr().err and len(record.losses) == changes.get("steps", 24)
 
 
+def test_weights_may_decay_from_a_step_on(tmp_path: Path) -> None:
+    """Before it the training is the one without decay, bit for bit; a state from before it brings no zero with it."""
+    for name in ("plain", "late", "never"):
+        (tmp_path / name).mkdir()
+    _, plain = cooled(tmp_path / "plain", 12, 3, weight_decay=0.0)
+    ended, late = cooled(tmp_path / "late", 12, 3, weight_decay=0.5, weight_decay_from=9)
+    assert late.losses[:10] == plain.losses[:10] and late.losses[10:] != plain.losses[10:]
+    assert cooled(tmp_path / "never", 12, 3, weight_decay=0.5, weight_decay_from=12)[1].losses == plain.losses
+
+    config = CooldownTrainingConfig(**vars(CONFIG) | {"steps": 12, "evaluations": 3, "weight_decay": 0.5, "weight_decay_from": 9})
+    state = torch.load(tmp_path / "plain" / "steady.pt", weights_only=True)  # after nine steps without decay
+    torch.save(state | {"identity": ""}, tmp_path / "resumed.pt")
+    model = make_model()
+    training.train(model, Points(), OBJECTIVE, config, checkpoint=tmp_path / "resumed.pt")
+    assert all(torch.equal(a, b) for a, b in zip(ended, weights(model), strict=True))
+
+
 def test_a_damaged_state_of_a_shorter_training_is_no_obstacle(tmp_path: Path) -> None:
     (tmp_path / "steady.pt").write_bytes(b"PK")
     _, record = cooled(tmp_path, 12, 3)

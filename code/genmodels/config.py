@@ -58,6 +58,7 @@ class CooldownTrainingConfig(ExpectedTargetTrainingConfig):
     """The same at a constant learning rate that falls at the end alone: the start does not depend on the length."""
 
     cooldown: float = setting(0.25, "سهم فرود", "از گام‌های پایانی؛ پیش از آن نرخ ثابت است")
+    weight_decay_from: int = setting(0, "آغاز میرایی وزن", "گام؛ پیش از آن صفر است")
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,11 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
     return config.final_learning_rate + swing * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def weight_decays_at(step: int, config: TrainingConfig) -> bool:
+    """Whether the weights decay in this step; a ``CooldownTrainingConfig`` may leave them alone at first."""
+    return not isinstance(config, CooldownTrainingConfig) or step >= config.weight_decay_from
+
+
 class WeightAverage:
     """Exponential moving average of a model's parameters; decay 0 means "the weights themselves"."""
 
@@ -183,6 +188,7 @@ def _train(
     model.to(ranks.device).train()
     average = WeightAverage(model, config.ema_decay)
     optimizer = make_optimizer(model, config)
+    decays = [group["weight_decay"] for group in optimizer.param_groups]  # a restored state brings those of its own step
     record = Record()
     if checkpoint is not None and checkpoint.exists():
         _restore(load_checkpoint(checkpoint, identity), model, optimizer, average, record)
@@ -221,8 +227,9 @@ def _train(
             batch = objective.prepare(batch, generator_for(config.seed, "draws", step))
             torch.manual_seed(seed_for(config.seed, "dropout", step, ranks.rank))
             share = tuple(part.to(ranks.device, non_blocking=True) for part in ranks.share(batch))
-            for group in optimizer.param_groups:
+            for group, decay in zip(optimizer.param_groups, decays, strict=True):
                 group["lr"] = learning_rate_at(step, config)
+                group["weight_decay"] = decay if weight_decays_at(step, config) else 0.0
             with autocast(ranks.device.type, config.bf16):
                 loss = objective.total(wrapped, share) / objective.count(batch)
             (loss * ranks.size).backward()  # DDP divides the summed gradients by the number of ranks

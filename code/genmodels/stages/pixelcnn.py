@@ -48,7 +48,9 @@ SLICE_TRAIN_IMAGES = 500
 
 PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998}
 FULL = PixelCNNConfig(
-    training=CooldownTrainingConfig(batch_size=128, steps=5600, evaluations=14, **PACE),
+    training=CooldownTrainingConfig(
+        batch_size=128, steps=9200, evaluations=23, cooldown=0.45, weight_decay=0.1, weight_decay_from=4200, **PACE
+    ),
     curve_images=500,
 )
 
