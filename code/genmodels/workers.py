@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -67,3 +68,12 @@ def _one_of_several() -> None:
     """Ctrl-C is answered by the main process alone; torch, which no worker has imported yet, starts with one thread."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ |= {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A main process that was killed tells its workers nothing, and they would wait for jobs for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # only workers run this
+    parent.join()
+    os._exit(1)
