@@ -182,9 +182,13 @@ def test_a_cooldown_starts_late_and_the_steps_before_it_know_no_length() -> None
     assert short[30 + 5] == pytest.approx(0.5 * (1 - 0.5**0.5))  # half-way down
 
 
+def cooling(steps: int, evaluations: int, **changes: float) -> CooldownTrainingConfig:
+    return CooldownTrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
+
+
 def cooled(folder: Path, steps: int, evaluations: int, **changes: float) -> tuple[list[torch.Tensor], training.Record]:
     """Train with a cooldown at the end, keeping the state before it in ``folder`` (or going on from the one found there)."""
-    config = CooldownTrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
+    config = cooling(steps, evaluations, **changes)
     steady = training.Steady(folder / "steady.pt", repr(training.of_any_length(config)))
     model = make_model()
     record = training.train(
@@ -194,8 +198,6 @@ def cooled(folder: Path, steps: int, evaluations: int, **changes: float) -> tupl
 
 
 def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
     whole, record = cooled(tmp_path / "a", 24, 6)
     cooled(tmp_path / "b", 12, 3)
     assert "going on" not in capsys.readouterr().err
@@ -219,18 +221,16 @@ def test_only_a_longer_training_of_the_same_settings_goes_on(
 
 def test_weights_may_decay_from_a_step_on(tmp_path: Path) -> None:
     """Before it the training is the one without decay, bit for bit; a state from before it brings no zero with it."""
-    for name in ("plain", "late", "never"):
-        (tmp_path / name).mkdir()
     _, plain = cooled(tmp_path / "plain", 12, 3, weight_decay=0.0)
-    ended, late = cooled(tmp_path / "late", 12, 3, weight_decay=0.5, weight_decay_from=9)
+    decay = {"weight_decay": 0.5, "weight_decay_from": 9}
+    ended, late = cooled(tmp_path / "late", 12, 3, **decay)
     assert late.losses[:10] == plain.losses[:10] and late.losses[10:] != plain.losses[10:]
     assert cooled(tmp_path / "never", 12, 3, weight_decay=0.5, weight_decay_from=12)[1].losses == plain.losses
 
-    config = CooldownTrainingConfig(**vars(CONFIG) | {"steps": 12, "evaluations": 3, "weight_decay": 0.5, "weight_decay_from": 9})
     state = torch.load(tmp_path / "plain" / "steady.pt", weights_only=True)  # after nine steps without decay
     torch.save(state | {"identity": ""}, tmp_path / "resumed.pt")
     model = make_model()
-    training.train(model, Points(), OBJECTIVE, config, checkpoint=tmp_path / "resumed.pt")
+    training.train(model, Points(), OBJECTIVE, cooling(12, 3, **decay), checkpoint=tmp_path / "resumed.pt")
     assert all(torch.equal(a, b) for a, b in zip(ended, weights(model), strict=True))
 
 
