@@ -11,7 +11,7 @@ import torch
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TwoStackModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
-from genmodels.pixelcnn.masked_conv import MaskedConv2d
+from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, PixelModel, loss_nats
 from genmodels.pixelcnn.sampling import METHODS, replay, sample
 
@@ -29,10 +29,18 @@ def build_gated(size: tuple[int, int] = (28, 28), **changes: int) -> GatedPixelC
     return with_biases(GatedPixelCNN(config, image_size=size))
 
 
+def build_placed(size: tuple[int, int] = (28, 28), **changes: int) -> GatedPixelCNN:
+    torch.manual_seed(2)
+    config = TwoStackModelConfig(**{"channels": 4, "layers": 3, "first_kernel": 5, "kernel": 3} | changes)
+    return with_biases(GatedPixelCNN(config, image_size=size))
+
+
 def with_biases(model: PixelModel) -> PixelModel:
     for conv in model.modules():
         if isinstance(conv, MaskedConv2d):
             torch.nn.init.normal_(conv.bias, std=0.3)
+        if isinstance(conv, PlacedMaskedConv2d):
+            torch.nn.init.normal_(conv.slopes)
     return model
 
 
@@ -64,8 +72,11 @@ def test_methods_equal_the_naive_reference(method: str, kernels: tuple[int, ...]
         ({"first_kernel": 3}, (1, 7)), ({"first_kernel": 7, "kernel": 7}, (7, 1)), ({"layers": 5}, (12, 7)),
     ],
 )
-def test_methods_equal_the_naive_reference_on_two_stacks(method: str, changes: dict[str, int], size: tuple[int, int]) -> None:
-    model = build_gated(size, **changes).double()
+@pytest.mark.parametrize("make", [build_gated, build_placed])
+def test_methods_equal_the_naive_reference_on_two_stacks(
+    method: str, changes: dict[str, int], size: tuple[int, int], make: Callable[..., PixelModel]
+) -> None:
+    model = make(size, **changes).double()
     for temperature in (1.0, 0.5):
         reference = sample(model, 6, generator(), "naive", temperature)
         assert torch.equal(sample(model, 6, generator(), method, temperature), reference)

@@ -81,12 +81,13 @@ class GatedModelConfig:
 
 @dataclass(frozen=True)
 class TwoStackModelConfig(GatedModelConfig):
-    """The same with a choice that the study's runs do not have: they all add each layer to the one before."""
+    """The same with choices that the study's runs do not have: they all add each layer to the one before, and know no place."""
 
     channels: int = setting(40, "شمار کانال‌ها", "در هر یک از دو پشته")
     layers: int = setting(6, "شمار لایه‌ها", "عمودی و افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
     kernel: int = setting(7, "هستهٔ لایه‌های دیگر")
     residual: bool = setting(False, "اتصال باقی‌مانده")
+    placed: bool = setting(True, "بایاس جایگاه‌شناس", "با سطر و ستون پیکسل تغییر می‌کند")
 
 
 @dataclass(frozen=True)

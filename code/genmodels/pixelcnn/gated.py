@@ -9,39 +9,66 @@ is told, in every layer, what the vertical one knows. Together they see every ea
     g([p, q]) = tanh(p) sigmoid(q)                         (first and second half of the channels)
 
 V_l has part "above", H_l part "left" of the mask; L_l and O_l are 1x1. The stacks never mix the other way: v must not
-learn of the pixel's own row. Two things differ from the paper: the vertical stack has a residual connection too, or
-neither has (``TwoStackModelConfig.residual``), and the image is shifted down once, by the type A mask of V_1, instead of
-the vertical features in every layer.
+learn of the pixel's own row. Three things differ from the paper: the vertical stack has a residual connection too, or
+neither has (``TwoStackModelConfig.residual``); the image is shifted down once, by the type A mask of V_1, instead of
+the vertical features in every layer; and V_l and H_l may know where on the image they are
+(``TwoStackModelConfig.placed``, ``PlacedMaskedConv2d``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from genmodels.config import GatedModelConfig, TwoStackModelConfig
 from genmodels.errors import UserError
-from genmodels.pixelcnn.masked_conv import MaskedConv2d
+from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import Apply, PixelModel, last, whole
 
 
 def gate(x: Tensor) -> Tensor:
     """tanh(first half of the channels) * sigmoid(second half): (B, 2C, ...) -> (B, C, ...)."""
-    signal, valve = x.chunk(2, dim=1)
-    return torch.tanh(signal) * torch.sigmoid(valve)
+    return _Gate.apply(x)  # type: ignore[no-any-return]
+
+
+class _Gate(torch.autograd.Function):
+    """Its gradient is written into one tensor that lies in memory as the input does; autograd would join two, rearranged."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        signal, valve = (half(part) for half, part in zip((torch.tanh, torch.sigmoid), x.chunk(2, dim=1)))
+        ctx.save_for_backward(signal, valve)
+        ctx.like = torch.empty_like(x, device="meta")
+        return signal * valve
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        signal, valve = ctx.saved_tensors
+        to_x = torch.empty_like(ctx.like, device=grad.device)
+        to_signal, to_valve = to_x.chunk(2, dim=1)
+        torch.mul(grad * valve, 1 - signal * signal, out=to_signal)
+        torch.mul(grad * signal, valve * (1 - valve), out=to_valve)
+        return to_x
 
 
 class TwoStackLayer(nn.Module):
-    """The four convolutions of one layer; ``widen`` is 2 where a gate halves the channels again, else 1."""
+    """The four convolutions of one layer; ``widen`` is 2 where a gate halves the channels again, else 1.
 
-    def __init__(self, mask_type: str, in_channels: int, channels: int, kernel: int, widen: int) -> None:
+    ``placed``: the two large ones know the place of their pixel.
+    """
+
+    def __init__(self, mask_type: str, in_channels: int, channels: int, kernel: int, widen: int, placed: bool) -> None:
         super().__init__()
-        self.vertical = MaskedConv2d(mask_type, in_channels, widen * channels, kernel, part="above")
+        large = PlacedMaskedConv2d if placed else MaskedConv2d
+        self.vertical = large(mask_type, in_channels, widen * channels, kernel, part="above")
         self.link = MaskedConv2d("B", channels, widen * channels, 1)
-        self.horizontal = MaskedConv2d(mask_type, in_channels, widen * channels, kernel, part="left")
+        self.horizontal = large(mask_type, in_channels, widen * channels, kernel, part="left")
         self.output = MaskedConv2d("B", channels, channels, 1)
 
 
@@ -56,12 +83,12 @@ class GatedPixelCNN(PixelModel):
         super().__init__(image_size)
         if config.layers < 1 or config.channels < 1:
             raise UserError(f"GatedPixelCNN needs at least one layer and one channel, got {config}")
-        self.config = config
+        self.config, placed = config, False
         if isinstance(config, TwoStackModelConfig):
-            self.residual = config.residual
+            self.residual, placed = config.residual, config.placed
         self.layers = nn.ModuleList(
-            TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen) if index == 0
-            else TwoStackLayer("B", config.channels, config.channels, config.kernel, self.widen)
+            TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen, placed) if index == 0
+            else TwoStackLayer("B", config.channels, config.channels, config.kernel, self.widen, placed)
             for index in range(config.layers)
         )
         self.head = MaskedConv2d("B", config.channels, config.channels, 1)

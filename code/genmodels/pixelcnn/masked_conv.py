@@ -158,12 +158,43 @@ class MaskedConv2d(_Masked):
         """The stored rectangle with its dead taps at zero, (C_out, C_in, rows, columns)."""
         return self.weight * self.mask if self.has_dead_taps else self.weight
 
+    def biases(self, height: int, width: int) -> Tensor:
+        """What is added at each place of an image, (C_out, H, W): everywhere the same."""
+        return self.bias[:, None, None].expand(-1, height, width)
+
     def forward(self, x: Tensor) -> Tensor:
         left, right, up, down = self.reach
         side = left if left == right else 0  # columns that the convolution pads by itself, without a copy of the image
         margins = (left - side, right - side, up, down)  # -1 cuts a row or column off: it is no tap's business
         x = F.pad(x, margins) if any(margins) else x
         return F.conv2d(x, self.live_weight, self.bias, padding=(0, side))  # (B, C_out, H, W)
+
+
+class PlacedMaskedConv2d(MaskedConv2d):
+    """The same with a bias that knows the place: b + s_1 r + s_2 c, r and c from -1 to 1 down the rows and along the columns.
+
+    Away from the border that is what a first layer makes of two more input channels that hold r and c (CoordConv, Liu et
+    al. 2018, arXiv 1807.03247), at the price of two numbers an output channel. It depends on no pixel: nothing leaks.
+    """
+
+    def __init__(self, mask_type: str, in_channels: int, out_channels: int, kernel: int, part: str = "raster") -> None:
+        super().__init__(mask_type, in_channels, out_channels, kernel, part)
+        self.slopes = nn.Parameter(torch.zeros(out_channels, 2))  # down the rows, along the columns
+
+    @property
+    def live_parameters(self) -> int:
+        return super().live_parameters + self.slopes.numel()
+
+    def plane(self, height: int, width: int) -> Tensor:
+        """s_1 r + s_2 c at each place of an image, (C_out, H, W)."""
+        down, along = (torch.linspace(-1, 1, side).to(self.slopes) for side in (height, width))
+        return self.slopes[:, 0, None, None] * down[:, None] + self.slopes[:, 1, None, None] * along
+
+    def biases(self, height: int, width: int) -> Tensor:
+        return super().biases(height, width) + self.plane(height, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) + self.plane(x.shape[2], x.shape[3])
 
 
 @torch.no_grad()

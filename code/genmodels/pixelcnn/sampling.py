@@ -75,7 +75,8 @@ class Cropped:
         above, start, end = height - 1 - (self.row - top), first - origin, last - origin  # in the window's coordinates
         # Beyond the window lies the image's border, where zeros are right, or what no wanted output depends on.
         patch = F.pad(x, (left, max(0, right), up, 0))[:, :, above : height + up + down, start : end + 1 + left + right]
-        out = F.conv2d(patch, conv.live_weight, conv.bias)  # (N, C, rows, columns)
+        bias = conv.biases(*self.model.image_size)[:, top : self.row + 1, first : last + 1]
+        out = F.conv2d(patch, conv.live_weight) + bias  # (N, C, rows, columns)
         return F.pad(out, (start, side - 1 - end, above, 0))
 
 
@@ -86,8 +87,8 @@ class _Ring:
     rotated instead, and every rotation is made beforehand.
     """
 
-    def __init__(self, weight: Tensor, bias: Tensor, margins: tuple[int, int], count: int, width: int) -> None:
-        self.bias, self.left, self.width, self.rows = bias, margins[0], width, weight.shape[2]
+    def __init__(self, weight: Tensor, margins: tuple[int, int], count: int, width: int) -> None:
+        self.left, self.width, self.rows = margins[0], width, weight.shape[2]
         self.rotations = [
             weight.roll(shift, dims=2).contiguous(memory_format=torch.channels_last) for shift in range(self.rows)
         ]
@@ -95,22 +96,23 @@ class _Ring:
 
     def convolve(self, oldest: int) -> Tensor:
         """The rows of the ring, of which number ``oldest`` is the first: (N, C_out, 1, W)."""
-        return F.conv2d(self.values.permute(0, 3, 1, 2), self.rotations[oldest % self.rows], self.bias)
+        return F.conv2d(self.values.permute(0, 3, 1, 2), self.rotations[oldest % self.rows])
 
 
 class _Rows:
     """A layer of part "above", row after row."""
 
-    def __init__(self, conv: MaskedConv2d, count: int, width: int) -> None:
+    def __init__(self, conv: MaskedConv2d, count: int, height: int, width: int) -> None:
         left, right, *_ = conv.reach
-        self.ring, self.row = _Ring(conv.live_weight.detach(), conv.bias.detach(), (left, right), count, width), 0
+        self.ring, self.row = _Ring(conv.live_weight.detach(), (left, right), count, width), 0
+        self.biases = conv.biases(height, width).detach()
 
     def output(self, x: Tensor) -> Tensor:
         """(N, C_in, 1, W) -> (N, C_out, 1, W): the next row of the input; the output hangs on it and those before."""
         ring = self.ring
         ring.values[:, self.row % ring.rows, ring.left : ring.left + ring.width] = x[:, :, 0].transpose(1, 2)
         self.row += 1
-        return ring.convolve(self.row)
+        return ring.convolve(self.row) + self.biases[:, self.row - 1 : self.row]
 
 
 class _Pixels:
@@ -120,21 +122,22 @@ class _Pixels:
     r overwrites it from left to right.
     """
 
-    def __init__(self, conv: MaskedConv2d, count: int, width: int) -> None:
+    def __init__(self, conv: MaskedConv2d, count: int, height: int, width: int) -> None:
         left, right, self.up, _ = conv.reach
         weight = conv.live_weight.detach()  # (C_out, C_in, up + 1, columns)
         self.hidden = conv.mask_type == "A"  # the input at the pixel itself is not known yet, and not needed
         self.taps = left + (0 if self.hidden else 1)  # live taps in the pixel's own row
         own_row = weight[:, :, self.up, : self.taps]  # (C_out, C_in, taps)
         self.own_row = own_row.permute(2, 1, 0).reshape(self.taps * conv.in_channels, conv.out_channels).contiguous()
-        self.above = conv.bias.detach().expand(count, width, conv.out_channels)  # (N, W, C_out)
-        self.ring = _Ring(weight[:, :, : self.up], conv.bias.detach(), (left, max(0, right)), count, width)
+        self.count, self.biases = count, conv.biases(height, width).detach().permute(1, 2, 0)  # (H, W, C_out)
+        self.ring = _Ring(weight[:, :, : self.up], (left, max(0, right)), count, width)
 
     def begin_row(self, row: int) -> None:
         """The share of the rows above in every output of this row, bias included: ``above``, (N, W, C_out)."""
         self.slot = row % self.up if self.up else 0
+        self.above = self.biases[row].expand(self.count, -1, -1)
         if self.up and row:
-            self.above = self.ring.convolve(row)[:, :, 0].transpose(1, 2)  # (N, W, C_out)
+            self.above = self.above + self.ring.convolve(row)[:, :, 0].transpose(1, 2)
 
     def put(self, column: int, value: Tensor) -> None:
         """Store the layer's input at (current row, column): (N, C_in)."""
@@ -155,7 +158,7 @@ class Incremental:
     def __init__(self, model: PixelModel, canvas: Tensor) -> None:
         self.model, self.canvas = model, canvas
         layers = [module for module in model.modules() if isinstance(module, MaskedConv2d)]
-        size = (len(canvas), canvas.shape[3])
+        size = (len(canvas), *model.image_size)
         self.rows = {conv: _Rows(conv, *size) for conv in layers if conv.part == "above"}
         self.pixels = {conv: _Pixels(conv, *size) for conv in layers if conv.part != "above"}
         self.inputs = [layer for layer in self.pixels.values() if layer.hidden]  # those that read the image itself

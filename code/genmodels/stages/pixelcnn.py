@@ -202,7 +202,9 @@ class GatedStage(PixelCNNStage):
 
     name = "pixelcnn-gated"
     full = GatedPixelCNNConfig(
-        training=ExpectedTargetTrainingConfig(batch_size=32, steps=4050, evaluations=10, **PACE),
+        training=CooldownTrainingConfig(
+            batch_size=64, steps=4800, evaluations=12, cooldown=0.4, weight_decay=0.1, **PACE
+        ),
         curve_images=500,
     )
 
