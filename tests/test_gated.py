@@ -12,10 +12,13 @@ from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TwoStackMode
 from genmodels.errors import UserError
 from genmodels.pixelcnn.evaluation import nll_nats, receptive_field
 from genmodels.pixelcnn.gated import GatedPixelCNN, gate
-from genmodels.pixelcnn.masked_conv import MaskedConv2d, NaiveMaskedConv2d, causal_mask, from_naive, to_naive
+from genmodels.pixelcnn.masked_conv import (
+    MaskedConv2d, NaiveMaskedConv2d, PlacedMaskedConv2d, causal_mask, from_naive, to_naive,
+)
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 
 TINY = GatedModelConfig(channels=8, layers=3, first_kernel=5, kernel=3)
+PLACED = TwoStackModelConfig(channels=8, layers=3, first_kernel=5, kernel=3, placed=True)
 
 
 def small(config: GatedModelConfig = TINY, **options: object) -> GatedPixelCNN:
@@ -23,7 +26,7 @@ def small(config: GatedModelConfig = TINY, **options: object) -> GatedPixelCNN:
     torch.manual_seed(0)
     model = GatedPixelCNN(config, **options)
     for name, parameter in model.named_parameters():
-        if name.endswith("bias"):
+        if name.endswith(("bias", "slopes")):
             torch.nn.init.normal_(parameter, std=0.2)
     return model
 
@@ -75,9 +78,38 @@ def test_gate_by_hand() -> None:
     assert gate(x).flatten().tolist() == pytest.approx(by_hand)
 
 
-def test_causality_by_gradients_at_all_784_positions() -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (0, 2, 3, 1)], ids=["(B, C, H, W)", "(H, W, B, C)", "(B, H, W, C)"])
+def test_gradient_of_the_gate(order: tuple[int, ...]) -> None:
+    """By differences, and written in the order in which the input lies in memory."""
+    torch.manual_seed(0)
+    sizes, back = (2, 6, 3, 4), [order.index(axis) for axis in range(4)]
+    x = torch.randn([sizes[axis] for axis in order], dtype=torch.float64).permute(back).requires_grad_()
+    assert torch.autograd.gradcheck(gate, x)
+    (gradient,) = torch.autograd.grad(gate(x).sum(), x)
+    assert gradient.stride() == x.stride()
+
+
+def test_a_bias_that_knows_its_place() -> None:
+    """Of a black image it is all there is: a plane, from -1 to 1 down the rows and along the columns; of others it is a sum."""
+    torch.manual_seed(0)
+    conv = PlacedMaskedConv2d("B", 2, 3, 5, part="left")
+    torch.nn.init.normal_(conv.bias)
+    x, plain = torch.randn(2, 2, 5, 9), MaskedConv2d("B", 2, 3, 5, part="left")
+    plain.load_state_dict({"weight": conv.weight, "bias": conv.bias})
+    assert torch.equal(conv(x), plain(x))  # at birth it is no other layer
+    torch.nn.init.normal_(conv.slopes)
+    black = conv(torch.zeros(1, 2, 5, 9))[0]  # (3, 5, 9)
+    assert torch.equal(black, conv.biases(5, 9))
+    by_hand = [b + s * (2 * 1 / 4 - 1) + t * (2 * 6 / 8 - 1) for b, (s, t) in zip(conv.bias.tolist(), conv.slopes.tolist())]
+    assert black[:, 1, 6].tolist() == pytest.approx(by_hand, abs=1e-6)
+    torch.testing.assert_close(conv(x), plain(x) + black - conv.bias[:, None, None])
+    assert conv.live_parameters == plain.live_parameters + 6
+
+
+@pytest.mark.parametrize("config", [TINY, PLACED], ids=["plain", "placed"])
+def test_causality_by_gradients_at_all_784_positions(config: GatedModelConfig) -> None:
     batch = images(1).expand(784, 1, 28, 28).clone().requires_grad_(True)
-    small()(batch).flatten(1).diagonal().sum().backward()
+    small(config)(batch).flatten(1).diagonal().sum().backward()
     gradient = batch.grad.flatten(1)  # (784, 784): d logit i / d pixel j
     assert (gradient.triu(0) == 0).all()
     reached = (gradient.tril(-1) != 0).any(1)
@@ -110,7 +142,7 @@ def test_no_blind_spot(row: int, column: int) -> None:
     assert (seen | ~spec).all() and (row == 0 or column > 22 or bool((seen & ~spec).any()))
 
 
-@pytest.mark.parametrize("config", [TINY, GatedModelConfig(channels=2, layers=1, first_kernel=3)])
+@pytest.mark.parametrize("config", [TINY, PLACED, GatedModelConfig(channels=2, layers=1, first_kernel=3)])
 def test_probabilities_of_all_images_sum_to_one(config: GatedModelConfig) -> None:
     model = small(config, image_size=(2, 3)).double()
     every = torch.tensor(list(itertools.product([0.0, 1.0], repeat=6)), dtype=torch.float64).view(64, 1, 2, 3)
@@ -145,6 +177,7 @@ def test_parameters_by_formula() -> None:
     head = c * c + c + c + 1
     model = small()
     assert model.live_parameters() == above + left + inner + ones + head == sum(p.numel() for p in model.parameters())
+    assert small(PLACED).live_parameters() == model.live_parameters() + 2 * PLACED.layers * 2 * 2 * c
 
 
 def test_wrong_uses_are_refused() -> None:

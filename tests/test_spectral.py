@@ -1,23 +1,30 @@
-"""The Fourier form equals the direct one: outputs, every gradient, every kind of layer, whole networks."""
+"""The forms for training equal the direct one: outputs, every gradient, every kind of layer, whole networks."""
 
 from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from genmodels.config import PixelCNNModelConfig
-from genmodels.pixelcnn import spectral
-from genmodels.pixelcnn.masked_conv import MaskedConv2d
-from genmodels.pixelcnn.model import PixelCNN, loss_nats, whole
+from genmodels.config import PixelCNNModelConfig, TwoStackModelConfig
+from genmodels.pixelcnn import products, spectral
+from genmodels.pixelcnn.gated import GatedPixelCNN
+from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
+from genmodels.pixelcnn.model import PixelCNN, PixelModel, loss_nats, whole
 
 LAYERS = [
     ("A", 7, "raster"), ("B", 7, "raster"), ("B", 3, "raster"), ("A", 5, "above"), ("B", 5, "above"), ("B", 7, "left"), ("A", 7, "left"),
 ]
 
 
-def both(conv: MaskedConv2d, x: torch.Tensor) -> list[list[torch.Tensor]]:
+Form = Callable[[MaskedConv2d, torch.Tensor], torch.Tensor]
+
+
+def both(conv: MaskedConv2d, x: torch.Tensor, other: Form = spectral.spectral) -> list[list[torch.Tensor]]:
     found = []
-    for form in (conv, lambda images: spectral.spectral(conv, images)):
+    for form in (conv, lambda images: other(conv, images)):
         images = x.clone().requires_grad_()
         out = form(images)
         weights = torch.linspace(-1, 1, out.numel(), dtype=x.dtype).view(out.shape).sin()
@@ -46,20 +53,59 @@ def test_single_precision_is_as_exact_as_the_direct_form() -> None:
         assert (b - reference).norm() < 1e-6 * reference.norm() + 3 * (a - reference).norm()
 
 
-def test_a_whole_network_in_training(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("size", [(28, 28), (9, 12), (2, 3), (1, 1)])
+@pytest.mark.parametrize(
+    ("form", "mask", "inputs", "kernel", "part"),
+    [
+        (products.pointwise, "B", 3, 1, "raster"), (products.along_row, "B", 3, 7, "left"), (products.along_row, "B", 3, 3, "left"),
+        (products.gathered, "A", 1, 7, "raster"), (products.gathered, "B", 1, 5, "raster"), (products.gathered, "A", 1, 5, "above"),
+        (products.gathered, "B", 1, 5, "above"), (products.gathered, "A", 1, 7, "left"), (products.gathered, "B", 1, 3, "left"),
+    ],
+)
+def test_products_equal_the_layer(form: Form, mask: str, inputs: int, kernel: int, part: str, size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    conv = MaskedConv2d(mask, inputs, 5, kernel, part).double()
+    torch.nn.init.normal_(conv.bias)
+    x = torch.randn(2, inputs, *size, dtype=torch.float64)
+    for name, a, b in zip(("output", "images", "weight", "bias"), *both(conv, x, form)):
+        assert (a - b).abs().max() < 1e-12 * (1 + a.abs().max()), name
+    assert form(conv, x).permute(2, 3, 0, 1).is_contiguous()  # the order that the next layer wants
+
+
+FORMS = ("spectral", "along_row", "pointwise", "gathered")
+NETWORKS = {  # and how often each form occurs in it
+    "spec": (lambda: PixelCNN(PixelCNNModelConfig(channels=6)), {"spectral": 5, "pointwise": 1, "gathered": 1}),
+    "gated": (  # five rows above and the row itself; a link and an output a layer, and the head; two layers that read the image
+        lambda: GatedPixelCNN(TwoStackModelConfig(channels=6)), {"spectral": 5, "along_row": 5, "pointwise": 13, "gathered": 2},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_whole_network_in_training(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spectral, "WORTH_CHANNELS", 4)
     torch.manual_seed(0)
-    network = PixelCNN(PixelCNNModelConfig(channels=6)).double()
-    for parameter in network.parameters():  # at birth all-dark corners stand exactly on the kink of the ReLU
-        parameter.data += 0.01 * torch.randn_like(parameter) * (parameter != 0 if parameter.ndim > 1 else 1)
+    build, expected = NETWORKS[name]
+    network: PixelModel = build().double()
+    for module in network.modules():  # at birth all-dark corners stand exactly on the kink of the ReLU
+        if isinstance(module, MaskedConv2d):
+            module.weight.data += 0.01 * torch.randn_like(module.weight) * module.mask
+            module.bias.data += 0.01 * torch.randn_like(module.bias)
+        if isinstance(module, PlacedMaskedConv2d):
+            torch.nn.init.normal_(module.slopes)
     images = (torch.rand(8, 1, 28, 28) > 0.7).double()
-    calls = []
-    monkeypatch.setattr(spectral, "spectral", lambda conv, x, form=spectral.spectral: (calls.append(conv), form(conv, x))[1])
+    calls: list[str] = []
+    for form in FORMS:
+        def counted(conv: MaskedConv2d, x: torch.Tensor, form: str = form, way: Form = getattr(spectral, form)) -> torch.Tensor:
+            calls.append(form)
+            return way(conv, x)
+
+        monkeypatch.setattr(spectral, form, counted)
     grads = []
     for apply in (whole, spectral.quickest):
         loss = loss_nats(network(images, apply), images).mean()
         grads.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
-    assert len(calls) == 5  # the 7x7 layers of several channels
+    assert Counter(calls) == expected
     assert all((a - b).norm() <= 1e-9 * (1 + a.norm()) for a, b in zip(*grads))
 
 
@@ -73,6 +119,6 @@ def test_where_it_pays() -> None:
 
 def test_small_layers_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spectral, "spectral", lambda conv, x: pytest.fail("not worth a transform"))
-    for conv, batch in ((MaskedConv2d("B", 16, 16, 5), 8), (MaskedConv2d("B", 8, 32, 7), 8), (MaskedConv2d("B", 16, 16, 7), 4)):
+    for conv, batch in ((MaskedConv2d("B", 16, 16, 5), 8), (MaskedConv2d("B", 8, 32, 7), 8), (MaskedConv2d("B", 16, 16, 7), 4), (MaskedConv2d("A", 1, 8, 7), 8)):
         x = torch.randn(batch, conv.in_channels, 9, 9)
         assert torch.equal(spectral.quickest(conv, x), conv(x))
