@@ -44,9 +44,9 @@ def along_row(conv: MaskedConv2d, x: Tensor) -> Tensor:
 
 def gathered(conv: MaskedConv2d, x: Tensor) -> Tensor:
     """``conv(x)`` of a layer with one input channel."""
-    left, right, up, down = conv.reach
+    left, right, up, _ = conv.reach  # none reaches below its own row
     height, width = x.shape[2:]
-    image = F.pad(x[:, 0], (left, max(0, right), up, max(0, down))).permute(1, 2, 0)  # (H + up, W + left + right, B)
+    image = F.pad(x[:, 0], (left, max(0, right), up, 0)).permute(1, 2, 0)  # (H + up, W + left + right, B)
     _, _, rows, columns = conv.weight.shape
     taps = [image[row : row + height, column : column + width] for row in range(rows) for column in range(columns)]
     return seen(F.linear(torch.stack(taps, -1), conv.live_weight.flatten(1), conv.bias))
