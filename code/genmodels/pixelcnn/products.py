@@ -1,11 +1,11 @@
 """Masked convolutions as plain matrix products, for training: features lie in memory as (H, W, B, C), as in ``spectral.py``.
 
 Kept in that one order, a step of training never rearranges its features: the spectra want it, a 1x1 layer is one product
-of it, and a shift by columns is a contiguous block of it. From outside they look like any (B, C, H, W). Three forms, each
-equal to ``MaskedConv2d`` up to rounding, in outputs and in all gradients:
+of it, and a shift by columns is a contiguous block of it. From outside they look like any (B, C, H, W). Two forms, each
+equal to the layer's own up to rounding, in outputs and in all gradients:
 
-* ``pointwise``: a 1x1 layer.
-* ``along_row``: a layer of part "left", type B. y[:, w] = sum_s x[:, w - s] K_s, a product for each shift s, on views.
+* ``along_row``: a layer whose last tap is the pixel itself and whose others lie to its left: part "left" of type B, or 1x1.
+  y[:, w] = b[:, w] + sum_s x[:, w - s] K_s, a product for each shift s, on views.
 * ``gathered``: a layer that reads one channel, the image. Its few taps are copied side by side: one product of them.
 """
 
@@ -31,15 +31,15 @@ def seen(x: Tensor) -> Tensor:
     return x.permute(2, 3, 0, 1)
 
 
-def pointwise(conv: MaskedConv2d, x: Tensor) -> Tensor:
-    """``conv(x)`` of a 1x1 layer."""
-    return seen(F.linear(laid_out(x), conv.weight.flatten(1), conv.bias))
+def at_places(conv: MaskedConv2d, x: Tensor) -> Tensor:
+    """The biases of ``conv`` at each place of images (B, C, H, W), as (H, W, C_out)."""
+    return conv.biases(x.shape[2], x.shape[3]).permute(1, 2, 0)
 
 
 def along_row(conv: MaskedConv2d, x: Tensor) -> Tensor:
-    """``conv(x)`` of a layer of part "left" and type B."""
+    """``conv(x)`` of a layer of part "left" and type B, or of a 1x1 layer."""
     taps = conv.live_weight[:, :, 0].permute(2, 1, 0).contiguous()  # (taps, C_in, C_out), the pixel's own last
-    return seen(_AlongRow.apply(laid_out(x), taps, conv.bias))
+    return seen(_AlongRow.apply(laid_out(x), taps, at_places(conv, x)))
 
 
 def gathered(conv: MaskedConv2d, x: Tensor) -> Tensor:
@@ -49,18 +49,18 @@ def gathered(conv: MaskedConv2d, x: Tensor) -> Tensor:
     image = F.pad(x[:, 0], (left, max(0, right), up, 0)).permute(1, 2, 0)  # (H + up, W + left + right, B)
     _, _, rows, columns = conv.weight.shape
     taps = [image[row : row + height, column : column + width] for row in range(rows) for column in range(columns)]
-    return seen(F.linear(torch.stack(taps, -1), conv.live_weight.flatten(1), conv.bias))
+    return seen(_AlongRow.apply(torch.stack(taps, -1), conv.live_weight.flatten(1).T[None], at_places(conv, x)))
 
 
 class _AlongRow(torch.autograd.Function):
-    """Features (H, W, B, C_in), taps (T, C_in, C_out), bias (C_out,) -> (H, W, B, C_out)."""
+    """Features (H, W, B, C_in), taps (T, C_in, C_out), biases (H, W, C_out) -> (H, W, B, C_out)."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, taps: Tensor, biases: Tensor) -> Tensor:
         ctx.save_for_backward(x, taps)
         height, width, batch, _ = x.shape
-        flat = x.flatten(0, 2)
-        y = torch.addmm(bias, flat, taps[-1]).view(height, width * batch, -1)
+        y = biases[:, :, None].repeat(1, 1, batch, 1).flatten(1, 2)  # (H, W B, C_out)
+        y.view(-1, y.size(-1)).addmm_(x.flatten(0, 2), taps[-1])
         x = x.flatten(1, 2)  # (H, W B, C_in): one column further is B rows further
         for shift in range(1, min(len(taps), width)):
             y[:, shift * batch :].baddbmm_(x[:, : -shift * batch], taps[-1 - shift].expand(height, -1, -1))
@@ -68,16 +68,18 @@ class _AlongRow(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
         x, taps = ctx.saved_tensors
         height, width, batch, _ = x.shape
         flat, x = grad.contiguous().flatten(0, 2), x.flatten(1, 2)
         grad = flat.view(height, width * batch, -1)
-        to_x = torch.mm(flat, taps[-1].T).view_as(x)
+        to_x = torch.mm(flat, taps[-1].T).view_as(x) if ctx.needs_input_grad[0] else None  # an image has no gradient
         to_taps = torch.zeros_like(taps)
         torch.mm(x.flatten(0, 1).T, flat, out=to_taps[-1])
         for shift in range(1, min(len(taps), width)):
             earlier, later = slice(None, -shift * batch), slice(shift * batch, None)
-            to_x[:, earlier].baddbmm_(grad[:, later], taps[-1 - shift].T.expand(height, -1, -1))
+            if to_x is not None:
+                to_x[:, earlier].baddbmm_(grad[:, later], taps[-1 - shift].T.expand(height, -1, -1))
             torch.sum(torch.bmm(x[:, earlier].transpose(1, 2), grad[:, later]), 0, out=to_taps[-1 - shift])
-        return to_x.view(height, width, batch, -1), to_taps, flat.sum(0)
+        to_x = None if to_x is None else to_x.view(height, width, batch, -1)
+        return to_x, to_taps, flat.view(height, width, batch, -1).sum(2)

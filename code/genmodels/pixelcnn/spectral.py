@@ -19,15 +19,14 @@ likelihoods, samples and proofs are computed by the direct one, which multiplies
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
-from genmodels.pixelcnn.products import along_row, gathered, laid_out, pointwise, seen
+from genmodels.pixelcnn.masked_conv import MaskedConv2d
+from genmodels.pixelcnn.products import along_row, at_places, gathered, laid_out, seen
 
 WORTH_TAPS = 20  # below, or with few channels or images, the transforms cost more than they save
 WORTH_CHANNELS = 16
@@ -132,31 +131,18 @@ def spectral(conv: MaskedConv2d, x: Tensor) -> Tensor:
     """``conv(x)`` by spectra: (B, C_in, H, W) -> (B, C_out, H, W), whatever the sizes are worth."""
     left, _, up, _ = conv.reach
     plan = transforms((x.size(2), x.size(3)), tuple(conv.weight.shape[2:]), left, up, x.dtype)  # type: ignore[arg-type]
-    return seen(_Convolution.apply(laid_out(x), conv.live_weight, plan) + conv.bias)
+    return seen(_Convolution.apply(laid_out(x), conv.live_weight, plan) + at_places(conv, x)[:, :, None])
 
 
 def quickest(conv: MaskedConv2d, x: Tensor) -> Tensor:
     """``conv(x)`` in the form that is quickest for this layer on a processor in fp32."""
-    form = _form(conv, x)
-    if form is None:
-        return conv(x)
-    y = form(conv, x)
-    return y + conv.plane(x.shape[2], x.shape[3]) if isinstance(conv, PlacedMaskedConv2d) else y
-
-
-def _form(conv: MaskedConv2d, x: Tensor) -> Callable[[MaskedConv2d, Tensor], Tensor] | None:
-    """How to compute a layer, its plane aside; None for the direct way."""
     if len(x) < WORTH_IMAGES or conv.out_channels < WORTH_CHANNELS:
-        return None
+        return conv(x)
     if conv.in_channels == 1:
-        return gathered
-    if conv.kernel == 1:
-        return pointwise
-    if conv.in_channels < WORTH_CHANNELS:
-        return None
-    if conv.mask.numel() >= WORTH_TAPS:
-        return spectral
-    return along_row if (conv.part, conv.mask_type) == ("left", "B") else None
+        return gathered(conv, x)
+    if conv.kernel == 1 or (conv.part, conv.mask_type) == ("left", "B"):
+        return along_row(conv, x)
+    return spectral(conv, x) if conv.in_channels >= WORTH_CHANNELS and conv.mask.numel() >= WORTH_TAPS else conv(x)
 
 
 def pays(x: Tensor) -> bool:

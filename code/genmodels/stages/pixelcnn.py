@@ -203,7 +203,7 @@ class GatedStage(PixelCNNStage):
     name = "pixelcnn-gated"
     full = GatedPixelCNNConfig(
         training=CooldownTrainingConfig(
-            batch_size=64, steps=4800, evaluations=12, cooldown=0.4, weight_decay=0.1, **PACE
+            batch_size=64, steps=7200, evaluations=18, cooldown=0.4, weight_decay=0.1, **PACE
         ),
         curve_images=500,
     )
