@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TwoStackModelConfig
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.evaluation import nll_nats, receptive_field
 from genmodels.pixelcnn.gated import GatedPixelCNN, gate
@@ -17,8 +17,8 @@ from genmodels.pixelcnn.masked_conv import (
 )
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 
-TINY = GatedModelConfig(channels=8, layers=3, first_kernel=5, kernel=3)
-PLACED = TwoStackModelConfig(channels=8, layers=3, first_kernel=5, kernel=3, placed=True)
+TINY = GatedModelConfig(channels=8, layers=3, first_kernel=5, kernel=3, residual=True, placed=False)
+PLACED = GatedModelConfig(channels=8, layers=3, first_kernel=5, kernel=3)
 
 
 def small(config: GatedModelConfig = TINY, **options: object) -> GatedPixelCNN:
@@ -152,7 +152,7 @@ def test_probabilities_of_all_images_sum_to_one(config: GatedModelConfig) -> Non
 @pytest.mark.parametrize("residual", [True, False])
 def test_the_residual_connection_is_a_choice(residual: bool) -> None:
     """With the last layer's output at zero, what the layers before it know reaches the logits past it or not at all."""
-    model = small(TwoStackModelConfig(channels=8, layers=3, first_kernel=5, kernel=3, residual=residual))
+    model = small(GatedModelConfig(channels=8, layers=3, first_kernel=5, kernel=3, residual=residual))
     torch.nn.init.zeros_(model.layers[-1].output.weight)
     first, second = model(images(2)[:1]), model(1 - images(2)[:1])
     assert torch.equal(first, second) is not residual

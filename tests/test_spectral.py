@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from genmodels.config import PixelCNNModelConfig, TwoStackModelConfig
+from genmodels.config import PixelCNNModelConfig, GatedModelConfig
 from genmodels.pixelcnn import products, spectral
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
@@ -91,7 +91,7 @@ FORMS = ("spectral", "along_row", "gathered")
 NETWORKS = {  # and how often each form occurs in it
     "spec": (lambda: PixelCNN(PixelCNNModelConfig(channels=6)), {"spectral": 5, "along_row": 1, "gathered": 1}),
     "gated": (  # five large kernels above; the row itself, a link and an output a layer, and the head; two layers that read the image
-        lambda: GatedPixelCNN(TwoStackModelConfig(channels=6)), {"spectral": 5, "along_row": 18, "gathered": 2},
+        lambda: GatedPixelCNN(GatedModelConfig(channels=6)), {"spectral": 5, "along_row": 18, "gathered": 2},
     ),
 }
 

@@ -182,15 +182,15 @@ def test_expected_targets_leave_the_expected_gradient() -> None:
     model = PixelCNNStage().build(replace(FULL, model=PixelCNNModelConfig(channels=3, kernels=(3, 3, 1)))).double()
     grey = torch.zeros(1, 28, 28, dtype=torch.uint8)
     grey[0, 10:12, 10:12] = torch.tensor([[255, 60], [128, 200]], dtype=torch.uint8)
-    averaged = image_objective("dynamic", FULL.training)
+    averaged = image_objective("dynamic", True)
     assert torch.equal(averaged.prepare((grey,), torch.Generator())[1], mnist.lit(grey))
-    drawn = mean_gradient(image_objective("dynamic", replace(FULL.training, expected_targets=False)), model, grey)
+    drawn = mean_gradient(image_objective("dynamic", False), model, grey)
     assert drawn.norm() > 0 and torch.allclose(mean_gradient(averaged, model, grey), drawn, rtol=1e-6, atol=1e-6)
 
 
 def test_expected_targets_need_a_draw() -> None:
     with pytest.raises(UserError, match="'threshold' draws nothing; set expected_targets=False"):
-        image_objective("threshold", FULL.training)
+        image_objective("threshold", True)
 
 
 def test_the_usual_training_starts_from_torchs_own_initialisation() -> None:

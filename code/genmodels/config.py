@@ -73,18 +73,9 @@ class PixelCNNModelConfig:
 class GatedModelConfig:
     """Our two-stack network without blind spot (``pixelcnn/gated.py``)."""
 
-    channels: int = setting(32, "شمار کانال‌ها", "در هر یک از دو پشته")
-    layers: int = setting(8, "شمار لایه‌ها", "عمودی و افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
-    first_kernel: int = setting(7, "هستهٔ لایهٔ نخست")
-    kernel: int = setting(5, "هستهٔ لایه‌های دیگر")
-
-
-@dataclass(frozen=True)
-class TwoStackModelConfig(GatedModelConfig):
-    """The same with choices that the study's runs do not have: they all add each layer to the one before, and know no place."""
-
     channels: int = setting(40, "شمار کانال‌ها", "در هر یک از دو پشته")
     layers: int = setting(6, "شمار لایه‌ها", "عمودی و افقی؛ دو لایهٔ ۱×۱ پس از آن‌ها")
+    first_kernel: int = setting(7, "هستهٔ لایهٔ نخست")
     kernel: int = setting(7, "هستهٔ لایه‌های دیگر")
     residual: bool = setting(False, "اتصال باقی‌مانده")
     placed: bool = setting(True, "بایاس جایگاه‌شناس", "با سطر و ستون پیکسل تغییر می‌کند")
@@ -126,7 +117,7 @@ class ClassifierConfig:
 class GatedPixelCNNConfig(PixelCNNConfig):
     """The same experiment with our improved network."""
 
-    model: GatedModelConfig = TwoStackModelConfig()  # type: ignore[assignment]
+    model: GatedModelConfig = GatedModelConfig()  # type: ignore[assignment]
 
 
 @dataclass(frozen=True)

@@ -20,8 +20,9 @@ from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 
 STUDIED = {  # runs of stage pixelcnn-study
-    "spec": "شبکهٔ خواسته‌شده", "residual": "با اتصال باقی‌مانده", "gates": "با دروازه به جای ReLU", "two-stacks": "با دو پشته",
-    "all": "هر سه", "adamw": "خواسته‌شده، AdamW به جای Muon",
+    "spec": "شبکهٔ خواسته‌شده", "residual": "با اتصال باقی‌مانده", "gates": "با دروازه به جای ReLU", "place": "با بایاس جایگاه‌شناس",
+    "two-stacks": "با دو پشته", "ours": "شبکهٔ ما: دو پشته، دروازه، جایگاه", "drawn": "خواسته‌شده، هدف: بیت قرعه",
+    "adamw": "خواسته‌شده، AdamW به جای Muon",
 }
 STACKS = {"ABB": "نخست A، سپس B (درست)", "BBB": "همه B", "AAA": "همه A"}
 

@@ -10,9 +10,9 @@ is told, in every layer, what the vertical one knows. Together they see every ea
 
 V_l has part "above", H_l part "left" of the mask; L_l and O_l are 1x1. The stacks never mix the other way: v must not
 learn of the pixel's own row. Three things differ from the paper: the vertical stack has a residual connection too, or
-neither has (``TwoStackModelConfig.residual``); the image is shifted down once, by the type A mask of V_1, instead of
-the vertical features in every layer; and V_l and H_l may know where on the image they are
-(``TwoStackModelConfig.placed``, ``PlacedMaskedConv2d``).
+neither has (``GatedModelConfig.residual``); the image is shifted down once, by the type A mask of V_1, instead of
+the vertical features in every layer; and V_l and H_l may know where on the image they are (``GatedModelConfig.placed``,
+``PlacedMaskedConv2d``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from genmodels.config import GatedModelConfig, TwoStackModelConfig
+from genmodels.config import GatedModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import Apply, PixelModel, last, whole
@@ -77,18 +77,15 @@ class GatedPixelCNN(PixelModel):
 
     activation: Callable[[Tensor], Tensor] = staticmethod(gate)
     widen = 2  # the gate halves the channels
-    residual = True
 
     def __init__(self, config: GatedModelConfig = GatedModelConfig(), image_size: tuple[int, int] = (28, 28)) -> None:
         super().__init__(image_size)
         if config.layers < 1 or config.channels < 1:
             raise UserError(f"GatedPixelCNN needs at least one layer and one channel, got {config}")
-        self.config, placed = config, False
-        if isinstance(config, TwoStackModelConfig):
-            self.residual, placed = config.residual, config.placed
+        self.config = config
         self.layers = nn.ModuleList(
-            TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen, placed) if index == 0
-            else TwoStackLayer("B", config.channels, config.channels, config.kernel, self.widen, placed)
+            TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen, config.placed) if index == 0
+            else TwoStackLayer("B", config.channels, config.channels, config.kernel, self.widen, config.placed)
             for index in range(config.layers)
         )
         self.head = MaskedConv2d("B", config.channels, config.channels, 1)
@@ -111,4 +108,4 @@ class GatedPixelCNN(PixelModel):
 
     def _grow(self, index: int, x: Tensor, new: Tensor) -> Tensor:
         """The residual connection; the first layer has the image below it and takes none."""
-        return x + new if index and self.residual else new
+        return x + new if index and self.config.residual else new

@@ -14,7 +14,7 @@ from torch import Tensor
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, setting
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN, gate
-from genmodels.pixelcnn.masked_conv import MaskedConv2d
+from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, last, whole
 
 
@@ -24,19 +24,21 @@ class PixelVariant:
 
     residual: bool = setting(False, "اتصال باقی‌مانده")
     gated: bool = setting(False, "دروازه")
+    placed: bool = setting(False, "بایاس جایگاه‌شناس")
 
 
 class VariantPixelCNN(PixelCNN):
-    """The assignment's stack with residual connections, or with gates instead of ReLU in its layers larger than 1x1."""
+    """The assignment's stack with residual connections; its layers larger than 1x1 with gates instead of ReLU, or placed."""
 
     def __init__(self, config: PixelCNNModelConfig, variant: PixelVariant) -> None:
         super().__init__(config)
         self.variant = variant
-        if variant.gated:
+        kind = PlacedMaskedConv2d if variant.placed else MaskedConv2d
+        if variant.gated or variant.placed:
             for index, conv in enumerate(self.convolutions):
                 if conv.kernel > 1:
-                    twice = 2 * conv.out_channels
-                    self.convolutions[index] = MaskedConv2d(conv.mask_type, conv.in_channels, twice, conv.kernel)
+                    outputs = (2 if variant.gated else 1) * conv.out_channels
+                    self.convolutions[index] = kind(conv.mask_type, conv.in_channels, outputs, conv.kernel)
 
     def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
         for index, conv in enumerate(self.convolutions[:-1]):
@@ -47,17 +49,16 @@ class VariantPixelCNN(PixelCNN):
 
 
 class PlainTwoStack(GatedPixelCNN):
-    """Two stacks and nothing else of ours: ReLU instead of gates, no residual connection."""
+    """Two stacks with ReLU instead of gates."""
 
     activation = staticmethod(F.relu)
     widen = 1
-    residual = False
 
 
 def build(config: PixelCNNModelConfig | GatedModelConfig, variant: PixelVariant) -> PixelModel:
-    """The network of a run; ``UserError`` for two stacks with only one of gate and residual connection."""
+    """The network of a run; ``UserError`` for two stacks whose own settings are not those of ``variant``."""
     if isinstance(config, PixelCNNModelConfig):
         return VariantPixelCNN(config, variant)
-    if variant.gated != variant.residual:
-        raise UserError(f"two stacks come with both gates and residual connections or with neither, not with {variant}")
+    if (config.residual, config.placed) != (variant.residual, variant.placed):
+        raise UserError(f"two stacks are asked for as {variant} and as {config}; give both the same residual and placed")
     return GatedPixelCNN(config) if variant.gated else PlainTwoStack(config)

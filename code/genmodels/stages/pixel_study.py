@@ -19,7 +19,9 @@ from torch.utils.data import Dataset
 
 from genmodels import mnist, training
 from genmodels.batches import generator_for
-from genmodels.config import GatedModelConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig
+from genmodels.config import (
+    GatedModelConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig, setting,
+)
 from genmodels.errors import UserError
 from genmodels.files import data_digest
 from genmodels.flops import count_flops
@@ -41,6 +43,7 @@ class PixelRun:
 
     experiment: PixelCNNConfig
     variant: PixelVariant = field(default_factory=PixelVariant)
+    expected_targets: bool = setting(True, "هدف میانگین‌گرفته")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def forward_flops(model: PixelModel) -> int:
 
 
 class PixelStudy(TrialsStage):
-    """One change alone: residual connections, gates, two stacks, AdamW; all three of the network's; three seeds' spread.
+    """One change alone, of the network (residual connections, gates, two stacks, biases that know the place) or of its
+    training (drawn targets, AdamW); our network, which has three of them; three seeds' spread.
 
     The learning rates are the best of a few on the assignment's network (docs/LOG.md).
     """
@@ -100,17 +104,18 @@ class PixelStudy(TrialsStage):
             return PixelRun(replace(plain, model=model), PixelVariant(**changes))
 
         def two_stacks(channels: int, **changes: bool) -> PixelRun:
-            model = GatedModelConfig(channels=channels, layers=6, first_kernel=7, kernel=7)
-            settings = {name: getattr(plain, name) for name in plain.__dataclass_fields__}
-            return PixelRun(GatedPixelCNNConfig(**settings | {"model": model}), PixelVariant(**changes))
+            variant = PixelVariant(**changes)
+            model = GatedModelConfig(channels=channels, residual=variant.residual, placed=variant.placed)
+            return PixelRun(GatedPixelCNNConfig(**vars(plain) | {"model": model}), variant)
 
         def seed(number: int) -> PixelRun:
             return PixelRun(replace(plain, training=replace(self.TRAINING, seed=number)))
 
         return {
             "spec": PixelRun(plain), "residual": stack(64, residual=True), "gates": stack(44, gated=True),
-            "two-stacks": two_stacks(56), "all": two_stacks(40, gated=True, residual=True),
-            "spec-seed-2": seed(2), "spec-seed-3": seed(3), "adamw": PixelRun(replace(plain, training=self.WITHOUT_MUON)),
+            "place": stack(64, placed=True), "two-stacks": two_stacks(56), "ours": two_stacks(40, gated=True, placed=True),
+            "spec-seed-2": seed(2), "spec-seed-3": seed(3), "drawn": PixelRun(plain, expected_targets=False),
+            "adamw": PixelRun(replace(plain, training=self.WITHOUT_MUON)),
         }
 
     def short(self, run: PixelRun) -> PixelRun:
@@ -143,7 +148,7 @@ class PixelStudy(TrialsStage):
         return build(run.experiment.model, run.variant)
 
     def objective_of(self, run: PixelRun) -> Objective:
-        return image_objective(run.experiment.binarization, run.experiment.training)
+        return image_objective(run.experiment.binarization, run.expected_targets)
 
     def curve(self, run: PixelRun, material: Images) -> Callable[[nn.Module], dict[str, float]]:
         images = every(material.validation, run.experiment.curve_images)

@@ -29,7 +29,6 @@ from genmodels import mnist
 from genmodels.batches import generator_for
 from genmodels.config import (
     CooldownTrainingConfig, ExpectedTargetTrainingConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig,
-    TrainingConfig,
 )
 from genmodels.datafolder import data_folder
 from genmodels.errors import UserError
@@ -85,9 +84,8 @@ def binarize(grey: Tensor, how: str, generator: torch.Generator) -> Tensor:
     raise UserError(f"binarization {how!r} is unknown; choose 'dynamic' or 'threshold'")
 
 
-def image_objective(binarization: str, plan: TrainingConfig) -> Objective:
+def image_objective(binarization: str, expected: bool) -> Objective:
     """Mean negative log-likelihood of freshly binarised images; with expected targets, averaged over each pixel's own draw."""
-    expected = isinstance(plan, ExpectedTargetTrainingConfig) and plan.expected_targets
     if expected and binarization != "dynamic":
         raise UserError(f"expected targets average over a draw, and {binarization!r} draws nothing; set expected_targets=False")
 
@@ -119,7 +117,9 @@ class PixelCNNStage(ModelStage):
         return PixelCNN(config.model)
 
     def objective(self) -> Objective:
-        return image_objective(self.full.binarization, self.full.training)
+        plan = self.full.training
+        expected = isinstance(plan, ExpectedTargetTrainingConfig) and plan.expected_targets
+        return image_objective(self.full.binarization, expected)
 
     def material(self, config: PixelCNNConfig, folder: Path | None) -> Material:
         images = mnist.load(folder)
