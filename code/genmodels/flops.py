@@ -12,11 +12,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 def count_flops(function: Callable[[], Any]) -> int:
     """FLOPs of the matrix products and convolutions that ``function`` runs, two a multiply-add, by ``torch.utils.flop_counter``."""
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.baddbmm_: _product_added_in_place}) as counter:
+    added = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.baddbmm_), _product_added_in_place)
+    with FlopCounterMode(display=False, custom_mapping=added) as counter:
         function()
     return counter.get_total_flops()
 
 
 def _product_added_in_place(_: Any, left: torch.Size, right: torch.Size, **options: Any) -> int:
-    """FLOPs of (F, M, K) times (F, K, N), which PyTorch's counter overlooks where the sum is formed in place."""
+    """FLOPs of (F, M, K) times (F, K, N), or (M, K) times (K, N), which PyTorch's counter overlooks where the sum is formed in place."""
     return 2 * math.prod(left) * right[-1]

@@ -4,7 +4,8 @@
 - Muon (Jordan et al. 2024): the momentum of a matrix is replaced by the nearest half-orthogonal matrix, found by a few
   Newton-Schulz steps, so that all directions are learned at one pace. Scaled to the size of AdamW's updates (Liu et al.
   2025, arXiv 2502.16982), so that one learning rate serves both. A convolution's kernel is a matrix, too: all taps of
-  all input channels against the output channels. Embeddings, biases and gains stay with AdamW.
+  all input channels against the output channels; and so are the two slopes of each bias that knows its place. Embeddings,
+  biases and gains stay with AdamW.
 
 The training loop sets ``lr`` in ``param_groups`` and knows no more of an optimiser than torch's own interface.
 """

@@ -21,5 +21,5 @@ def bf16_is_native(kind: str) -> bool:
 
 
 def autocast(kind: str, wanted: bool = True) -> torch.autocast:
-    """bf16 autocast on a device of this kind where it is ``wanted`` and native; else a block that changes nothing."""
+    """bf16 autocast on a device of this kind where it is ``wanted`` and native; else fp32."""
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=wanted and bf16_is_native(kind))

@@ -21,7 +21,7 @@ import tempfile
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -109,13 +109,20 @@ def _processor() -> str:
     return name or platform.processor() or platform.machine()
 
 
+@lru_cache(maxsize=None)
+def commit() -> str:
+    """The commit of this process's code, ``+changes`` where it differs from it, or "unknown".
+
+    Asked once: what takes hours asks when it begins, since the folder may have moved on when it ends.
+    """
+    found = _git("rev-parse", "HEAD")
+    return f"{found}+changes" if found and _git("status", "--porcelain", "--", "code") else found or "unknown"
+
+
 def provenance() -> dict[str, Any]:
-    """Commit (with ``+changes`` where the code differs from it), versions, device and time of a run."""
-    commit = _git("rev-parse", "HEAD")
-    if commit and _git("status", "--porcelain", "--", "code"):
-        commit += "+changes"
+    """Commit, versions, device and time of a run."""
     return {
-        "commit": commit or "unknown",
+        "commit": commit(),
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
         "device": {
             "kind": (kind := "cuda" if torch.cuda.is_available() else "cpu"),
@@ -170,9 +177,16 @@ def publish(
         fresh.chmod(0o755)
         old = fresh.with_name(fresh.name + ".old")
         with exclusive_lock(target.with_name(f".{profile}.lock"), way_out=WAY_OUT):
+            for left in target.parent.glob(f".{profile}.*.old"):  # a kill between the two renames: nothing is lost
+                shutil.rmtree(left, ignore_errors=True) if target.exists() else os.replace(left, target)
             if target.exists():
                 os.replace(target, old)
-            os.replace(fresh, target)
+            try:
+                os.replace(fresh, target)
+            except BaseException:
+                if old.exists():
+                    os.replace(old, target)
+                raise
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; {WAY_OUT}") from error
@@ -198,6 +212,8 @@ def load(stage: str, profile: str, config: dict[str, Any] | None = None, digest:
     manifest = read_json(folder / "manifest.json")
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise StaleResult(f"{folder / 'manifest.json'} has another format than {FORMAT}; {again}")
+    if missing := {"payload", "config", "data"} - manifest.keys():
+        raise StaleResult(f"{folder / 'manifest.json'} lacks {', '.join(sorted(missing))}; {again}")
     if (manifest.get("stage"), manifest.get("profile")) != (stage, profile):
         raise StaleResult(f"{folder} holds stage {manifest.get('stage')!r}, profile {manifest.get('profile')!r}; {again}")
     present = {path.name for path in folder.iterdir()} - {"manifest.json"}

@@ -57,13 +57,15 @@ class Objective:
 
 @dataclass
 class Record:
-    """What a run leaves behind. ``losses[i]`` is the mean loss of step i; ``history`` a row per evaluation."""
+    """What a run leaves behind. ``losses[i]`` is the mean loss of step i; ``history`` a row per evaluation; ``commits``:
+    those of the code that trained, in turn."""
 
     losses: list[float] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
     seconds: float = 0.0
     cpu_seconds: float = 0.0
     step: int = 0
+    commits: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def steady_steps(config: TrainingConfig) -> int:
 
 def of_any_length(config: TrainingConfig) -> TrainingConfig:
     """What trainings that differ in their length alone have in common; evaluations must come equally often."""
-    if not isinstance(config, CooldownTrainingConfig) or not config.evaluations:
+    if not isinstance(config, CooldownTrainingConfig) or not config.evaluations or config.steps % config.evaluations:
         return config
     return replace(config, steps=config.steps // config.evaluations, evaluations=1, cooldown=0.0)
 
@@ -150,6 +152,7 @@ def train(
     identity: str = "",
     steady: Steady | None = None,
     label: str = "",
+    commit: str = "",
     alone: bool = False,
 ) -> Record:
     """Train ``model`` in place for ``config.steps`` steps; on return it holds the averaged weights.
@@ -158,13 +161,15 @@ def train(
     ``evaluate`` runs ``config.evaluations`` times, evenly spaced, on the averaged weights; its values join the
     history row. An existing ``checkpoint`` of the same ``identity`` is continued; Ctrl-C writes one and raises
     ``KeyboardInterrupt``; a finished run leaves one, which the caller deletes when its result is safe. ``steady``:
-    where to keep the state before the cooldown, and to go on from where a shorter training kept it. ``alone``: train in
-    this process, even under ``torchrun``. Raises ``UserError`` for a loss that is not finite, a batch that ranks
+    where to keep the state before the cooldown, and to go on from where a shorter training kept it. ``commit``: of the
+    code that trains, for the record. ``alone``: train in this process, even under ``torchrun``. Raises ``UserError`` for a loss that is not finite, a batch that ranks
     cannot share, or ranks that see different checkpoints.
     """
     ranks = Ranks(alone)
     try:
-        return _train(ranks, model, dataset, objective, config, evaluate, checkpoint, checkpoint_seconds, identity, steady, label)
+        return _train(
+            ranks, model, dataset, objective, config, evaluate, checkpoint, checkpoint_seconds, identity, steady, label, commit
+        )
     finally:
         ranks.leave()
 
@@ -181,6 +186,7 @@ def _train(
     identity: str,
     steady: Steady | None,
     label: str,
+    commit: str,
 ) -> Record:
     """``train`` among ``ranks``."""
     if config.batch_size % ranks.size:
@@ -195,6 +201,8 @@ def _train(
     elif steady is not None and (state := _shorter(steady, config)) is not None:
         _restore(state, model, optimizer, average, record)
         print(f"{label}: going on from step {record.step} of a shorter training ({steady.path})", file=sys.stderr)
+    if commit and commit not in record.commits:
+        record.commits.append(commit)
     if int(ranks.sum(torch.tensor(record.step, device=ranks.device))) != record.step * ranks.size:
         raise UserError(f"process {ranks.rank} is at step {record.step}, others are not; give all the same cache folder")
     wrapped = DistributedDataParallel(model) if ranks.size > 1 else model
@@ -302,4 +310,4 @@ def _restore(
     optimizer.load_state_dict(state["optimizer"])
     for kept, loaded in zip(average.weights, state["average"], strict=True):
         kept.copy_(loaded)
-    vars(record).update(state["record"])
+    vars(record).update({"commits": ["unknown"]} | state["record"])

@@ -31,7 +31,7 @@ def nll_nats(model: PixelModel, images: Tensor, batch_size: int = 250, apply: Ap
     with torch.autocast(device.type, enabled=False):
         batches = (batch.to(device) for batch in images.split(batch_size))
         parts = [loss_nats(model(batch, apply), batch).float().cpu() for batch in batches]
-    return torch.cat(parts) if parts else torch.zeros(0)
+    return torch.cat(parts)
 
 
 def bits_per_pixel(nats: float, pixels: int = 784) -> float:

@@ -9,10 +9,10 @@ is told, in every layer, what the vertical one knows. Together they see every ea
     g([p, q]) = tanh(p) sigmoid(q)                         (first and second half of the channels)
 
 V_l has part "above", H_l part "left" of the mask; L_l and O_l are 1x1. The stacks never mix the other way: v must not
-learn of the pixel's own row. Three things differ from the paper: the vertical stack has a residual connection too, or
-neither has (``GatedModelConfig.residual``); the image is shifted down once, by the type A mask of V_1, instead of
-the vertical features in every layer; and V_l and H_l may know where on the image they are (``GatedModelConfig.placed``,
-``PlacedMaskedConv2d``).
+learn of the pixel's own row. Four things differ from the paper: the link reads what the vertical gate lets through (there,
+what the gate is given); the vertical stack has a residual connection too, or neither has (``GatedModelConfig.residual``);
+the image is shifted down once, by the type A mask of V_1, instead of the vertical features in every layer; and V_l and H_l
+may know where on the image they are (``GatedModelConfig.placed``, ``PlacedMaskedConv2d``).
 """
 
 from __future__ import annotations

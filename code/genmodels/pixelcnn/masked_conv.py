@@ -187,19 +187,26 @@ class PlacedMaskedConv2d(MaskedConv2d):
 
     def plane(self, height: int, width: int) -> Tensor:
         """s_1 r + s_2 c at each place of an image, (C_out, H, W)."""
-        down, along = (torch.linspace(-1, 1, side).to(self.slopes) for side in (height, width))
+        kind = {"dtype": self.slopes.dtype, "device": self.slopes.device}
+        down, along = (torch.linspace(-1, 1, side, **kind) for side in (height, width))
         return self.slopes[:, 0, None, None] * down[:, None] + self.slopes[:, 1, None, None] * along
 
     def biases(self, height: int, width: int) -> Tensor:
         return super().biases(height, width) + self.plane(height, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x) + self.plane(x.shape[2], x.shape[3])
+        y = super().forward(x)
+        return y + self.plane(x.shape[2], x.shape[3]).to(y.dtype)  # bf16 stays bf16
 
 
 @torch.no_grad()
 def to_naive(conv: MaskedConv2d) -> NaiveMaskedConv2d:
-    """The reference layer that computes the same function: taps outside the stored rectangle are added as zeros."""
+    """The reference layer that computes the same function: taps outside the stored rectangle are added as zeros.
+
+    ``UserError`` for a layer that knows the place: there is no such reference.
+    """
+    if isinstance(conv, PlacedMaskedConv2d):
+        raise UserError("a PlacedMaskedConv2d has no naive form; its bias is tested for itself")
     naive = NaiveMaskedConv2d(conv.mask_type, conv.in_channels, conv.out_channels, conv.kernel, conv.part)
     naive = naive.to(conv.weight)
     conv.stored(naive.weight.zero_()).copy_(conv.live_weight)

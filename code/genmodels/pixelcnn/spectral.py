@@ -24,6 +24,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.products import along_row, at_places, gathered, laid_out, seen
@@ -118,6 +119,7 @@ class _Convolution(torch.autograd.Function):
         return plan.images(torch.bmm(xr, kr).baddbmm_(xi, ki, alpha=-1), torch.bmm(xr, ki).baddbmm_(xi, kr))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         xr, xi, kr, ki = ctx.saved_tensors
         gr, gi = ctx.plan.spectrum(grad.contiguous())

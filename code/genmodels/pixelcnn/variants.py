@@ -39,6 +39,8 @@ class VariantPixelCNN(PixelCNN):
                 if conv.kernel > 1:
                     outputs = (2 if variant.gated else 1) * conv.out_channels
                     self.convolutions[index] = kind(conv.mask_type, conv.in_channels, outputs, conv.kernel)
+                    if not variant.gated:  # the same network at birth: only what is learned differs
+                        self.convolutions[index].load_state_dict(conv.state_dict(), strict=False)
 
     def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
         for index, conv in enumerate(self.convolutions[:-1]):

@@ -41,7 +41,8 @@ def plain(config: Any) -> Any:
 
 @check("commits", "all", "sec-provenance", "کامیت پاک")
 def commits(e: Evidence) -> Finding:
-    named = [result.manifest["commit"] for result in e.shipped.values()]
+    """Of every result, and of every process that trained a part of it."""
+    named = [name for r in e.shipped.values() for name in {r.manifest["commit"], *r.manifest.get("commits", [])}]
     known = sum(commit != "unknown" for commit in named)
     return all(map(COMMIT.fullmatch, named)), f"{fa_int(known)} از {fa_int(len(named))}"
 

@@ -7,9 +7,10 @@ a refactoring leaves it alone, a change of what training does moves it, and then
 
 from __future__ import annotations
 
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +24,7 @@ from torch.utils.data import Dataset
 
 from genmodels import batches, ranks, store, training
 from genmodels.config import TrainingConfig, to_plain
-from genmodels.errors import StaleResult
+from genmodels.errors import StaleResult, UserError
 from genmodels.training import Objective, Record
 
 FINGERPRINT_STEPS = 8
@@ -113,10 +114,13 @@ class Stage(ABC):
         """Payload and config first; what else can be contradicted only if those hold."""
         try:
             result = self.load(profile)
-        except StaleResult as error:
+        except UserError as error:
             return [Check("manifest", False, str(error))]
         intact = Check("manifest", True, f"{len(result.manifest['payload'])} files match their sha256; settings are today's")
-        return [intact, *self.contradict(result)]
+        try:
+            return [intact, *self.contradict(result)]
+        except UserError as error:  # weights of another network, or another result that this one needs
+            return [intact, Check("contents", False, str(error))]
 
     @abstractmethod
     def contradict(self, result: Any) -> list[Check]:
@@ -194,7 +198,7 @@ class ModelStage(Stage):
             model, material.dataset, self.objective(), config.training,
             evaluate=lambda m: self.curve_point(config, material, m),
             checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), steady=steady,
-            label=f"{self.name} {profile}",
+            label=f"{self.name} {profile}", commit=store.commit(),
         )
         if not ranks.leads():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
@@ -218,6 +222,7 @@ class ModelStage(Stage):
             "cpu_seconds": round(record.cpu_seconds, 1),
             "evaluation_seconds": round(time.monotonic() - measured, 1),
             "fingerprint": self.fingerprint(config),
+            "commits": record.commits,
         } | store.provenance()
 
     def load(self, profile: str) -> Result:
@@ -226,12 +231,18 @@ class ModelStage(Stage):
 
     def contradict(self, result: Result) -> list[Check]:
         """The behaviour of today's training, then the headline metrics from the shipped weights and slice."""
-        now, then = self.fingerprint(result.config), result.manifest["fingerprint"]
-        worst = max((abs(a - b) / abs(b) for a, b in zip(now, then, strict=True)), default=float("inf"))
+        worst = largest_difference(self.fingerprint(result.config), result.manifest["fingerprint"])
         checks = [Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")]
         with torch.no_grad():
             again = self.slice_metrics(result.config, result.slice, result.model())
         return checks + compare_metrics(again, result.metrics["slice"])
+
+
+def largest_difference(now: Sequence[float], then: Sequence[float]) -> float:
+    """Relative to ``then``; infinite where the two differ in length, are empty, or hold what is not a finite number."""
+    if len(now) != len(then) or not now or not all(map(math.isfinite, (*now, *then))):
+        return math.inf
+    return max(abs(a - b) / abs(b) for a, b in zip(now, then))
 
 
 def compare_metrics(again: dict[str, float], stored: dict[str, float]) -> list[Check]:

@@ -23,7 +23,7 @@ from genmodels import batches, ranks, store, training
 from genmodels.config import to_plain
 from genmodels.files import read_json, write_json
 from genmodels.ranks import Batch
-from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage
+from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, largest_difference
 from genmodels.training import Objective
 
 OPENING_STEPS = 2
@@ -138,7 +138,15 @@ class TrialsStage(Stage):
         runs = self.config(profile)
         material = self.gather(runs, folder)
         with store.only_run(self.name, profile):
-            parts = {key: self._one(key, run, profile, material, restart) for key, run in runs.items()}
+            if restart:  # all of them now: a stop on the way must leave none for the next call to take for its own
+                for kept in (self._finished(key, profile) for key in runs):
+                    kept.unlink(missing_ok=True)
+                    kept.with_suffix(".pt").unlink(missing_ok=True)
+            return self._run(profile, runs, material)
+
+    def _run(self, profile: str, runs: dict[str, Any], material: Any) -> Path:
+        store.commit()  # now: the folder may have moved on when all is trained
+        parts = {key: self._one(key, run, profile, material) for key, run in runs.items()}
         arrays = self.common_arrays(material)
         for key, run in runs.items():
             arrays |= {f"{key}_{name}": found for name, found in self._first_batches(run, material).items()}
@@ -148,6 +156,7 @@ class TrialsStage(Stage):
             "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
             "cpu_seconds": round(sum(part["measures"]["cpu_seconds"] for part in parts.values()), 1),
             "fingerprint": {key: self.tiny_losses(run) for key, run in runs.items()},
+            "commits": sorted({commit for part in parts.values() for commit in part.get("commits", ["unknown"])}),
         }
         path = store.publish(
             self.name, profile, manifest=manifest | store.provenance(), arrays=arrays,
@@ -161,20 +170,18 @@ class TrialsStage(Stage):
     def _finished(self, key: str, profile: str) -> Path:
         return store.checkpoint_path(f"{self.name}-{key}", profile).with_suffix(".json")
 
-    def _one(self, key: str, run: Any, profile: str, material: Any, restart: bool) -> dict[str, Any]:
+    def _one(self, key: str, run: Any, profile: str, material: Any) -> dict[str, Any]:
         """One training and its measures, or what an earlier call kept of them."""
         config, kept = run.experiment, self._finished(key, profile)
         checkpoint = kept.with_suffix(".pt")
         identity = store.run_identity(to_plain(run), {"digest": self.data(material)["digest"]})
-        if restart:
-            kept.unlink(missing_ok=True)
-            checkpoint.unlink(missing_ok=True)
         if kept.exists() and (part := read_json(kept)).get("identity") == identity:
             return part
         model = self.start(run, self.common_arrays(material))
         record = training.train(
             model, self.dataset(run, material), self.objective_of(run), config.training,
             evaluate=self.curve(run, material), checkpoint=checkpoint, identity=identity, label=f"{self.name} {key}",
+            commit=store.commit(),
         )
         with torch.no_grad():
             found = self.measures(run, material, model.cpu())
@@ -182,7 +189,8 @@ class TrialsStage(Stage):
             "train_loss_nats": float(np.mean(record.losses[-RECENT:])),
             "cpu_seconds": round(record.cpu_seconds, 1), "opening": record.losses[:OPENING_STEPS],
         }
-        part = {"identity": identity, "measures": measures, "history": record.history, "seconds": record.seconds}
+        part = {"identity": identity, "measures": measures, "history": record.history}
+        part |= {"seconds": record.seconds, "commits": record.commits}
         if ranks.leads():
             write_json(kept, part)
             checkpoint.unlink(missing_ok=True)
@@ -210,17 +218,10 @@ class TrialsStage(Stage):
         checks = []
         for key, run in result.config.items():
             measures = result.metrics["runs"][key]
-            behaviour = _worst(self.tiny_losses(run), result.manifest["fingerprint"][key])
-            opening = _worst(self.opening_losses(key, run, result.slice), measures["opening"])
+            behaviour = largest_difference(self.tiny_losses(run), result.manifest["fingerprint"][key])
+            opening = largest_difference(self.opening_losses(key, run, result.slice), measures["opening"])
             size = sum(p.numel() for p in self.untrained(run).parameters())
             held = behaviour <= FINGERPRINT_TOLERANCE and opening <= OPENING_TOLERANCE and size == measures["parameters"]
             detail = f"behaviour differs by {behaviour:.1e}, the first losses by {opening:.1e}; {size:,} parameters"
             checks.append(Check(key, held, detail))
         return checks
-
-
-def _worst(now: list[float], then: list[float]) -> float:
-    """Largest relative difference; infinite where there is nothing to compare."""
-    if len(now) != len(then):
-        return float("inf")
-    return max((abs(a - b) / abs(b) for a, b in zip(now, then)), default=float("inf"))
