@@ -38,7 +38,7 @@ TYPED = {
     "the question's settings": "۱ ۲ ۳ ۴ ۵ ۶ ۷ ۸ ۲۰ ۲۵ ۳۵ ۶۴ ۷۵ ۵۱۲",
     "MNIST and its pixels": "۰ ۲۸ ۱۲۸ ۲۵۵ ۷۸۴ ۱۰٬۰۰۰ ۶۰٬۰۰۰",
     "names: sha256, md5, UTF-8, GPT-2, bytes, precision": "2 5 8 256 ۲۵۶ ۳۲",
-    "published likelihoods and speed, cited": "۷۷٫۵۶ ۷۹٫۲۰ ۸۰٫۱۰ ۸۰٫۵۴ ۸۰٫۶۴ ۸۰٫۹۷ ۸۱٫۳۰ ۸۶٫۶۴ ۸۸٫۳۳ ۱۸۳",
+    "published likelihoods and speed, cited": "۷۷٫۵۶ ۷۹٫۲۰ ۸۰٫۱۰ ۸۰٫۵۴ ۷۹٫۰۲ ۸۰٫۰۸ ۸۰٫۹۷ ۸۱٫۳۰ ۸۶٫۶۴ ۸۸٫۳۳ ۱۸۳",
     "megabytes of the Kaggle file, as issue 4 states them": "۱۰۱",
     "examples and definitions": "۰٫۳ ۳۰ ۶۰ ۹۵ ۱۲۰۶ ۱۲۴۸ ۵۵٬۰۰۰ ۰٫۸ ۰٫۹۵",
 }

@@ -18,7 +18,10 @@ from genmodels.plotting import PersianFormatter, persian_text, persian_ticks
 from genmodels.tables import STAGE_NAMES
 
 BINARIZATIONS = {"dynamic": "پویا", "threshold": "آستانه‌ای"}
-NAMES = STAGE_NAMES | {"independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی", "real-threshold": "آزمون واقعی"}
+NAMES = STAGE_NAMES | {  # the binarisation stands beside them
+    "pixelcnn": "خواسته‌شده", "pixelcnn-threshold": "خواسته‌شده", "pixelcnn-gated": "دوپشته‌ای", "pixelcnn-homework": "آموزش رایج",
+    "independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی", "real-threshold": "آزمون واقعی",
+}
 
 
 def temperatures(warm: Any, cool: Any, temperature: float, columns: int = 10) -> Figure:
@@ -91,7 +94,7 @@ def hardness(image: Any, entropy: Any, surprise: Any, class_nll: Sequence[float]
     persian_ticks(bar.ax)
 
     rows = np.arange(1, image.shape[0] + 1)
-    for values, label, (line, style, _) in ((entropy, "انتظار", LINES[0]), (surprise, "واقع", LINES[1])):
+    for values, label, (line, style, _) in ((entropy, "انتظار", LINES[0]), (surprise, "واقعی", LINES[1])):
         growth.plot(rows, values.sum(1).cumsum(), color=line, linestyle=style, linewidth=1.6, label=persian_text(label))
     growth.set_title(persian_text("مجموع بیت‌ها تا هر سطر"), fontsize=9)
     growth.set_xlabel(persian_text("سطر"), fontsize=9)
@@ -119,7 +122,7 @@ def quality_rows(result: Any) -> list[dict[str, str]]:
         rows.append({
             "تصویرها": NAMES[name],
             "دودویی‌سازی": BINARIZATIONS[result.binarization(name)],
-            "فاصلهٔ فرشه": fa(found["frechet"], 2),
+            "فاصلهٔ فرشه، $d^2$": fa(found["frechet"], 2),
             "رده‌های جابه‌جا (٪)": fa(100 * found["classes_apart"], 1),
             "اطمینان (٪)": fa(100 * found["confidence"], 1),
             "بی‌رده (٪)": fa(100 * found["unsure"], 1),

@@ -19,8 +19,8 @@ from genmodels.persian import fa, fa_int, table
 
 LAYER_NUMBER = re.compile(r"\.\d+\.")
 STAGE_NAMES = {
-    "text": "آماده‌سازی متن", "pixelcnn": "PixelCNN", "pixelcnn-gated": "PixelCNN دوپشته‌ای",
-    "pixelcnn-threshold": "PixelCNN، آستانه‌ای", "pixelcnn-homework": "PixelCNN، آموزش رایج",
+    "text": "آماده‌سازی متن", "pixelcnn": "شبکهٔ خواسته‌شده", "pixelcnn-gated": "شبکهٔ دوپشته‌ای",
+    "pixelcnn-threshold": "خواسته‌شده، آستانه‌ای", "pixelcnn-homework": "خواسته‌شده، آموزش رایج",
     "pixelcnn-study": "اجزای PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
     "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
     "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
