@@ -79,7 +79,7 @@ def setting() -> Markdown:
 def _closed(quantity: Quantity) -> str:
     """The exact number; where it has no finite decimal, its closed form before the rounded one."""
     text = fa_exact(quantity.value)
-    return f"${quantity.exact_latex}$ {text}" if text.startswith("≈") else text
+    return f"{fa_int(int(quantity.value.p))}/{fa_int(int(quantity.value.q))} {text}" if text.startswith("≈") else text
 
 
 def _row(part: str, label: str, quantity: Quantity) -> dict[str, str]:

@@ -133,9 +133,9 @@ class RecurrentModelConfig:
     """LSTM language model with tied embeddings."""
 
     embedding: int = setting(256, "بُعد بردار واژه")
-    hidden: int = setting(512, "بُعد حالت پنهان", "لایه‌های میانی؛ بُعد لایهٔ آخر با بردار واژه برابر است")
+    hidden: int = setting(512, "بُعد حالت پنهان", "بازگشتی: لایه‌های میانی؛ بُعد لایهٔ آخر با بردار واژه برابر است")
     layers: int = setting(2, "شمار لایه‌ها")
-    dropout: float = setting(0.1, "حذف تصادفی", "ماسک ثابت در طول دنباله")
+    dropout: float = setting(0.1, "حذف تصادفی", "بازگشتی: ماسک ثابت در طول دنباله")
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ def loss_by_position(found: pd.DataFrame, limited: Mapping[int, float]) -> Figur
     colour, style, marker = LINES[2]
     right.plot(list(limited), list(limited.values()), color=colour, linestyle=style, marker=marker, linewidth=1.6, markersize=4)
     right.set_xlabel(persian_text("طول پنجرهٔ ترنسفورمر (توکن)"))
+    right.set_ylabel(persian_text(NATS))
     for ax, places in ((left, found.index), (right, limited)):
         ax.set_xscale("log", base=2)
         ax.set_xticks(list(places), [fa_int(place) for place in places], fontsize=8.5)

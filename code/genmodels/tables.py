@@ -64,7 +64,9 @@ def hyperparameters(configs: Mapping[str, Any]) -> Markdown:
     found = {name: _settings(config) for name, config in configs.items()}
     rows = []
     for name in dict.fromkeys(name for settings in found.values() for name in settings):
-        label, _, unit = next(settings[name] for settings in found.values() if name in settings)
+        said = [settings[name] for settings in found.values() if name in settings]
+        label = " / ".join(dict.fromkeys(label for label, _, _ in said))
+        unit = "؛ ".join(dict.fromkeys(unit for _, _, unit in said if unit))
         values = {
             "مقدار" if len(found) == 1 else STAGE_NAMES[stage]: show(settings[name][1]) if name in settings else "—"
             for stage, settings in found.items()
@@ -124,6 +126,11 @@ def cpu_minutes(manifest: dict[str, Any]) -> float:
     return manifest["cpu_seconds"] * manifest["device"].get("processes", 1) / 60
 
 
+def in_bf16(manifest: dict[str, Any]) -> bool:
+    """Whether the device of a run multiplied in bf16; the first manifests, of machines that did, do not say."""
+    return bool(manifest["device"].get("bf16", True))
+
+
 def provenance(results: dict[str, Any]) -> Markdown:
     """Where each shipped result comes from, read off its manifest."""
     rows = []
@@ -132,9 +139,9 @@ def provenance(results: dict[str, Any]) -> Markdown:
         device = manifest["device"]
         rows.append({
             "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
-            "داده": f"{manifest['data']['name']}، `{manifest['data']['digest'][:8]}`",
+            "داده": "—" if manifest["data"]["name"] == "none" else f"{manifest['data']['name']}، `{manifest['data']['digest'][:8]}`",
             "کامیت": f"`{manifest['commit'][:8]}`",
-            "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته" + ("" if device.get("bf16", True) else "، `fp32`"),
+            "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته" + ("" if in_bf16(manifest) else "، `fp32`"),
             "دقیقهٔ پردازنده": fa(cpu_minutes(manifest), 1),
             "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
         })

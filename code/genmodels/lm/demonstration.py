@@ -82,7 +82,7 @@ def corpus_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
             {
                 "پیکره": CORPUS_NAMES[name],
                 "توکن آموزش": fa_int(result.metrics["train_tokens"]),
-                "توکن آزمون": fa_int(result.metrics["test_tokens"]),
+                "هدف آزمون": fa_int(result.metrics["test_tokens"]),
                 "سرگشتگی آزمون": fa(result.metrics["test_perplexity"], 1),
                 "بیت بر نویسهٔ خود پیکره": fa(own, 3),
                 "بیت بر نویسهٔ متن روان": fa(result.metrics.get("test_bits_per_fluent_character", own), 3),

@@ -36,11 +36,7 @@ LayerState = tuple[Tensor, Tensor]
 
 
 def lstm_reference(
-    x: Tensor,
-    state: LayerState,
-    input_weight: Tensor,
-    hidden_weight: Tensor,
-    bias: Tensor,
+    x: Tensor, state: LayerState, input_weight: Tensor, hidden_weight: Tensor, bias: Tensor
 ) -> tuple[Tensor, LayerState]:
     """The equations as they stand. ``x`` (T, B, I), ``input_weight`` (4H, I), ``hidden_weight`` (4H, H), ``bias``
     (4H,).

@@ -22,7 +22,7 @@ def cache_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
         {
             "سر کلید و مقدار": fa_int(row["kv_heads"]), "توکن": fa_int(row["tokens"]),
             "با حافظه": fa(row["cache_seconds"], 2), "بی حافظه": fa(row["plain_seconds"], 1),
-            "نسبت": fa(row["ratio"], 1), "حافظه (مگابایت)": fa(row["cache_bytes"] / 2**20, 1),
+            "نسبت": fa(row["ratio"], 1), "حافظه (مگابایت)": fa(row["cache_bytes"] / 1e6, 1),
         }
         for row in measured["rows"]
     ]

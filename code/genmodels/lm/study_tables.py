@@ -69,8 +69,8 @@ def ablation_rows(study: Any, found: dict[str, Effect]) -> list[dict[str, str]]:
 
 
 def sizes(*studies: Any) -> pd.DataFrame:
-    """The runs of different sizes in all ``studies``, by parameters; ``tokens_per_parameter`` of what each has seen."""
-    runs = pd.concat([study.runs for study in studies])
+    """The runs of different sizes in all ``studies``, by parameters; ``epochs``, and ``tokens_per_parameter`` of what each has seen."""
+    runs = pd.concat([study.runs.assign(epochs=study.history.groupby("run")["epoch"].last()) for study in studies])
     found = runs[[key.startswith("size-") for key in runs.index]].sort_values("parameters")
     return found.assign(tokens_per_parameter=found.targets_seen / found.parameters)
 
@@ -81,7 +81,7 @@ def same_documents(result: Any, study: Any) -> float:
     return sum(result.metrics["validation_document_nll_nats"][: len(tokens)]) / sum(tokens)
 
 
-def size_rows(found: pd.DataFrame, chosen: str, train_tokens: int) -> list[dict[str, str]]:
+def size_rows(found: pd.DataFrame, chosen: str) -> list[dict[str, str]]:
     """One row a size; the chosen one bold."""
     rows = []
     for key, row in found.iterrows():
@@ -89,8 +89,8 @@ def size_rows(found: pd.DataFrame, chosen: str, train_tokens: int) -> list[dict[
         rows.append({
             "بُعد بردار واژه": f"{star}{fa_int(int(key.removeprefix('size-')))}{star}",
             "پارامترها": fa_int(int(row.parameters)),
-            "توکن‌های دیده‌شده": fa_int(int(row.targets_seen)),
-            "دوره": fa(row.targets_seen / train_tokens, 1),
+            "جایگاه‌های دیده‌شده": fa_int(int(row.targets_seen)),
+            "دوره": fa(row.epochs, 1),
             "زیان آموزش": fa(row.train_loss_nats, 3),
             "زیان اعتبارسنجی": f"{star}{fa(row.validation_loss_nats, 3)}{star}",
         })

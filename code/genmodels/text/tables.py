@@ -81,7 +81,7 @@ def lemmatization(words: dict[str, Any]) -> Markdown:
     """Tokens, types and unseen share after each step of the classic preparation."""
     return table(
         {
-            "متن": STAGE_NAMES[stage], "توکن آموزش": words[stage]["tokens"], "گونهٔ آموزش": words[stage]["types"],
+            "متن": STAGE_NAMES[stage], "شمار در آموزش": words[stage]["tokens"], "گونهٔ آموزش": words[stage]["types"],
             "گونهٔ یک‌بار دیده‌شده": fa_percent(words[stage]["once_share"]),
             "واژهٔ نادیده در آزمون": fa_percent(words[stage]["unseen_test_share"]),
         }
