@@ -11,9 +11,9 @@ from genmodels import files
 from genmodels.stages.base import Stage
 
 
-def outcome(stage: Stage) -> dict[str, bool]:
+def outcome(stage: Stage, profile: str = "full") -> dict[str, bool]:
     """Name of each check of ``verify`` -> whether it passed."""
-    return {check.name: check.passed for check in stage.verify("full")}
+    return {check.name: check.passed for check in stage.verify(profile)}
 
 
 def reseal(folder: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import pytest
 import torch
@@ -104,6 +103,10 @@ def test_a_bias_that_knows_its_place() -> None:
     assert black[:, 1, 6].tolist() == pytest.approx(by_hand, abs=1e-6)
     torch.testing.assert_close(conv(x), plain(x) + black - conv.bias[:, None, None])
     assert conv.live_parameters == plain.live_parameters + 6
+    with pytest.raises(UserError, match="no naive form"):
+        to_naive(conv)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert conv(x).dtype == plain(x).dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("config", [TINY, PLACED], ids=["plain", "placed"])

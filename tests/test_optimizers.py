@@ -13,6 +13,7 @@ from genmodels.errors import UserError
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.optimizers import Muon, MuonWithAdamW, as_matrix, half_orthogonal, make_optimizer
 from genmodels.pixelcnn.gated import GatedPixelCNN
+from genmodels.pixelcnn.masked_conv import PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 
 MUON = MuonTrainingConfig(learning_rate=1e-2, weight_decay=0.1)
@@ -123,6 +124,9 @@ def test_kernels_are_matrices_and_dead_taps_stay_dead(build: object) -> None:
         assert not module.weight[:, :, module.mask == 0].any()
         change = module.weight.detach() - before[f"{name}.weight"]
         assert change.any(), name
+        if isinstance(module, PlacedMaskedConv2d):  # two directions, down the rows and along the columns
+            assert id(module.slopes) in kernels
+        assert id(module.bias) not in kernels
         if id(module.weight) in kernels:  # every direction that the gradient has moves about as far
             values = torch.linalg.svdvals(as_matrix(change))
             assert values[0] / values[1] < 2, name

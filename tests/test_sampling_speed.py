@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from genmodels.pixelcnn import sampling_speed
+from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.stages.speed import SamplingSpeed
 
 
@@ -33,4 +34,9 @@ def test_a_sampler_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> No
         return images.roll(1, -1) if method == "incremental" else images
 
     monkeypatch.setattr(sampling_speed, "sample", forgetful)
+    assert not any(check.passed for check in sampling_speed.agree())
+
+
+def test_a_sampler_that_forgets_the_biases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(MaskedConv2d, "biases", lambda conv, height, width: conv.bias.new_zeros(conv.out_channels, height, width))
     assert not any(check.passed for check in sampling_speed.agree())

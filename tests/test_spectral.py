@@ -57,6 +57,15 @@ def test_outputs_and_gradients_of_a_layer(kind: type[MaskedConv2d], mask: str, k
         assert (a - b).abs().max() < 1e-11 * (1 + a.abs().max()), name
 
 
+@pytest.mark.parametrize("form", [spectral.spectral, products.along_row])
+def test_a_second_derivative_is_refused(form: Form) -> None:
+    """It is not written; silence would give another number."""
+    conv, x = layer(MaskedConv2d, "B", 3, 3, 5, "left"), torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    (grad,) = torch.autograd.grad(form(conv, x).square().sum(), conv.weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        grad.sum().backward()
+
+
 def test_single_precision_is_as_exact_as_the_direct_form() -> None:
     torch.manual_seed(0)
     conv = MaskedConv2d("B", 32, 32, 7)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -108,6 +109,14 @@ def test_weights_of_another_network_are_refused_by_name(stage: SmallPixelCNN) ->
     reseal(folder)
     with pytest.raises(StaleResult, match=r"convolutions\.0\.weight has shape \(5, 1, .*wants \(4, 1, .*train it again"):
         stage.load("smoke").model()
+    assert outcome(stage, "smoke") == {"manifest": True, "contents": False}  # a failed check, not the end of all checks
+    (folder / "manifest.json").write_text("{")
+    assert outcome(stage, "smoke") == {"manifest": False}
+
+
+@pytest.mark.parametrize(("now", "worst"), [([1.0, 2.2], 0.1), ([1.0], math.inf), ([1.0, math.nan], math.inf), ([], math.inf)])
+def test_what_cannot_be_compared_differs(now: list[float], worst: float) -> None:
+    assert base.largest_difference(now, [1.0, 2.0] if now else []) == pytest.approx(worst)
 
 
 def test_an_embellished_metric_is_contradicted(stage: SmallPixelCNN) -> None:

@@ -86,6 +86,9 @@ def test_broken_or_foreign_manifest_is_refused() -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"stage": "other"}))
     with pytest.raises(StaleResult, match="holds stage 'other'"):
         store.load("toy", "full")
+    (folder / "manifest.json").write_text(json.dumps({key: value for key, value in manifest.items() if key != "payload"}))
+    with pytest.raises(StaleResult, match="lacks payload; make it again"):
+        store.load("toy", "full")
     (folder / "manifest.json").write_text("{")
     with pytest.raises(UserError, match="cannot be read as JSON"):
         store.load("toy", "full")
@@ -102,6 +105,32 @@ def test_a_full_disk_keeps_the_old_result(cache: Path, monkeypatch: pytest.Monke
         publish(2.0)
     assert store.load("toy", "full").metrics == {"loss": 1.0}
     assert sorted(p.name for p in (cache / "toy").iterdir()) == ["full"]
+
+
+def test_a_rename_that_fails_keeps_the_old_result(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second of the two renames that put the new folder in the old one's place."""
+    target, real = publish(1.0), os.replace
+
+    def fails_once(source: Path, place: Path) -> None:
+        if place == target and source.name.endswith(".old") is False:
+            raise OSError(errno.EACCES, "Permission denied")
+        real(source, place)
+
+    monkeypatch.setattr(store.os, "replace", fails_once)
+    with pytest.raises(UserError, match="Permission denied"):
+        publish(2.0)
+    assert store.load("toy", "full").metrics == {"loss": 1.0}
+    assert sorted(p.name for p in (cache / "toy").iterdir()) == ["full"]
+
+
+def test_a_kill_between_the_two_renames_loses_nothing(cache: Path) -> None:
+    old = publish(1.0).rename(cache / "toy" / ".full.killed.old")
+    other = store.publish("toy", "smoke", manifest=MANIFEST, metrics={})  # no business of another profile
+    assert old.exists() and other.exists()
+    (store.result_folder("toy", "full")).parent.joinpath(".full.lock").unlink(missing_ok=True)
+    publish(2.0)
+    assert store.load("toy", "full").metrics == {"loss": 2.0}
+    assert sorted(p.name for p in (cache / "toy").iterdir()) == ["full", "smoke"]
 
 
 def test_unwritable_cache_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,19 @@ def test_a_stop_between_runs_loses_none(stage: SmallStudy, monkeypatch: pytest.M
     assert all(outcome(stage).values())
 
 
+def test_a_stopped_restart_leaves_nothing_old(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    for key in stage.runs():
+        files.write_json(stage._finished(key, "full"), {"identity": "any"})
+
+    def stopped(*arguments: object, **named: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        stage.run("full", restart=True)
+    assert not any(stage._finished(key, "full").exists() for key in stage.runs())
+
+
 def test_another_behaviour_and_forged_numbers_are_contradicted(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = stage.run("full")
     with monkeypatch.context() as patch:
@@ -122,7 +135,7 @@ def test_runs_of_another_setting_are_trained_again(stage: SmallStudy, monkeypatc
     run = stage.runs()["lstm"]
     kept = stage._finished("lstm", "full")
     files.write_json(kept, {"identity": "other", "measures": {"validation_loss_nats": 0.0}})
-    part = stage._one("lstm", run, "full", toy_text(), restart=False)
+    part = stage._one("lstm", run, "full", toy_text())
     assert part["measures"]["validation_loss_nats"] > 1
     assert json.loads(kept.read_text())["identity"] != "other"
 

@@ -186,30 +186,32 @@ def cooling(steps: int, evaluations: int, **changes: float) -> CooldownTrainingC
     return CooldownTrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
 
 
-def cooled(folder: Path, steps: int, evaluations: int, **changes: float) -> tuple[list[torch.Tensor], training.Record]:
+def cooled(folder: Path, steps: int, evaluations: int, commit: str = "", **changes: float) -> tuple[list[torch.Tensor], training.Record]:
     """Train with a cooldown at the end, keeping the state before it in ``folder`` (or going on from the one found there)."""
     config = cooling(steps, evaluations, **changes)
     steady = training.Steady(folder / "steady.pt", repr(training.of_any_length(config)))
     model = make_model()
     record = training.train(
-        model, Points(), OBJECTIVE, config, evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, steady=steady
+        model, Points(), OBJECTIVE, config, evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, steady=steady,
+        commit=commit,
     )
     return weights(model), record
 
 
 def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    whole, record = cooled(tmp_path / "a", 24, 6)
-    cooled(tmp_path / "b", 12, 3)
+    whole, record = cooled(tmp_path / "a", 24, 6, "b")
+    cooled(tmp_path / "b", 12, 3, "a")
     assert "going on" not in capsys.readouterr().err
-    joined, again = cooled(tmp_path / "b", 24, 6)
+    joined, again = cooled(tmp_path / "b", 24, 6, "b")
     assert "going on from step 9 of a shorter training" in capsys.readouterr().err
     assert all(torch.equal(a, b) for a, b in zip(whole, joined, strict=True)) and record.losses == again.losses
     assert untimed(record.history) == untimed(again.history) and len(again.history) == 6
+    assert (record.commits, again.commits) == (["b"], ["a", "b"])  # whose code made which part is not lost
 
 
 @pytest.mark.parametrize(
-    "changes", [{"learning_rate": 0.04}, {"evaluations": 4}, {"steps": 12, "evaluations": 3}, {"steps": 8, "evaluations": 2}],
-    ids=["other settings", "other evaluations", "the same length", "a shorter one"],
+    "changes", [{"learning_rate": 0.04}, {"evaluations": 4}, {"steps": 25, "evaluations": 6}, {"steps": 12, "evaluations": 3}, {"steps": 8, "evaluations": 2}],
+    ids=["other settings", "other evaluations", "uneven evaluations", "the same length", "a shorter one"],
 )
 def test_only_a_longer_training_of_the_same_settings_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: dict[str, float]

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from genmodels import batches, stages, store
-from genmodels.config import TextConfig, setting, to_plain
+from genmodels.config import setting, to_plain
 from genmodels.errors import UserError
 from genmodels.files import data_digest
 from genmodels.lm.generation import generate

@@ -36,7 +36,7 @@ from genmodels.pixelcnn.neighbours import nearest, sources
 from genmodels.pixelcnn.quality import Reference, class_entropy_bits, measures
 from genmodels.pixelcnn.sampling import replay, sample
 from genmodels.stages.base import METRIC_TOLERANCE, Check, Opened, Stage
-from genmodels.stages.pixelcnn import every
+from genmodels.stages.pixelcnn import binarize, every, test_bits
 from genmodels.workers import Workers, cores
 
 INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
@@ -125,15 +125,6 @@ def independent(mean: Tensor, count: int, seed: int) -> Tensor:
     return (torch.rand(count, 1, *mean.shape, generator=generator) < mean).float()
 
 
-def binarized(grey: Tensor, binarization: str, seed: int) -> Tensor:
-    """Training images (N, 28, 28) uint8 as a model was taught them; ``UserError`` for a way that is not known."""
-    if binarization == "threshold":
-        return mnist.threshold(grey)
-    if binarization == "dynamic":
-        return mnist.binarize(grey, generator_for(seed, "reference"))
-    raise UserError(f"binarization {binarization!r} of a model is unknown; the known ones are dynamic and threshold")
-
-
 def near(distances: np.ndarray, floor: np.ndarray) -> dict[str, float]:
     """Median distance to the training images, and how many lie nearer than nearly all real test images do."""
     limit = np.quantile(floor, QUANTILE)
@@ -160,7 +151,7 @@ class ImageSamplesStage(Stage):
         classifier, shown = results[config.classifier].model(), results[config.shown]
         images = mnist.load(folder)
         train = images.train_images[: len(images.train_images) - shown.config.validation_images]
-        test, test_set = _test_images(images, folder, shown.config.training.seed)
+        test_set, test = test_bits(images, shown.config, folder)
         test = every(test, shown.config.test_images)
         real = {"dynamic": test, "threshold": mnist.threshold(every(images.test_images, shown.config.test_images))}
         kinds = {name: results[name].config.binarization for name in config.models} | {INDEPENDENT: "dynamic"}
@@ -172,7 +163,7 @@ class ImageSamplesStage(Stage):
         drawn = {INDEPENDENT: independent(mean, config.samples, config.seed)}
         drawn |= _drawn_beside(config, profile)
         for kind in sorted(set(kinds.values())):
-            reference = Reference.of(classifier, binarized(train, kind, config.seed))
+            reference = Reference.of(classifier, binarize(train, kind, generator_for(config.seed, "reference")))
             arrays |= {f"mean--{kind}": reference.gaussian.mean, f"covariance--{kind}": reference.gaussian.covariance}
             arrays[f"shares--{kind}"] = reference.shares
             drawn[f"{REAL}-{kind}"] = every(real[kind], config.samples)
@@ -243,13 +234,6 @@ def worst(classifier: Any, images: Tensor, count: int) -> dict[str, list[Any]]:
     entropy = class_entropy_bits(measured(classifier, images)[1])
     places = entropy.argsort(descending=True, stable=True)[:count]
     return {"places": places.tolist(), "entropy_bits": entropy[places].tolist()}
-
-
-def _test_images(images: mnist.MNIST, folder: Path | None, seed: int) -> tuple[Tensor, str]:
-    """The test set in which likelihoods are stated, (N, 1, 28, 28) in its own order, and its name."""
-    static = mnist.static_test_set(folder)
-    bits = mnist.seeded_static(images.test_images, seed) if static is None else static
-    return bits.view(-1, 1, 28, 28).float(), "seeded" if static is None else "static"
 
 
 def _replayed(name: str, network: Any, images: Tensor, seed: int, temperature: float) -> Check:
