@@ -88,7 +88,7 @@ def test_bands_hold_what_their_edges_say(found, tokenizer) -> None:  # noqa: ANN
 @pytest.mark.parametrize(
     ("token", "part"),
     [(" کتاب", "word"), ("\u200cها", "continuation"), ("ها", "continuation"), ("،", "punctuation"), (" «", "punctuation"),
-     (" ۱۲", "digits"), ("۴", "digits"), ("\n", "border"), ("", "border"), ("\ufffd", "continuation")],
+     (" ", "word"), ("\u200c", "continuation"), (" ۱۲", "digits"), ("۴", "digits"), ("\n", "border"), ("", "border"), ("\ufffd", "continuation")],
 )
 def test_the_part_of_a_token(token: str, part: str) -> None:
     assert loss_profile.PARTS[loss_profile.part_of_word(token)] == part

@@ -132,6 +132,18 @@ def test_a_forgery_is_contradicted(stage: SmallNgram, forgery: str) -> None:
     assert {name for name, passed in outcome(stage).items() if not passed} == wrong
 
 
+def test_what_is_no_model_or_no_number_is_a_failed_check(stage: SmallNgram) -> None:
+    folder = stage.run("full")
+    arrays = dict(np.load(io.BytesIO((folder / "counts.npz").read_bytes())))
+    arrays.pop("vocabulary")
+    (folder / "counts.npz").write_bytes(store.array_bytes(**arrays))
+    manifest = files.read_json(folder / "manifest.json")
+    manifest["fingerprint"] = manifest["fingerprint"][:-1]
+    files.write_json(folder / "manifest.json", manifest)
+    reseal(folder)
+    assert outcome(stage) == {"manifest": True, "behaviour": False, "counts": False}
+
+
 def test_changed_behaviour_is_noticed(stage: SmallNgram, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run("full")
     honest = kneser_ney._discounts

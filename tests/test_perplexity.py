@@ -117,24 +117,37 @@ def test_evaluation_is_deterministic_and_leaves_the_seed_alone() -> None:
     assert evaluate(model, TOKENS, OFFSETS).nll_nats == first.nll_nats
 
 
+@pytest.mark.parametrize("context", [0, -3, 99])
+def test_a_window_that_the_model_cannot_take_is_refused(context: int) -> None:
+    with pytest.raises(UserError, match=f"context {context} is not within 1"):
+        evaluate(transformer(), TOKENS, OFFSETS, context=context)
+
+
+def test_a_loss_beyond_all_bounds_is_no_traceback() -> None:
+    assert summarize(np.array([800.0]), np.array([1]), np.array([4])).perplexity == math.inf
+
+
 def result(losses: np.ndarray, tokens: np.ndarray) -> perplexity.Perplexity:
     return summarize(losses * tokens, tokens, 4 * tokens)
 
 
 def test_bootstrap_interval() -> None:
     rng = np.random.RandomState(0)
-    tokens = np.full(200, 50)
+    tokens = rng.randint(10, 91, 200)
     base = 5 + 0.5 * rng.randn(200)
     found = result(base, tokens)
     low, high = bootstrap_interval(found, torch.Generator().manual_seed(1))
     assert low < found.loss < high
-    assert (high - low) / 2 == pytest.approx(1.96 * base.std() / math.sqrt(200), rel=0.1)
+    spread = math.sqrt(((tokens * (base - found.loss)) ** 2).sum()) / tokens.sum()  # of a ratio of sums
+    assert (high - low) / 2 == pytest.approx(1.96 * spread, rel=0.1)
     better = result(base - 0.1 + 0.01 * rng.randn(200), tokens)  # paired: the documents' own spread cancels
     low, high = bootstrap_interval(better, torch.Generator().manual_seed(1), other=found)
     assert -0.11 < low < high < -0.09
     assert bootstrap_interval(found, torch.Generator().manual_seed(3)) == bootstrap_interval(
         found, torch.Generator().manual_seed(3)
     )
+    empty = result(np.array([5.0, 0.0]), np.array([3, 0]))  # a document without a target is drawn by nobody
+    assert bootstrap_interval(empty, torch.Generator().manual_seed(1)) == (5.0, 5.0)
     with pytest.raises(UserError, match="same ones"):
         bootstrap_interval(found, torch.Generator(), other=result(base[:9], tokens[:9]))
 

@@ -182,7 +182,7 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
     """The comparison of point 2.5: one row a quantity, one column a model; ``speeds`` in generated tokens a second."""
     quantities: list[tuple[str, Callable[[str, Any], str]]] = [
         ("پارامترها", lambda _, r: fa_int(r.metrics["parameters"])),
-        ("توکن‌های دیده‌شده در آموزش", lambda _, r: fa_int(r.metrics["tokens_seen"])),
+        ("جایگاه‌های دیده‌شده در آموزش", lambda _, r: fa_int(r.metrics["tokens_seen"])),
         ("دقیقهٔ پردازنده برای آموزش", lambda _, r: fa(r.manifest["cpu_seconds"] / 60, 1)),
         ("زیان آموزش در پایان (نات بر توکن)", lambda _, r: fa(float(r.history["train_loss"].iloc[-1]), 3)),
         ("سرگشتگی اعتبارسنجی", lambda _, r: fa(r.metrics["validation_perplexity"], 1)),

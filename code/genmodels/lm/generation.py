@@ -43,9 +43,9 @@ class Sampling:
 
     def check(self) -> None:
         """Raise ``UserError`` naming the first setting that is out of range."""
-        if not 0 < self.temperature < float("inf"):
+        if not 1e-30 <= self.temperature < float("inf"):  # below, fp32 has no quotient of a logit
             raise UserError(
-                f"temperature {self.temperature} is not above 0; for the likeliest token each time use greedy=True"
+                f"temperature {self.temperature} is not above 0 (1e-30 at least); for the likeliest token each time use greedy=True"
             )
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top_k {self.top_k} leaves no token; give at least 1, or None for no limit")
@@ -225,4 +225,4 @@ def _as_prompts(prompt_ids: Sequence[int] | Sequence[Sequence[int]] | np.ndarray
 
 
 def _as_stops(stop: int | Sequence[int] | None) -> frozenset[int]:
-    return frozenset() if stop is None else frozenset([stop] if isinstance(stop, int) else stop)
+    return frozenset() if stop is None else frozenset([stop] if isinstance(stop, (int, np.integer)) else stop)

@@ -203,8 +203,9 @@ def _positions(tokens: np.ndarray, offsets: np.ndarray, vocabulary: int, bos: in
     place = np.arange(len(tokens)) - np.repeat(offsets[:-1] - offsets[0], lengths)
     if not (place > 0).any():
         raise UserError(f"the {len(lengths)} documents hold no token to predict; give documents of at least two tokens")
-    if tokens.min() < 0 or tokens.max() >= vocabulary:
-        raise UserError(f"token id {max(tokens.max(), -tokens.min())} is outside the vocabulary 0 … {vocabulary - 1}")
+    wrong = tokens[(tokens < 0) | (tokens >= vocabulary)]
+    if len(wrong):
+        raise UserError(f"token id {wrong[0]} is outside the vocabulary 0 … {vocabulary - 1}")
     if not np.array_equal(tokens == bos, place == 0):
         raise UserError(f"every document must begin with <bos> (id {bos}) and hold it nowhere else; prepare it again")
     return tokens, place

@@ -128,6 +128,8 @@ def part_of_word(token: str) -> int:
     """Index into ``PARTS`` of what a token's text is. A word begins with a space or a line; ``""`` is <eos>."""
     letters = token.strip(" \u200c\n")
     if not letters:
+        if token and "\n" not in token:  # a lone space begins a word, a lone half-space goes on with one
+            return PARTS.index("word" if token[0] == " " else "continuation")
         return PARTS.index("border")  # the end of a paragraph or of the document
     if letters.isnumeric():
         return PARTS.index("digits")

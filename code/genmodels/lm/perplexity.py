@@ -57,7 +57,7 @@ def summarize(nll_nats: np.ndarray, tokens: np.ndarray, characters: np.ndarray) 
     total, count, spelt = float(nll_nats.sum()), int(tokens.sum()), int(characters.sum())
     loss = total / count
     bits = total / (spelt * math.log(2)) if spelt else math.nan
-    return Perplexity(total, count, loss, math.exp(loss), bits, nll_nats, tokens, characters)
+    return Perplexity(total, count, loss, math.inf if loss > 709 else math.exp(loss), bits, nll_nats, tokens, characters)
 
 
 @torch.no_grad()
@@ -99,10 +99,17 @@ def evaluate(
             for group in _groups(order, lengths, batch_tokens, CHUNK):
                 _add_recurrent(model, tokens, offsets, group, nll)
         else:
-            window = min(context or model.context, model.context)
+            window = _window(model, context)
             for pieces in _windows(order, offsets, window, batch_tokens):
                 _add_windows(model, tokens, pieces, nll)
     return summarize(nll, counts, spelt)
+
+
+def _window(model: LanguageModel, context: int | None) -> int:
+    """The window of a Transformer: its own context, unless a shorter one is asked for."""
+    if context is not None and not 1 <= context <= model.context:
+        raise UserError(f"context {context} is not within 1 … {model.context}, which this model can take")
+    return context or model.context
 
 
 @torch.no_grad()
@@ -121,7 +128,7 @@ def token_losses(model: LanguageModel, ids: list[int] | np.ndarray | Tensor, con
                 features, state = model.features(piece[:, :-1].to(model.output_bias.device), state)
                 found[start : start + CHUNK] = token_nll(model, features[0], piece[0, 1:]).numpy()
         else:
-            window = min(context or model.context, model.context)
+            window = _window(model, context)
             for start, stop, counted in window_plan(len(ids) - 1, window):
                 features, _ = model.features(ids[None, start:stop].to(model.output_bias.device))
                 found[counted:stop] = token_nll(
@@ -165,7 +172,7 @@ def bootstrap_interval(
     The difference is measure(result) - measure(other), both on the same documents in the same order. For a ratio of
     perplexities, exponentiate the interval of the loss difference.
     """
-    documents = len(result.document_tokens)
+    kept = np.flatnonzero(result.document_tokens)  # documents with something to predict
     if other is not None and not np.array_equal(result.document_tokens, other.document_tokens):
         raise UserError("the two results have different documents or tokens; evaluate both models on the same ones")
     if not 0 < confidence < 1 or resamples < 1:
@@ -174,7 +181,7 @@ def bootstrap_interval(
         )
     values = np.empty(resamples)
     for k in range(resamples):
-        chosen = torch.randint(documents, (documents,), generator=generator).numpy()
+        chosen = kept[torch.randint(len(kept), (len(kept),), generator=generator).numpy()]
         values[k] = measure(_resampled(result, chosen)) - (measure(_resampled(other, chosen)) if other else 0.0)
     low, high = np.quantile(values, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

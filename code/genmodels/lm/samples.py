@@ -73,9 +73,11 @@ def measure_rows(result: Any, choices: Mapping[str, Sequence[str]]) -> list[dict
 
 
 def _measures(found: Mapping[str, float]) -> dict[str, str]:
+    """A dash where the texts are too short for a measure."""
+    shares = {"تکرار": "repetition", "رونوشت": "copied_8"}
     return {
-        "distinct-1": fa(found["distinct_1"], 2), "distinct-2": fa(found["distinct_2"], 2), "distinct-3": fa(found["distinct_3"], 2),
-        "تکرار": fa_percent(found["repetition"], 1), "رونوشت": fa_percent(found["copied_8"], 1),
+        **{f"distinct-{n}": fa(found[key], 2) if (key := f"distinct_{n}") in found else "—" for n in (1, 2, 3)},
+        **{label: fa_percent(found[key], 1) if key in found else "—" for label, key in shares.items()},
         "بلندترین رونوشت": fa(int(found["longest_copy"])),
     }
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from genmodels.persian import fa, fa_int
 
-PEERS = {  # our network and label -> the peer with PyTorch's loss, the peer with ours
+PEERS = {  # our network -> its label, PyTorch's class beside it
     "transformer": ("ترنسفورمر", "nn.TransformerEncoderLayer"),
     "rnn": ("بازگشتی", "nn.LSTM"),
 }

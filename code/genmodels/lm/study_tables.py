@@ -63,7 +63,7 @@ def ablation_rows(study: Any, found: dict[str, Effect]) -> list[dict[str, str]]:
         rows.append({
             "دگرگونی": label, "پارامترها": fa_int(int(row.parameters)),
             "زیان اعتبارسنجی": fa(row.validation_loss_nats, 3), "اختلاف با پایه و بازهٔ ۹۵٪": effect,
-            "توکن بر ثانیهٔ پردازنده": fa_int(round(row.targets_seen / max(row.cpu_seconds, 0.1), -2)),
+            "جایگاه بر ثانیهٔ پردازنده": fa_int(round(row.targets_seen / max(row.cpu_seconds, 0.1), -2)),
         })
     return rows
 

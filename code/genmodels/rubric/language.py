@@ -332,4 +332,4 @@ def same_terms(e: Evidence) -> Finding:
     ours, theirs = e.shipped["rnn"], e.shipped["transformer"]
     seen = {result.metrics["tokens_seen"] for result in (ours, theirs)}
     same = ours.manifest["data"] == theirs.manifest["data"] and ours.config.window == theirs.config.window
-    return same and len(seen) == 1, f"{fa_int(seen.pop())} توکن"
+    return same and len(seen) == 1, f"{fa_int(seen.pop())} جایگاه"

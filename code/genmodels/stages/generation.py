@@ -82,7 +82,8 @@ def measure(texts: list[list[int]]) -> dict[str, float]:
 
 def measure_copies(texts: list[list[int]], training: np.ndarray) -> dict[str, float]:
     """How much of them stands word for word in the training tokens (their borders are ids of their own)."""
-    return {"copied_8": copied_share(texts, training, COPY), "longest_copy": longest_copy(texts, training)}
+    found = {"copied_8": copied_share(texts, training, COPY), "longest_copy": longest_copy(texts, training)}
+    return {name: value for name, value in found.items() if not math.isnan(value)}
 
 
 def real_windows(text: PreparedText, count: int, length: int) -> list[list[int]]:

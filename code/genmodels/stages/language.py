@@ -167,7 +167,8 @@ class BestRecurrentStage(RecurrentStage):
 
 
 class BestTransformerStage(TransformerStage):
-    """The Transformer with more dropout, half as many steps again, and twice the context at the same tokens a step."""
+    """The Transformer with more dropout, half as many steps again, and twice the context at the same positions a
+    step (of which more are padding)."""
 
     name = "transformer-best"
     full = replace(

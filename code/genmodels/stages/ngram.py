@@ -23,7 +23,7 @@ from genmodels.config import NgramConfig, to_plain
 from genmodels.errors import DataError, UserError
 from genmodels.lm.kneser_ney import KneserNey, per_document
 from genmodels.lm.perplexity import Perplexity, summarize
-from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage
+from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, largest_difference
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 
@@ -65,7 +65,11 @@ class NgramResult(Opened):
     @cached_property
     def _model(self) -> KneserNey:
         with np.load(self.stored.folder / "counts.npz", allow_pickle=False) as arrays:
-            return KneserNey.from_arrays({name: arrays[name] for name in arrays.files})
+            found = {name: arrays[name] for name in arrays.files}
+        try:
+            return KneserNey.from_arrays(found)
+        except (KeyError, IndexError, ValueError) as error:
+            raise DataError(f"counts.npz holds no n-gram model ({type(error).__name__}: {error}); make the result again") from error
 
 
 class NgramStage(Stage):
@@ -134,8 +138,7 @@ class NgramStage(Stage):
 
     def contradict(self, result: NgramResult) -> list[Check]:
         """Today's behaviour, then the test perplexity from the shipped counts, then each document's share of it."""
-        now, then = self.fingerprint(result.config), result.manifest["fingerprint"]
-        worst = max(abs(a - b) / abs(b) for a, b in zip(now, then, strict=True))
+        worst = largest_difference(self.fingerprint(result.config), result.manifest["fingerprint"])
         checks = [Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")]
         try:
             model = result.model()
@@ -147,7 +150,7 @@ class NgramStage(Stage):
             same = abs(value - wanted) <= TOLERANCE * abs(wanted) and result.metrics.get(key) == wanted
             checks.append(Check(key, same, f"{value:.12g}, stored {wanted:.12g}"))
         found, kept = model.evaluate(*_documents(result.slice)).document_nll_nats, result.slice["document_nll_nats"][-1]
-        same = np.allclose(found, kept, rtol=TOLERANCE, atol=0)
+        same = found.shape == kept.shape and np.allclose(found, kept, rtol=TOLERANCE, atol=0)
         detail = f"the losses of {len(kept)} documents are {'as' if same else 'not as'} stored"
         return [*checks, Check("documents", same, detail)]
 

@@ -5,7 +5,7 @@ documents"). Of their 64-bit hashes one in four is kept, chosen by its value, so
 A paragraph is a near repetition if at least ``NEAR_DUPLICATE`` of its kept shingles were seen before.
 
 ``mark`` (the hashing, most of the work) can be done anywhere; ``Repetitions.seen`` (look-ups) goes through the paragraphs in
-order. Hashes are kept in tables of fixed size (``HashTable``, 55 MB in all): the oldest of a row is forgotten when the row is full.
+order. Hashes are kept in tables of fixed size (``HashTable``, 48 MB in all): the oldest of a row is forgotten when the row is full.
 The largest table holds about four million hashes, the shingles of some 16 million words; held-out text has tables of its own
 (of 4 million words), so that a long training text cannot push it out and a training paragraph that repeats it is found.
 """
