@@ -45,9 +45,13 @@ _output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 
 install: .venv/.installed
 
+# Asks for an installation: an interpreter that is gone, a half-made .venv, a project that was moved or copied.
+BROKEN  := $(shell $(PY) -c 'import os, pip, genmodels; assert os.path.samefile(genmodels.__path__[0], "code/genmodels")' \
+             2>/dev/null || echo force)
+
 # --no-compile: Python compiles what is imported when it is; all of it, 14,000 files, takes a minute and is never needed.
-.venv/.installed: pyproject.toml constraints.txt
-	@if ! $(PY) -c '' 2>/dev/null; then \
+.venv/.installed: pyproject.toml constraints.txt $(BROKEN)
+	@if ! $(PY) -c 'import pip' 2>/dev/null; then \
 	  for candidate in "$(PYTHON)" python3.11 python3.12 python3.13 python3 python; do \
 	    if [ -n "$$candidate" ] && "$$candidate" -c 'import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	       >/dev/null 2>&1; then chosen=$$candidate; break; fi; \

@@ -151,7 +151,7 @@ def test_a_manifest_that_names_files_elsewhere_reads_none_of_them(cache: Path) -
 
 
 def test_a_hand_edited_result_fails_verify_in_one_line_each(capsys: pytest.CaptureFixture[str], cache: Path) -> None:
-    """The shipped result itself, its headline number edited: by hand, then by one who mends the manifest too."""
+    """The shipped result itself, a number of it edited by hand."""
     shutil.copytree(ROOT / "cache" / "ngram", cache / "ngram")
     path = cache / "ngram" / "full" / "metrics.json"
     path.write_text(re.sub(r"(\d\.\d{3})(\d+)", r"\1", path.read_text("utf-8"), count=1), "utf-8")

@@ -229,7 +229,7 @@ def test_make_does_no_needless_work_under_a_strange_path(tmp_path: Path) -> None
         run = make(folder=folder, PATH=str(folder / "bin"))
         assert run.returncode == 0, run.stderr
         lines = (folder / "calls").read_text().splitlines() if (folder / "calls").exists() else []
-        return [line.split()[1 if line.startswith("-m") else 0] for line in lines if line != "-c "]
+        return [line.split()[1 if line.startswith("-m") else 0] for line in lines if not line.startswith("-c ")]
 
     def later(name: str) -> None:
         future = (folder / "_output/.rendered").stat().st_mtime + 5

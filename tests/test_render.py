@@ -218,7 +218,8 @@ def render_text(project: Path, body: str, formats: tuple[str, ...] = ("html",)) 
         ("format:\n  docx:\n    toc: true", r"the option format.docx"),
         ("format: html", r"as a mapping of formats"),
         ("format:\n  html:\n    html-math-method: mathjax", r"must be mathml"),
-        ("title: [a", r"line 3: the front matter is not YAML"),
+        ("title: [a", r"line 3: the front matter is not YAML"), ("- a", r"must be `name: value` lines"),
+        ("execute: 5", r"execute: must be a mapping"), ("date: 2026-01-15 10:00:00\ndate-format: short", r"date-format short is outside"),
         ("bibliography: nowhere.bib", r"nowhere.bib is missing"),
         ("language: nowhere.yml", r"nowhere.yml is missing"),
         ("format:\n  html:\n    css: nowhere.css", r"nowhere.css is missing"),
@@ -252,11 +253,28 @@ def test_failing_chunks(project: Path, chunk: str, complaint: str) -> None:
 
 def test_nothing_is_replaced_when_a_later_format_fails(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "نخست" in render_text(project, "نخست")
-    monkeypatch.setattr(rendering, "ASSETS", project)  # the fonts are not there
-    with pytest.raises(UserError, match="missing"):
-        render_text(project, "دوم", ("html", "pdf"))
+
+    def fails(*_: object) -> bytes:
+        raise UserError("a font is missing")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rendering._Document, "pdf", fails)
+        with pytest.raises(UserError, match="missing"):
+            render_text(project, "دوم", ("html", "pdf"))
     assert [path.name for path in (project / "_output").iterdir()] == ["own.html"]
     assert "نخست" in (project / "_output" / "own.html").read_text("utf-8")
+    (project / "_output" / "own.pdf").mkdir()  # it cannot be replaced, and the other format is not either
+    (project / "_output" / "rubric.json").write_text("{}")
+    with pytest.raises(UserError, match="own.pdf"):
+        render_text(project, "دوم", ("html", "pdf"))
+    assert "نخست" in (project / "_output" / "own.html").read_text("utf-8")
+    assert not (project / "_output" / "rubric.json").exists()  # an old verdict blesses no new page
+
+
+def test_a_document_that_is_not_utf8_is_one_line(project: Path) -> None:
+    (project / "own.qmd").write_bytes("متن".encode("cp1256"))
+    with pytest.raises(UserError, match="own.qmd is not UTF-8 at byte 0"):
+        render(project, ("html",), source="own.qmd")
 
 
 def test_unknown_format_and_missing_document(project: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import re
 import shutil
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.rubric import arithmetic, images, language, tables
 from genmodels.rubric import text as text_checks
-from genmodels.rubric.checks import Evidence, Outcome, registered, run
+from genmodels.rubric.checks import Evidence, Outcome, largest, registered, run
 from genmodels.stages.base import Check
 from genmodels.text import bpe
 
@@ -64,6 +65,11 @@ def evidence(shipped: dict[str, Any]) -> Evidence:
 def made(evidence: Evidence, key: str) -> Outcome:
     (outcome,) = run(evidence, {key})
     return outcome
+
+
+
+def test_no_check_holds_on_what_is_no_number() -> None:
+    assert largest(1.0, 3.0, 2.0) == 3.0 and all(map(math.isnan, (largest(0.0, math.nan), largest(math.nan, 0.0))))
 
 
 def test_every_quick_check_holds_on_what_is_shipped(shipped: dict[str, Any]) -> None:

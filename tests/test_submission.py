@@ -155,6 +155,13 @@ def test_a_missing_or_impossible_name_is_one_clear_line(project: Path, student: 
     assert "\n" not in str(error.value) and not (project / "_output").exists()
 
 
+def test_a_number_that_yaml_would_read_is_asked_for_in_quotes(project: Path) -> None:
+    """04012345 is octal in YAML: the hand-in would carry another number."""
+    (project / "report.qmd").write_text(DOCUMENT.replace('"شمارهٔ دانشجویی"', "04012345"), "utf-8")
+    with pytest.raises(UserError, match="write student-id: as one text in quotes"):
+        submission.submit("الف", None, project=project)
+
+
 def test_the_command_line_says_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submission", "--student", "", "--id", ""]) == 2
     error = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A failed check: the document is written, and the command says so by its exit code (after rubric-code.patch)."""
+"""A failed check: the document is written, and the command says so by its exit code."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_truncated_gzip(tmp_path):
     "line",
     [
         '{"split": "train", ', '{"split": "dev", "paragraphs": ["یک"]}', '{"title": "x"}', "[1]",
-        '{"split": "test", "paragraphs": [1]}',
+        '{"split": "test", "paragraphs": [1]}', '{"split": "test", "paragraphs": "یک"}',
     ],
 )
 def test_broken_json_line_is_named(tmp_path, line):

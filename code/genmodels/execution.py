@@ -11,12 +11,14 @@ import ast
 import json
 import os
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from genmodels.errors import UserError
+from genmodels.files import read_text
 from genmodels.qmd import Part
 
 CELL_SECONDS = 600
@@ -93,7 +95,7 @@ def execute(
     environment |= variables or {}
     current: list[Part] = []
     try:
-        with client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project)):
+        with client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project), stderr=subprocess.DEVNULL):  # its last words
             for group in groups:
                 current, started = group, time.monotonic()
                 if group[0].kind == "chunk":
@@ -119,7 +121,7 @@ def execute(
 def environment_file(project: Path) -> dict[str, str]:
     """The variables of Quarto's ``_environment`` file (``NAME=value`` lines), or none."""
     path = project / "_environment"
-    rows = path.read_text("utf-8").splitlines() if path.is_file() else []
+    rows = read_text(path).splitlines() if path.is_file() else []
     return dict(row.split("=", 1) for row in rows if "=" in row and not row.startswith("#"))
 
 

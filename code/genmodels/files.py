@@ -126,6 +126,16 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def read_text(path: Path | str) -> str:
+    """The text of a UTF-8 file; ``UserError`` where it is none or cannot be read."""
+    try:
+        return Path(path).read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+
+
 def read_json(path: Path | str) -> Any:
     """Read a JSON file; ``UserError`` names the file where it is absent or broken."""
     path = Path(path)

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from genmodels.errors import UserError
+from genmodels.files import read_text
 
 EXECUTE = {"echo", "eval", "include", "output", "warning", "error", "enabled", "daemon"}
 TOP = {
@@ -45,6 +46,8 @@ def check_options(options: dict[str, Any], text: str, source: str) -> None:
         section: Any = options
         for step in filter(None, place.split(".")):
             section = section.get(step) or {}
+        if not isinstance(section, dict):
+            raise UserError(f"{source}: {place}: must be a mapping of options")
         for key in section:
             if key not in keys:
                 where = place + "." if place else ""
@@ -56,9 +59,12 @@ def check_options(options: dict[str, Any], text: str, source: str) -> None:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ``UserError`` where it is missing or broken."""
     try:
-        return yaml.safe_load(required(path).read_text("utf-8")) or {}
+        found = yaml.safe_load(read_text(required(path))) or {}
     except yaml.YAMLError as error:
         raise UserError(f"{path} is not YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(found, dict):
+        raise UserError(f"{path} must hold `name: value` lines")
+    return found
 
 
 def required(path: Path) -> Path:

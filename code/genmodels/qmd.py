@@ -51,6 +51,8 @@ def split_front_matter(source: str, name: str) -> tuple[dict[str, Any], str, int
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 2}" if mark else ""
         raise UserError(f"{name}{where}: the front matter is not YAML: {getattr(error, 'problem', error)}") from error
+    if not isinstance(metadata, dict):
+        raise UserError(f"{name}: the front matter must be `name: value` lines")
     return metadata, source[match.end() :], match[0].count("\n") + 1
 
 

@@ -19,13 +19,14 @@ import tempfile
 import time
 import unicodedata
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 from genmodels import reuse
 from genmodels.errors import UserError
 from genmodels.execution import execute
-from genmodels.files import write_bytes, write_text
+from genmodels.files import atomic_writer, read_text, write_text
 from genmodels.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.persian import PERSIAN_DIGITS, jalali
 from genmodels.qmd import Part, parse, split_front_matter
@@ -63,7 +64,7 @@ def render(
     path = project / source
     if not path.is_file():
         raise UserError(f"{path} is missing; there is nothing to render")
-    text = path.read_text("utf-8")
+    text = read_text(path)
     own, body, first_line = split_front_matter(text, source)
     config = project / "_quarto.yml"
     options = merged(read_yaml(config) if config.is_file() else {}, own | (front or {}))
@@ -89,11 +90,13 @@ def render(
         for name in formats:
             written[output_dir / f"{path.stem}.{name}"] = document.html() if name == "html" else document.pdf(clock)
             clock.lap(name)
-    for target, content in written.items():
-        write_bytes(target, content)
-    if verdict is None:
-        (output_dir / VERDICT).unlink(missing_ok=True)  # an older document's
-    else:
+    (output_dir / VERDICT).unlink(missing_ok=True)  # an older document's
+    with ExitStack() as places:  # all bytes are on the disk before the first file takes its place
+        for target, content in written.items():
+            stream = places.enter_context(atomic_writer(target))
+            stream.write(content)
+            stream.flush()
+    if verdict is not None:
         write_text(output_dir / VERDICT, verdict)
     return list(written)
 
@@ -111,12 +114,14 @@ def _executed(
     started = time.monotonic()
     execute(parts, project, scratch, settings, source, {VARIABLE: str(scratch / VERDICT)})
     verdict = (scratch / VERDICT).read_text("utf-8") if (scratch / VERDICT).is_file() else None
-    # The key of before the execution: what changed meanwhile was perhaps not seen by every chunk.
-    if kept and key == reuse.identity(parts, settings, project):
+    found = json.loads(verdict) if verdict else {}
+    # The key of before the execution: what changed meanwhile was perhaps not seen by every chunk. A failed check is made
+    # again: it may have failed for want of room.
+    if kept and not found.get("failed") and key == reuse.identity(parts, settings, project):
         reuse.keep(kept, key, parts, verdict, time.monotonic() - started)
     clock.lap("execute")
     if verdict:
-        seconds = sum(outcome["seconds"] for outcome in json.loads(verdict).get("outcomes", ()))
+        seconds = sum(outcome["seconds"] for outcome in found.get("outcomes", ()))
         print(f"{'  of it rubric':12} {seconds:6.1f} s", file=sys.stderr)
     return verdict
 
@@ -286,6 +291,7 @@ def _date(value: Any, style: str | None, months: list[str]) -> str:
     if value == "today":
         value = datetime.date.today()
     try:
+        value = value.date() if isinstance(value, datetime.datetime) else value
         day = value if isinstance(value, datetime.date) else datetime.date.fromisoformat(str(value))
     except ValueError:
         return str(value)

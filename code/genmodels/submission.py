@@ -31,7 +31,7 @@ from pathlib import Path
 
 from genmodels import reuse, verdict
 from genmodels.errors import UserError
-from genmodels.files import atomic_writer
+from genmodels.files import atomic_writer, read_text
 from genmodels.qmd import split_front_matter
 from genmodels.render import render
 
@@ -58,7 +58,7 @@ def submit(
     the zip then cannot render without training). Raises ``UserError`` where a name or number is missing or cannot stand
     on a title page, and where a check of the document fails: no zip is written then.
     """
-    text = (project / SOURCE).read_text("utf-8")
+    text = read_text(project / SOURCE)
     own = split_front_matter(text, SOURCE)[0]
     who = {key: _person(given, own, key) for key, given in zip(FIELDS, (student, number))}
     name = f"submission-{_file_name(who['student-id'])}"
@@ -141,7 +141,10 @@ def machine_path(content: bytes, project: Path = PROJECT) -> str | None:
 def _person(given: str | None, own: Mapping[str, object], key: str) -> str:
     """What was given, else the front matter's; ``UserError`` where both are missing or it is more than a line of text."""
     what, placeholder = FIELDS[key]
-    value = " ".join(os.fsencode(given or str(own.get(key) or "")).decode("utf-8", "replace").split(" ")).strip()
+    value = given or own.get(key) or ""
+    if not isinstance(value, str):  # 04012345 is an octal number to YAML
+        raise UserError(f"{SOURCE}: write {key}: as one text in quotes")
+    value = " ".join(os.fsencode(value).decode("utf-8", "replace").split(" ")).strip()
     if not value or value == placeholder:
         raise UserError(f'the {what} is missing: make submission STUDENT="…" ID="…", or write {key}: in {SOURCE}')
     if not value.replace("\u200c", "").isprintable() or len(value) > 100:  # the half-space is no printable character

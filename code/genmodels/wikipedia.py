@@ -212,9 +212,9 @@ def _json_documents(path: Path) -> Iterator[Document]:
             continue
         try:
             record = json.loads(line)
-            split, paragraphs = record["split"], tuple(record["paragraphs"])
-            if split not in SPLITS or not all(isinstance(paragraph, str) for paragraph in paragraphs):
-                raise ValueError(f"split {split!r}")
+            split, paragraphs = record["split"], record["paragraphs"]
+            if split not in SPLITS or not isinstance(paragraphs, list) or not all(isinstance(part, str) for part in paragraphs):
+                raise ValueError(f"split {split!r}, or paragraphs that are no list of texts")
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{path}, line {number}: not a document {{split, title, paragraphs}} "
@@ -224,4 +224,4 @@ def _json_documents(path: Path) -> Iterator[Document]:
             raise DataError(
                 f"{path}, line {number} has a paragraph of {max(too_long):,} characters; at most {LONGEST_PARAGRAPH:,}"
             )
-        yield Document(split, record.get("title"), paragraphs)
+        yield Document(split, record.get("title"), tuple(paragraphs))

@@ -25,6 +25,11 @@ from genmodels import mnist
 MODULES = ("images", "text", "language", "arithmetic", "provenance")  # in the order of the table
 
 
+def largest(*values: float) -> float:
+    """``max`` that a NaN wins: no check may hold on it."""
+    return float(np.max(values))
+
+
 @dataclass(frozen=True)
 class Outcome:
     """One check made: ``key`` names it, ``point`` the assignment's point, ``section`` the label of its section.

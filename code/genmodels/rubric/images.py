@@ -21,7 +21,7 @@ from genmodels.pixelcnn.model import loss_nats
 from genmodels.pixelcnn.quality import measures
 from genmodels.pixelcnn.sampling import METHODS, replay, sample
 from genmodels.precision import autocast
-from genmodels.rubric.checks import Evidence, Finding, check
+from genmodels.rubric.checks import Evidence, Finding, check, largest
 from genmodels.stages.classifier import score
 from genmodels.stages.image_samples import INDEPENDENT, QUANTILE, near
 
@@ -114,7 +114,7 @@ def live_taps(kernel: int, kind: str) -> list[tuple[int, int]]:
 
 @check("dead-taps", "1.2", "sec-1-2-masks", "شمار وزن‌های زنده، بقیه صفر")
 def dead_taps(e: Evidence) -> Finding:
-    dead = max((c.weight * (1 - c.mask)).abs().max().item() for c in e.pixelcnn.convolutions)
+    dead = largest(*((c.weight * (1 - c.mask)).abs().max().item() for c in e.pixelcnn.convolutions))
     width, taps = SUGGESTED["channels"], [(k * k) // 2 + 1 for k in SUGGESTED["kernels"]]
     live = (taps[0] - 1) * width + width + sum(t * width * width + width for t in taps[1:-1]) + taps[-1] * width + 1
     stored = e.shipped["pixelcnn"].metrics["live_parameters"]
@@ -199,7 +199,7 @@ def fast_convolution(e: Evidence) -> Finding:
             outcomes.append((output.detach(), gradient))
         conv.float()
         for fast, slow in zip(*outcomes):
-            worst = max(worst, ((fast - slow).abs().max() / slow.abs().max()).item())
+            worst = largest(worst, ((fast - slow).abs().max() / slow.abs().max()).item())
     return worst < 1e-12, f"فرق {fa_sci(worst, 0)}"
 
 

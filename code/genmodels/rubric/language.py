@@ -19,7 +19,7 @@ from genmodels.lm.perplexity import evaluate
 from genmodels.lm.recurrent import lstm_reference
 from genmodels.lm.transformer import TransformerLM
 from genmodels.persian import fa, fa_int, fa_sci
-from genmodels.rubric.checks import Evidence, Finding, check
+from genmodels.rubric.checks import Evidence, Finding, check, largest
 from genmodels.rubric.images import resumes
 
 RECOMPUTED = 3  # test documents scored again here; ``verify`` scores all
@@ -43,7 +43,7 @@ def lstm(e: Evidence) -> Finding:
     for layer, state in zip(model.layers, model.initial_state(len(tokens))):
         fast, _ = layer(x, state)
         x, _ = lstm_reference(x, state, layer.input_weight, layer.hidden_weight, layer.bias)
-        worst = max(worst, (fast - x).abs().max().item())
+        worst = largest(worst, (fast - x).abs().max().item())
     features, _ = model.features(tokens)
     ratio = (features / x.transpose(0, 1)).median().item()  # the constant factor of the report: 4
     return worst < 1e-5 and math.isclose(ratio, 4, rel_tol=1e-4), f"فرق {fa_sci(worst, 0)}"
@@ -74,7 +74,7 @@ def loss(e: Evidence) -> Finding:
         written = -p[rows, targets[rows]].log().sum()
         p[rows, targets[rows]] -= 1
         p[7] = 0
-        gap = max(abs(total / written - 1).item(), (gradient - p @ weight).abs().max().item())
+        gap = largest(abs(total / written - 1).item(), (gradient - p @ weight).abs().max().item())
     return gap < 1e-9, f"فرق {fa_sci(gap, 0)}"
 
 
@@ -96,9 +96,9 @@ def exp_loss(e: Evidence) -> Finding:
         metrics = e.shipped[name].metrics
         for split in ("validation", "test"):
             mean = sum(metrics[f"{split}_document_nll_nats"]) / metrics[f"{split}_tokens"]
-            worst = max(worst, abs(math.exp(mean) / metrics[f"{split}_perplexity"] - 1))
+            worst = largest(worst, abs(math.exp(mean) / metrics[f"{split}_perplexity"] - 1))
     rows = e.shipped["ngram"].metrics["orders"]
-    worst = max([worst, *(abs(math.exp(row["test_loss_nats"]) / row["test_perplexity"] - 1) for row in rows)])
+    worst = largest(worst, *(abs(math.exp(row["test_loss_nats"]) / row["test_perplexity"] - 1) for row in rows))
     return worst < 1e-9, f"{fa_int(2 * len(e.language) + len(rows))} عدد"
 
 
@@ -143,7 +143,7 @@ def bits(e: Evidence) -> Finding:
     for name in e.language:
         metrics, characters = e.shipped[name].metrics, int(e.shipped[name].slice["test_characters"].sum())
         written = sum(metrics["test_document_nll_nats"]) / (characters * math.log(2))
-        worst = max(worst, abs(written / metrics["test_bits_per_character"] - 1))
+        worst = largest(worst, abs(written / metrics["test_bits_per_character"] - 1))
     texts = [len(e.tokenizer.decode(e.document(d))) for d in range(len(e.documents[1]) - 1)]
     return worst < 1e-9 and texts == e.shipped["rnn"].slice["test_characters"].tolist(), f"{fa_int(sum(texts))} نویسه"
 
@@ -265,7 +265,7 @@ def attention_is_exact(e: Evidence) -> Finding:
         given = [x.clone().requires_grad_(True) for x in (q, k, v)]
         output = function(*given)
         outcomes.append([output.detach(), *torch.autograd.grad(output.square().sum(), given)])
-    gap = max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(*outcomes))
+    gap = largest(*(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(*outcomes)))
     return whole and gap < 1e-9, f"فرق {fa_sci(gap, 0)}"
 
 
@@ -323,7 +323,7 @@ def rotary(e: Evidence) -> Finding:
     q, k = torch.randn(2, head, generator=generator)
     turned = [positions(x.expand(1, 1, 64, head))[0, 0] for x in (q, k)]  # (64, D): the same vector at every position
     scores = turned[0] @ turned[1].T
-    worst = max((scores.diagonal(-gap) - scores[gap, 0]).abs().max().item() for gap in range(40))
+    worst = largest(*((scores.diagonal(-gap) - scores[gap, 0]).abs().max().item() for gap in range(40)))
     return worst < 1e-4 * scores.abs().max() and scores[:, 0].std() > 0.1, f"فرق {fa_sci(worst, 0)}"
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from genmodels.lm.kneser_ney import KneserNey
 from genmodels.persian import fa, fa_int, fa_percent
-from genmodels.rubric.checks import Evidence, Finding, check
+from genmodels.rubric.checks import Evidence, Finding, check, largest
 from genmodels.stages.text import HELD_OUT_CHARACTERS, PASSAGE
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
@@ -138,7 +138,7 @@ def kneser_ney_sums(e: Evidence) -> Finding:
     model = KneserNey.fit(ids[: offsets[8]], offsets[:9], 3, e.tokenizer.vocabulary_size, bos=e.tokenizer.bos)
     document = e.document(9)
     rows = [model.distribution(document[:place]) for place in range(1, 40)]  # contexts partly unknown to it
-    worst = max(abs(row.sum() - 1) for row in rows)
+    worst = largest(*(abs(row.sum() - 1) for row in rows))
     scored = model.log_probabilities(np.array(document[:40]), np.array([0, 40]))
     agree = np.allclose(np.exp(scored), [row[token] for row, token in zip(rows, document[1:40])], rtol=1e-9, atol=0)
     return worst < 1e-9 and agree and all(row[e.tokenizer.bos] == 0 for row in rows), f"{fa_int(len(rows))} بافت"
