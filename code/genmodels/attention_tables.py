@@ -78,8 +78,10 @@ def setting() -> Markdown:
 
 def _closed(quantity: Quantity) -> str:
     """The exact number; where it has no finite decimal, its closed form before the rounded one."""
-    text = fa_exact(quantity.value)
-    return f"{fa_int(int(quantity.value.p))}/{fa_int(int(quantity.value.q))} {text}" if text.startswith("≈") else text
+    text, value = fa_exact(quantity.value), quantity.value
+    if not text.startswith("≈"):
+        return text
+    return f"{fa_int(int(value.p))}/{fa_int(int(value.q))} {text}" if value.is_Rational else f"${quantity.exact_latex}$ {text}"
 
 
 def _row(part: str, label: str, quantity: Quantity) -> dict[str, str]:
