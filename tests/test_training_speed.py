@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from genmodels.config import PixelCNNModelConfig
+from genmodels.errors import UserError
 from genmodels.flops import count_flops
 from genmodels.pixelcnn import spectral, training_speed
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
@@ -76,6 +77,18 @@ def test_what_cannot_run_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyP
     left_out = training_speed._forms(SETTINGS["smoke"] | {"compile": True})["left_out"]
     assert left_out.keys() == {"naive-bf16", "half-bf16", "half-compiled"}
     assert left_out["half-compiled"] == "RuntimeError: no C++ compiler"
+
+
+def test_a_card_is_measured_by_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No card here: the processor stands in for it."""
+    small = SETTINGS["smoke"] | {"compile": False}
+    found = training_speed.on_card(small, "cpu")
+    rows = {row["form"]: row for row in found["forms"]}
+    assert rows["naive"]["ratio"] == 1 and all(row["seconds"] > 0 and row["of_product"] > 0 for row in rows.values())
+    assert rows.keys() | found["left_out"].keys() == training_speed.CARD_FORMS.keys() and "spectral" not in rows
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UserError, match="there is no GPU"):
+        training_speed.on_card()
 
 
 def test_a_smoke_measurement_is_published_and_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

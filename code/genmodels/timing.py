@@ -22,14 +22,24 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def interleaved(runs: Mapping[str, Callable[[], Any]], steps: int, repeats: int) -> dict[str, float]:
-    """Median processor seconds a step of each, one after the other in every repeat, so that noise meets all alike."""
+def card_seconds() -> float:
+    """Wall seconds when all that a GPU was asked for is done: a clock for ``interleaved``."""
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def interleaved(
+    runs: Mapping[str, Callable[[], Any]], steps: int, repeats: int, clock: Callable[[], float] | None = None
+) -> dict[str, float]:
+    """Median seconds a step of each by ``clock`` (the processor's), one after the other in every repeat, so that noise
+    meets all alike."""
+    clock = clock or time.process_time
     found: dict[str, list[float]] = {name: [] for name in runs}
     for repeat in range(repeats + 1):
         for name, run in runs.items():
-            started = time.process_time()
+            started = clock()
             for _ in range(steps):
                 run()
             if repeat:  # the first round warms up
-                found[name].append((time.process_time() - started) / steps)
+                found[name].append((clock() - started) / steps)
     return {name: statistics.median(times) for name, times in found.items()}

@@ -13,7 +13,8 @@ yardstick of what the core can reach.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from torch import Tensor, nn
 
 from genmodels.attention_timing import fitted_exponent
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
+from genmodels.errors import UserError
 from genmodels.flops import count_flops
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import to_naive
@@ -30,7 +32,7 @@ from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, loss_nats, who
 from genmodels.pixelcnn.spectral import quickest
 from genmodels.precision import autocast, bf16_is_native
 from genmodels.stages.base import Check
-from genmodels.timing import interleaved, one_thread
+from genmodels.timing import card_seconds, interleaved, one_thread
 
 ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNModelConfig().kernels), "side": 28}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -44,6 +46,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
         "law_batch": 2, "law_rounds": 1, "law": {"channels": [4, 16], "layers": [4, 5], "side": [8, 10]},
     },
 }
+CARD = {"base": ASSIGNED, "batch": 512, "rounds": 5, "compile": True, "product_side": 8192}  # of the forms, on a GPU
 TOLERANCE = 1e-10  # relative, in double precision
 
 
@@ -63,6 +66,9 @@ FORMS = {  # the first is what the ratios refer to; "half-last" evaluates, "spec
     "half": Form(), "half-last": Form(channels_last=True), "spectral": Form(channels_last=True, apply=quickest),
     "naive-bf16": Form(naive=True, bf16=True), "half-bf16": Form(channels_last=True, bf16=True),
     "half-compiled": Form(channels_last=True, compiled=True),
+}
+CARD_FORMS = {name: form for name, form in FORMS.items() if name != "spectral"} | {  # spectra are for processors
+    "half-bf16-compiled": Form(channels_last=True, bf16=True, compiled=True),
 }
 
 
@@ -89,7 +95,7 @@ def stepper(model: PixelModel, form: Form, images: Tensor) -> Callable[[], Tenso
 
     def step() -> Tensor:
         model.zero_grad(set_to_none=True)
-        with autocast("cpu", form.bf16):
+        with autocast(images.device.type, form.bf16):
             loss = loss_nats(run(images, form.apply), images).mean()
         loss.backward()
         return loss.detach()
@@ -105,13 +111,25 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
         return _forms(settings) | _law(settings) | {"differences": differences()}
 
 
-def _forms(settings: dict[str, Any]) -> dict[str, Any]:
-    images = draw(settings["batch"], settings["base"]["side"])
+def on_card(settings: dict[str, Any] = CARD, device: str = "cuda") -> dict[str, Any]:
+    """``forms``, ``left_out`` and ``product`` of ``measure`` on a GPU; ``UserError`` where there is none.
+
+    Seconds are the wall's. ``of_product``: the share of what a large matrix product of the same precision reaches there.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("there is no GPU that PyTorch can use; leave --device out to measure the processor")
+    return _forms(settings, CARD_FORMS, device, card_seconds if device == "cuda" else time.perf_counter)
+
+
+def _forms(
+    settings: dict[str, Any], forms: Mapping[str, Form] = FORMS, device: str = "cpu", clock: Callable[[], float] | None = None
+) -> dict[str, Any]:
+    images = draw(settings["batch"], settings["base"]["side"]).to(device)
     steps: dict[str, Callable[[], Any]] = {}
     flops, left_out = {}, {}
-    for name, form in FORMS.items():
-        step = stepper(network(form, **settings["base"]), form, images)
-        if form.bf16 and not bf16_is_native("cpu"):
+    for name, form in forms.items():
+        step = stepper(network(form, **settings["base"]).to(device), form, images)
+        if form.bf16 and not bf16_is_native(device):
             left_out[name] = "this processor does not multiply in bf16 by itself"
         elif form.compiled and (reason := _compiles(step) if settings["compile"] else "not asked for"):
             left_out[name] = reason
@@ -119,15 +137,15 @@ def _forms(settings: dict[str, Any]) -> dict[str, Any]:
             steps[name] = step
             flops[name] = count_flops(steps["half-last"] if form.compiled else step) / len(images)
     side = settings["product_side"]
-    kinds = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if bf16_is_native("cpu") else {})
-    matrices = {kind: torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(kinds[kind]) for kind in kinds}
+    kinds = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if bf16_is_native(device) else {})
+    matrices = {kind: torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device, kinds[kind]) for kind in kinds}
     products = {kind: lambda matrix=matrix: [matrix @ matrix for _ in range(8)] for kind, matrix in matrices.items()}
-    seconds = interleaved(steps | products, 1, settings["rounds"])
+    seconds = interleaved(steps | products, 1, settings["rounds"], clock)
     product = {kind: 8 * 2 * side**3 / seconds[kind] / 1e9 for kind in kinds}
     rows = []
     for name in steps:
         each = seconds[name] / len(images)
-        reached, kind = flops[name] / each / 1e9, "bf16" if FORMS[name].bf16 else "fp32"
+        reached, kind = flops[name] / each / 1e9, "bf16" if forms[name].bf16 else "fp32"
         rows.append({
             "form": name, "seconds": each, "images_per_second": 1 / each, "ratio": seconds["naive"] / seconds[name],
             "flops": flops[name], "gflops_per_second": reached, "of_product": reached / product[kind],
