@@ -27,7 +27,7 @@ VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "met
 HEADINGS = {"h1", "h2", "h3", "h4", "h5", "h6"}
 OUTSIDE = {"nav", "script", "style", "header"}  # tables of contents, title block, looks
 # Measured while the document is made: two executions differ, and only the shape of these tables is compared.
-LIVE = ("زمان و حافظهٔ هستهٔ توجه", "بازآزمایی نتیجه‌ها", "هر بند صورت مسئله")
+LIVE = ("زمان و حافظهٔ خود توجه", "بازآزمایی نتیجه‌ها", "هر بند صورت مسئله")
 
 
 def plain(text: str) -> str:
