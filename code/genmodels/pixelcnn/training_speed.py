@@ -219,7 +219,7 @@ def _of_two_stacks(images: Tensor) -> float:
 
 def _apart(values: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Largest difference, relative to the largest number of each expected tensor."""
-    return max(((a - b).abs().max() / b.abs().max()).item() for a, b in zip(values, expected, strict=True))
+    return torch.stack([(a - b).abs().max() / b.abs().max() for a, b in zip(values, expected, strict=True)]).max().item()
 
 
 def agree() -> list[Check]:
