@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from genmodels.config import PixelCNNModelConfig, GatedModelConfig
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig
 from genmodels.pixelcnn import products, spectral
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d

@@ -19,5 +19,5 @@ def count_flops(function: Callable[[], Any]) -> int:
 
 
 def _product_added_in_place(_: Any, left: torch.Size, right: torch.Size, **options: Any) -> int:
-    """FLOPs of (F, M, K) times (F, K, N), or (M, K) times (K, N), which PyTorch's counter overlooks where the sum is formed in place."""
+    """FLOPs of (F, M, K) times (F, K, N), or without F, which PyTorch's counter overlooks where the sum is formed in place."""
     return 2 * math.prod(left) * right[-1]

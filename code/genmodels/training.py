@@ -162,8 +162,8 @@ def train(
     history row. An existing ``checkpoint`` of the same ``identity`` is continued; Ctrl-C writes one and raises
     ``KeyboardInterrupt``; a finished run leaves one, which the caller deletes when its result is safe. ``steady``:
     where to keep the state before the cooldown, and to go on from where a shorter training kept it. ``commit``: of the
-    code that trains, for the record. ``alone``: train in this process, even under ``torchrun``. Raises ``UserError`` for a loss that is not finite, a batch that ranks
-    cannot share, or ranks that see different checkpoints.
+    code that trains, for the record. ``alone``: train in this process, even under ``torchrun``. Raises ``UserError`` for
+    a loss that is not finite, a batch that ranks cannot share, or ranks that see different checkpoints.
     """
     ranks = Ranks(alone)
     try:

@@ -24,8 +24,7 @@ def nll_nats(model: PixelModel, images: Tensor, batch_size: int = 50, apply: App
     """-log p(x) in nats of each image (N, 1, H, W) of zeros and ones: (N,), fp32 on the CPU, without autocast.
 
     The features of 50 images fit a processor's caches; 250 took up to 1.9 times as long. ``apply`` is how each layer is
-    computed (``PixelModel.forward``). Raises ``UserError`` for images of another size,
-    type or range.
+    computed (``PixelModel.forward``). Raises ``UserError`` for images of another size, type or range.
     """
     model.check_images(images)
     device = next(model.parameters()).device

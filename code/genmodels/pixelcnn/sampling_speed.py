@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
 from genmodels.flops import count_flops
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN, PixelModel
 from genmodels.pixelcnn.sampling import METHODS, Cropped, Naive, sample
-from genmodels.pixelcnn.training_speed import ASSIGNED, FORMS, draw, network
+from genmodels.pixelcnn.training_speed import ASSIGNED, FORMS, draw, network, with_biases
 from genmodels.stages.base import Check
 from genmodels.timing import interleaved, one_thread
 
@@ -45,9 +44,7 @@ def agree() -> list[Check]:
     }
     checks = []
     for name, model in networks.items():
-        for kind, parameter in model.named_parameters():
-            if not kind.endswith("weight"):  # a sampler that forgets them has to show
-                nn.init.normal_(parameter, std=0.3)
+        with_biases(model, 0.3)
         drawn = [sample(model.double(), 12, torch.Generator().manual_seed(1), method=way, temperature=3.0) for way in METHODS]
         same = all(torch.equal(images, drawn[0]) for images in drawn) and 0.05 < drawn[0].mean() < 0.95
         checks.append(Check(name, bool(same), f"{len(drawn)} samplers, {drawn[0].numel()} pixels"))

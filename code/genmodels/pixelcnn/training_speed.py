@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
 }
 CARD = {"base": ASSIGNED, "batch": 512, "rounds": 5, "compile": True, "product_side": 8192}  # of the forms, on a GPU
 TOLERANCE = 1e-10  # relative, in double precision
+
+ModelT = TypeVar("ModelT", bound=PixelModel)
 
 
 @dataclass(frozen=True)
@@ -81,6 +83,15 @@ def network(form: Form, channels: int, layers: int, side: int) -> PixelCNN:
     order = torch.channels_last if form.channels_last else torch.contiguous_format
     for conv in model.convolutions:
         conv.weight.data = conv.weight.data.contiguous(memory_format=order)
+    return model
+
+
+def with_biases(model: ModelT, deviation: float) -> ModelT:
+    """``model`` with all that is no weight drawn anew: zero at birth, it would hide who forgets it, and dark corners would
+    stand on the kink of the ReLU."""
+    for name, parameter in model.named_parameters():
+        if not name.endswith("weight"):
+            nn.init.normal_(parameter, std=deviation)
     return model
 
 
@@ -188,9 +199,7 @@ def _size(point: dict[str, Any]) -> str:
 def differences() -> dict[str, float]:
     """Form -> the largest relative difference from the naive form, over the loss and every gradient, in fp64; "two-stacks":
     of the spectral form of that kind of network from its direct one."""
-    half = network(FORMS["half-last"], channels=16, layers=4, side=10).double()
-    for conv in half.convolutions:  # with zero biases, dark corners would stand on the kink of the ReLU
-        nn.init.normal_(conv.bias, std=0.1)
+    half = with_biases(network(FORMS["half-last"], channels=16, layers=4, side=10).double(), 0.1)
     naive = copy.deepcopy(half)
     naive.convolutions = nn.ModuleList(map(to_naive, half.convolutions))
     images = draw(8, 10).double()
@@ -207,10 +216,7 @@ def differences() -> dict[str, float]:
 def _of_two_stacks(images: Tensor) -> float:
     """The same for two stacks whose biases know the place: the quickest form of every layer against its own."""
     torch.manual_seed(0)
-    model = GatedPixelCNN(GatedModelConfig(channels=16, layers=3, first_kernel=5), (10, 10)).double()
-    for name, parameter in model.named_parameters():
-        if not name.endswith("weight"):
-            nn.init.normal_(parameter, std=0.1)
+    model = with_biases(GatedPixelCNN(GatedModelConfig(channels=16, layers=3, first_kernel=5), (10, 10)).double(), 0.1)
     expected, values = (
         [stepper(model, FORMS[form], images)(), *(parameter.grad for parameter in model.parameters())] for form in ("half", "spectral")
     )

@@ -75,14 +75,17 @@ def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConf
 
 
 def measure(texts: list[list[int]]) -> dict[str, float]:
-    """Variety and repetition of token sequences; a number without n-grams is left out."""
-    found = {f"distinct_{n}": distinct_n(texts, n) for n in (1, 2, 3)} | {"repetition": repetition_rate(texts, REPEAT)}
-    return {name: value for name, value in found.items() if not math.isnan(value)}
+    """Variety and repetition of token sequences."""
+    return _known({f"distinct_{n}": distinct_n(texts, n) for n in (1, 2, 3)} | {"repetition": repetition_rate(texts, REPEAT)})
 
 
 def measure_copies(texts: list[list[int]], training: np.ndarray) -> dict[str, float]:
     """How much of them stands word for word in the training tokens (their borders are ids of their own)."""
-    found = {"copied_8": copied_share(texts, training, COPY), "longest_copy": longest_copy(texts, training)}
+    return _known({"copied_8": copied_share(texts, training, COPY), "longest_copy": longest_copy(texts, training)})
+
+
+def _known(found: dict[str, float]) -> dict[str, float]:
+    """Without the measures that texts so short have not: those that are no number."""
     return {name: value for name, value in found.items() if not math.isnan(value)}
 
 

@@ -1,8 +1,8 @@
 """Stage ``pixelcnn-study``: what each part of the improved network is worth, one change apart, at an equal budget.
 
-Every run of a seed sees the same images in the same order, and each variant has the channels that make its operations about those
-of the assignment's network (never more). Three runs of that network with different seeds give the spread that a difference
-has to exceed. All are judged on validation images, binarised once; the test set is not read.
+Every run of a seed sees the same images in the same order, and each variant has the channels that make its operations
+about those of the assignment's network (never more). Three runs of that network with different seeds give the spread that
+a difference has to exceed. All are judged on validation images, binarised once; the test set is not read.
 """
 
 from __future__ import annotations

@@ -145,7 +145,6 @@ class TrialsStage(Stage):
             return self._run(profile, runs, material)
 
     def _run(self, profile: str, runs: dict[str, Any], material: Any) -> Path:
-        store.commit()  # now: the folder may have moved on when all is trained
         parts = {key: self._one(key, run, profile, material) for key, run in runs.items()}
         arrays = self.common_arrays(material)
         for key, run in runs.items():
