@@ -44,7 +44,7 @@ def test_unknown_stage(capsys: pytest.CaptureFixture[str]) -> None:
 def test_verify_without_results_fails(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["verify", "pixelcnn"])
     out, error = capsys.readouterr()
-    assert code == 2 and "FAIL pixelcnn/full manifest" in out and "train pixelcnn --profile full" in out and one_line(error)
+    assert code == 5 and "FAIL pixelcnn/full manifest" in out and "train pixelcnn --profile full" in out and one_line(error)
 
 
 @pytest.mark.parametrize("name", ["mnist", "wikipedia"])
@@ -74,7 +74,26 @@ def test_a_persian_path_in_a_locale_without_persian(tmp_path: Path) -> None:
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "GENMODELS_CACHE": str(place)}
     environment.pop("PYTHONIOENCODING", None)
     done = subprocess.run([sys.executable, "-m", "genmodels", "verify", "text"], env=environment, capture_output=True, timeout=60)
-    assert done.returncode == 2 and str(place) in done.stdout.decode("utf-8") and one_line(done.stderr.decode("utf-8"))
+    assert done.returncode == 5 and str(place) in done.stdout.decode("utf-8") and one_line(done.stderr.decode("utf-8"))
+
+
+@pytest.mark.parametrize(("passed", "code"), [(True, 0), (None, 0), (False, 5)])
+def test_only_a_contradiction_is_a_failure(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, passed: bool | None, code: int
+) -> None:
+    from genmodels.stages import base, verification
+
+    checks = [base.Check("manifest", True, "whole"), base.Check("opening", passed, "no bf16")]
+    monkeypatch.setattr(verification, "verified", lambda names, *_, **__: iter([(name, checks) for name in names]))
+    assert main(["verify", "text"]) == code
+    out, error = capsys.readouterr()
+    _, line, *end = out.splitlines()
+    assert line == {
+        True: "ok   text/full opening: no bf16", None: "--   text/full opening: not checked here: no bf16",
+        False: "FAIL text/full opening: no bf16",
+    }[passed]
+    told = {True: "verify: all 2 checks hold", None: "verify: all 1 checks hold, 1 not checked here"}
+    assert end == ([told[passed]] if passed is not False else []) and error.startswith("error: 1 of 2" if passed is False else "")
 
 
 def test_an_unwritable_cache_is_told_before_the_training(

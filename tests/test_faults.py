@@ -155,10 +155,10 @@ def test_a_hand_edited_result_fails_verify_in_one_line_each(capsys: pytest.Captu
     shutil.copytree(ROOT / "cache" / "ngram", cache / "ngram")
     path = cache / "ngram" / "full" / "metrics.json"
     path.write_text(re.sub(r"(\d\.\d{3})(\d+)", r"\1", path.read_text("utf-8"), count=1), "utf-8")
-    assert main(["verify", "ngram"]) == 2
+    assert main(["verify", "ngram"]) == 5
     out, error = capsys.readouterr()
     assert "FAIL ngram/full manifest" in out and "metrics.json was altered" in out
-    assert error.startswith("error: 1 checks failed") and error.count("\n") == 1
+    assert error.startswith("error: 1 of 1 checks failed") and error.count("\n") == 1
 
 
 # --- a full disk, no rights --------------------------------------------------------------------------------------

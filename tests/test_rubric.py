@@ -28,7 +28,7 @@ from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.rubric import arithmetic, images, language, tables
 from genmodels.rubric import text as text_checks
-from genmodels.rubric.checks import Evidence, Outcome, largest, registered, run
+from genmodels.rubric.checks import Evidence, Outcome, Registered, _made, largest, registered, run
 from genmodels.stages.base import Check
 from genmodels.text import bpe
 
@@ -528,7 +528,7 @@ def test_the_expected_arithmetic_covers_every_printed_quantity() -> None:
 # --- how it is told ---------------------------------------------------------------------------------------------------
 
 
-def outcome(key: str, point: str, passed: bool) -> Outcome:
+def outcome(key: str, point: str, passed: bool | None) -> Outcome:
     return Outcome(key, point, tables.POINTS[point][0], f"عنوان {key}", "۳ تا", passed, 0.1)
 
 
@@ -541,10 +541,25 @@ def test_rows_put_what_failed_first_and_in_red() -> None:
     rows = tables.table_rows([outcome("p", "1.2", True), outcome("q", "1.2", False), outcome("r", "2.6f", True)])
     assert [row["بند"].split(":")[0] for row in rows] == ["@sec-1-2", "@sec-2-6-f"]
     assert rows[0]["بررسی‌ها (و یافته‌ها)"].startswith("[**✗ عنوان q")
-    assert rows[0]["حاصل"] == "[**✗ ۱ نابرقرار**]{.failed}"
-    assert rows[1]["حاصل"] == "✓ ۱ برقرار" and ".failed" not in str(rows[1])
+    assert rows[0]["حاصل"] == "[**✗ ۱ نادرست**]{.failed}؛ ✓ ۱ درست"
+    assert rows[1]["حاصل"] == "✓ ۱ درست" and ".failed" not in str(rows[1])
     text = tables.table([outcome("p", "1.2", True), outcome("q", "1.2", False)]).data
     assert text.count("\n") == 2 and "@sec-1-2" in text and "{.failed}" in text  # Markdown's words stay
+
+
+def test_what_was_not_checked_is_grey_and_counted_apart() -> None:
+    made = [outcome("p", "1.2", True), outcome("q", "1.2", None), outcome("r", "1.2", False)]
+    (row,) = tables.table_rows(made)
+    assert [part[:3] for part in row["بررسی‌ها (و یافته‌ها)"].split("؛ ")] == ["[**", "[– ", "عنو"]
+    assert row["حاصل"] == "[**✗ ۱ نادرست**]{.failed}؛ [– ۱ این‌جا سنجیده نشد]{.unchecked}؛ ✓ ۱ درست"
+    found = {"rnn": [Check("a", True, ""), Check("b", None, "no data")], "text": [Check("c", True, "")]}
+    assert rubric.summary(made, found) == "۳ از ۶ درست، ۱ نادرست، ۲ این‌جا سنجیده نشد"
+    assert rubric.summary(made[:1], {}) == "۱ از ۱ درست"
+
+
+def test_a_check_may_say_that_it_cannot_be_made_here() -> None:
+    each = Registered("x", "1.1", "sec-1-1", "عنوان", lambda e: (None, "bf16 نیست"))
+    assert _made(each, Evidence({})).passed is None
 
 
 def test_the_verdict_tells_make(tmp_path: Path, monkeypatch: Patch) -> None:
@@ -554,6 +569,8 @@ def test_the_verdict_tells_make(tmp_path: Path, monkeypatch: Patch) -> None:
         verdict.judge()
     rubric.finish([outcome("p", "1.1", True)])
     assert "all 1 checks hold" in verdict.judge()
+    rubric.finish([outcome("p", "1.1", True), outcome("q", "1.1", None)], {"rnn": [Check("whole", None, "no data")]})
+    assert verdict.judge() == "rubric: all 1 checks hold, 2 not checked here"
     found = [Check("behaviour", True, ""), Check("manifest", False, "altered")]
     rubric.finish([outcome("p", "1.1", True)], {"rnn": found})
     with pytest.raises(verdict.CheckFailed, match="1 of 3 checks failed.*verify rnn manifest: altered"):

@@ -48,7 +48,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def execute(parts: list[Part], *rest: object) -> None:
         for part in parts:
             part.outputs = []
-        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": [], "outcomes": []})  # type: ignore[index]
+        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": [], "unchecked": [], "outcomes": []})  # type: ignore[index]
 
     monkeypatch.setattr(rendering, "execute", execute)
     monkeypatch.setenv("GENMODELS_CACHE", str(folder / "cache"))
@@ -185,7 +185,7 @@ def test_names_of_the_front_matter_serve_where_none_is_given(project: Path) -> N
 
 def test_a_failed_check_hands_nothing_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def execute(parts: list[Part], *rest: object) -> None:
-        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": ["masks"], "outcomes": []})  # type: ignore[index]
+        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": ["masks"], "unchecked": [], "outcomes": []})  # type: ignore[index]
 
     monkeypatch.setattr(rendering, "execute", execute)
     with pytest.raises(verdict.CheckFailed, match="masks"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from torch import nn
 
 from genmodels import tables
@@ -49,8 +51,29 @@ def test_every_stage_has_a_persian_name() -> None:
     assert STAGES.keys() <= tables.STAGE_NAMES.keys()
 
 
-def test_checks_take_a_row_a_result_and_name_every_failure() -> None:
-    held, failed = Check("manifest", True, "6 files"), Check("test_perplexity", False, "1.0, stored 2.0")
-    text = tables.checks({"rnn": [held, failed], "text": [held]}).data
-    assert text.count("✗") == 2 and "test_perplexity: 1.0, stored 2.0" in text and "۱ از ۲" in text
-    assert "✓ ۱ از ۱" in text and "6 files" not in text
+def test_checks_take_a_row_a_result_and_one_for_all_that_does_not_hold() -> None:
+    held, failed = Check("manifest", True, "6 files"), Check("test_perplexity", False, "1.5, stored 2.0")
+    left = Check("whole_test_nll_nats", None, "no data: /here holds no MNIST")
+    rows = cells(tables.checks({"rnn": [held, failed], "text": [held], "pixelcnn": [held, left]}))[2:]
+    name = tables.CHECK_NAMES["test_perplexity"]
+    assert rows[0][2] == "[**✗ ۱ نادرست**]{.failed}؛ ✓ ۱ درست"
+    assert rows[1][1] == f"[**✗ {name}: از نو ۱٫۵، ثبت‌شده ۲**]{{.failed}}" and all("{.failed}" in cell for cell in rows[1])
+    assert rows[2][2] == "✓ ۱ درست" and rows[3][2] == "[– ۱ این‌جا سنجیده نشد]{.unchecked}؛ ✓ ۱ درست"
+    assert all("{.unchecked}" in cell for cell in rows[4]) and "داده نیست" in rows[4][1] and len(rows) == 5
+
+
+def test_a_failure_without_persian_words_is_shown_as_it_is() -> None:
+    text = tables.checks({"rnn-study": [Check("size-64", False, "a_b: *asked* `x` | y")]}).data
+    assert r"[size-64]{dir=ltr}: [a_b: \*asked\* \`x\` \| y]{dir=ltr}" in text
+
+
+def test_every_check_of_a_shipped_result_that_is_no_run_has_a_persian_name() -> None:
+    """Those of runs are the runs' own names."""
+    names = ["samples rnn", "samples cool", "measures real-dynamic", "measures independent", "cache 4", "two stacks", "half-last"]
+    assert all(re.search("[آ-ی]", tables._check_name(name) or "") for name in names)
+    assert tables._check_name("size-64") is None
+
+
+def test_numbers_of_a_detail_are_persian() -> None:
+    assert tables._persian_detail("largest relative difference inf") == "بیشترین اختلاف نسبی ∞"
+    assert "×" in tables._persian_detail("largest relative difference 1.1e-07")

@@ -191,10 +191,13 @@ local function directed_span(span)
   end)
 end
 
--- A check that failed (``rubric.table``): red in both formats; HTML has a style for the class.
-local function failed_span(span)
-  if not (typst and span.classes:includes("failed")) then return nil end
-  local out = pandoc.Inlines { pandoc.RawInline("typst", '#text(fill: rgb("#b42318"))[') }
+-- A check that failed or was not made (``rubric/tables.py``): red or grey in both formats; HTML has a style for the class.
+local VERDICTS = { failed = "#b42318", unchecked = "#5b6572" }
+
+local function verdict_span(span)
+  local colour = typst and (VERDICTS[span.classes[1]])
+  if not colour then return nil end
+  local out = pandoc.Inlines { pandoc.RawInline("typst", '#text(fill: rgb("' .. colour .. '"))[') }
   out:extend(span.content)
   out:insert(pandoc.RawInline("typst", "];"))
   return out
@@ -227,7 +230,7 @@ local walker = {
   end,
   Span = function(span)
     if span.attributes.dir == "ltr" then return directed_span(span), false end
-    return equation(span) or failed_span(span) or directed_span(span)
+    return equation(span) or verdict_span(span) or directed_span(span)
   end,
   Div = function(div)
     if div.attributes.dir == "ltr" then return directed_div(div), false end

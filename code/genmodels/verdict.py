@@ -1,4 +1,7 @@
-"""The verdict on disk: written by the document's last chunk, read by the command that ends ``make``.
+"""What a check may say, and the verdict on disk: written by the document's last chunk, read by the command that ends ``make``.
+
+A check holds, is contradicted, or was not checked here (there were no data, no bf16, …): its ``passed`` is true, false or
+``None``. Only a contradiction is a failure, with exit code 5.
 
 The document is written whatever its checks (``genmodels.rubric``) say; the exit code is this module's. The file lies
 where ``GENMODELS_RUBRIC`` says (``genmodels render`` sets it), else in ``_output`` of the project (Quarto). It knows no
@@ -20,13 +23,27 @@ if TYPE_CHECKING:
     from genmodels.rubric.checks import Outcome
 
 VARIABLE, NAME = "GENMODELS_RUBRIC", "rubric.json"
+HOLDS, CONTRADICTED, UNCHECKED = "holds", "contradicted", "not checked here"
+MARKS = {HOLDS: "ok  ", CONTRADICTED: "FAIL", UNCHECKED: "--  "}  # at the beginning of a line of ``verify``
 PROJECT = Path(__file__).resolve().parents[2]
 
 
 class CheckFailed(UserError):
-    """A check of the document failed: it was written, and says so."""
+    """A check failed: what is shipped was contradicted. A document that was being made is written, and says so."""
 
     exit_code = 5
+
+
+def kind(made: Any) -> str:
+    """``HOLDS``, ``CONTRADICTED`` or ``UNCHECKED``, of an ``Outcome`` or a ``Check``."""
+    if made.passed is None:
+        return UNCHECKED
+    return HOLDS if made.passed else CONTRADICTED
+
+
+def held(total: int, unchecked: int) -> str:
+    """The line at the end of a command whose checks were not contradicted."""
+    return f"all {total - unchecked} checks hold" + (f", {unchecked} not checked here" if unchecked else "")
 
 
 def place() -> Path:
@@ -39,11 +56,16 @@ def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | 
 
     Called by the last chunk that can fail, so that no verdict means no whole document.
     """
-    failed = [f"{o.key} ({o.point}, {o.section}): {o.title}: {o.result}" for o in outcomes if not o.passed]
     attempts = [(stage, found) for stage, checks in (verified or {}).items() for found in checks]
-    failed += [f"verify {stage} {found.name}: {found.detail}" for stage, found in attempts if not found.passed]
-    total = len(outcomes) + len(attempts)
-    write_json(place(), {"checks": total, "failed": failed, "outcomes": [asdict(outcome) for outcome in outcomes]})
+    told: dict[str, list[str]] = {HOLDS: [], CONTRADICTED: [], UNCHECKED: []}
+    for o in outcomes:
+        told[kind(o)].append(f"{o.key} ({o.point}, {o.section}): {o.title}: {o.result}")
+    for stage, found in attempts:
+        told[kind(found)].append(f"verify {stage} {found.name}: {found.detail}")
+    write_json(place(), {
+        "checks": sum(map(len, told.values())), "failed": told[CONTRADICTED], "unchecked": told[UNCHECKED],
+        "outcomes": [asdict(outcome) for outcome in outcomes],
+    })
 
 
 def judge(path: Path | None = None) -> str:
@@ -52,11 +74,12 @@ def judge(path: Path | None = None) -> str:
     if not path.is_file():
         raise CheckFailed(f"{path} is missing: the document was not rendered to its end; run make again")
     verdict = read_json(path)
-    if not isinstance(verdict, dict) or not isinstance(verdict.get("failed"), list) or not verdict.get("checks"):
+    lists = isinstance(verdict, dict) and all(isinstance(verdict.get(name), list) for name in ("failed", "unchecked"))
+    if not lists or not verdict.get("checks"):
         raise CheckFailed(f"{path} is no verdict; render the document again")
     if verdict["failed"]:
         raise CheckFailed(
             f"{len(verdict['failed'])} of {verdict['checks']} checks failed, the document shows them in red: "
             + "; ".join(verdict["failed"])
         )
-    return f"rubric: all {verdict['checks']} checks hold"
+    return f"rubric: {held(verdict['checks'], len(verdict['unchecked']))}"

@@ -1,7 +1,8 @@
 """What a check is, what it may look at, and how all of them are run.
 
-A check is a function from the ``Evidence`` to ``(holds, what was found)``, registered with its point of the
-assignment, the section that it stands behind, and its Persian title. It computes: nothing here is asserted by hand.
+A check is a function from the ``Evidence`` to ``(holds, what was found)``, or ``(None, why it was not checked here)``,
+registered with its point of the assignment, the section that it stands behind, and its Persian title. It computes:
+nothing here is asserted by hand.
 Each is given the trained models and shipped arrays as they were read from ``cache/``, so that it can fail where the
 code, the weights or the stored numbers change. Not here: the checks themselves (``images``, ``text``, ``language``,
 ``arithmetic``, ``provenance``), and how they are shown (``tables``).
@@ -34,7 +35,8 @@ def largest(*values: float) -> float:
 class Outcome:
     """One check made: ``key`` names it, ``point`` the assignment's point, ``section`` the label of its section.
 
-    ``title`` and ``result`` are Persian text for the table; ``seconds`` of processor time.
+    ``passed`` is ``None`` where it was not checked here (``result`` says why). ``title`` and ``result`` are Persian text for
+    the table; ``seconds`` of processor time.
     """
 
     key: str
@@ -42,7 +44,7 @@ class Outcome:
     section: str
     title: str
     result: str
-    passed: bool
+    passed: bool | None
     seconds: float
 
 
@@ -106,7 +108,7 @@ class Evidence:
         return [name for name, result in self.shipped.items() if "test_document_nll_nats" in result.metrics]
 
 
-Finding = tuple[bool, str]
+Finding = tuple[bool | None, str]
 
 
 @dataclass(frozen=True)
@@ -158,4 +160,4 @@ def _made(each: Registered, evidence: Evidence) -> Outcome:
     except Exception as error:  # whatever it is, the document must be written and say so
         passed, result = False, f"اجرا نشد: `{type(error).__name__}`"
     seconds = time.process_time() - started
-    return Outcome(each.key, each.point, each.section, each.title, result, bool(passed), seconds)
+    return Outcome(each.key, each.point, each.section, each.title, result, None if passed is None else bool(passed), seconds)

@@ -1,17 +1,19 @@
 """Outcomes as the report shows them: one row a point of the assignment, each check with what it found.
 
-The words ``passed`` and ``failed`` are classes that the style sheet and the Lua filter colour in both formats; the
-marks ✓ and ✗ say the same to who sees no colour.
+``failed`` (red) and ``unchecked`` (grey) are classes that the style sheet and the Lua filter colour in both formats; marks
+and words say the same to who sees no colour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from genmodels import persian
 from genmodels.persian import fa_int
 from genmodels.rubric.checks import Outcome
+from genmodels.verdict import CONTRADICTED, HOLDS, UNCHECKED, kind
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -35,7 +37,8 @@ POINTS = {
     "2.6f": ("sec-2-6-f", "(و)"),
     "all": ("sec-provenance", "همه"),
 }
-HOLDS, FAILS = "✓ {} برقرار", "[**✗ {} نابرقرار**]{{.failed}}"
+SAID = {HOLDS: ("✓", "درست"), CONTRADICTED: ("✗", "نادرست"), UNCHECKED: ("–", "این‌جا سنجیده نشد")}  # mark and word
+ORDER = (CONTRADICTED, UNCHECKED, HOLDS)
 WIDTHS = (20, 73, 10)  # shares of the line
 
 
@@ -50,18 +53,17 @@ def table(outcomes: Sequence[Outcome]) -> Markdown:
 def table_rows(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
     """Rows for ``genmodels.persian.table``: section link, what is asked, checks with results, verdict.
 
-    Within a row a failed check comes first and in red.
+    Within a row a failed check comes first and in red, one that was not made here next and in grey.
     """
     rows = []
     for point, (section, asked) in POINTS.items():
         made = [outcome for outcome in outcomes if outcome.point == point]
         if not made:
             continue
-        failed = sum(not outcome.passed for outcome in made)
         rows.append({
             "بند": f"@{section}: {asked}",
-            "بررسی‌ها (و یافته‌ها)": "؛ ".join(map(told, sorted(made, key=lambda outcome: outcome.passed))),
-            "حاصل": FAILS.format(fa_int(failed)) if failed else HOLDS.format(fa_int(len(made))),
+            "بررسی‌ها (و یافته‌ها)": "؛ ".join(map(told, sorted(made, key=lambda each: ORDER.index(kind(each))))),
+            "حاصل": tally(made),
         })
     return rows
 
@@ -69,10 +71,23 @@ def table_rows(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
 def told(outcome: Outcome) -> str:
     """One check in a sentence: what holds (what was found)."""
     words = f"{outcome.title} ({outcome.result})"
-    return words if outcome.passed else f"[**✗ {words}**]{{.failed}}"
+    return words if kind(outcome) == HOLDS else coloured(words, kind(outcome))
 
 
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """All checks in a word, for running text; Markdown without backslashes."""
-    held = sum(outcome.passed for outcome in outcomes)
-    return f"{fa_int(held)} از {fa_int(len(outcomes))}"
+def coloured(words: str, verdict: str) -> str:
+    """Words with the mark of a verdict and in its colour, as Markdown."""
+    words = f"{SAID[verdict][0]} {words}"
+    return {HOLDS: words, CONTRADICTED: f"[**{words}**]{{.failed}}", UNCHECKED: f"[{words}]{{.unchecked}}"}[verdict]
+
+
+def tally(made: Sequence[Any]) -> str:
+    """How many checks (``Outcome`` or ``Check``) ended in which way, what failed first."""
+    kinds = [kind(each) for each in made]
+    return "؛ ".join(coloured(f"{fa_int(kinds.count(k))} {SAID[k][1]}", k) for k in ORDER if k in kinds)
+
+
+def summary(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]]) -> str:
+    """All checks of the document in a word, those of ``verify`` (by stage) too, for running text; no Markdown."""
+    kinds = [kind(each) for each in (*outcomes, *chain.from_iterable(verified.values()))]
+    others = "".join(f"، {fa_int(kinds.count(k))} {SAID[k][1]}" for k in (CONTRADICTED, UNCHECKED) if k in kinds)
+    return f"{fa_int(kinds.count(HOLDS))} از {fa_int(len(kinds))} {SAID[HOLDS][1]}{others}"

@@ -45,10 +45,13 @@ class Material:
 
 @dataclass(frozen=True)
 class Check:
-    """One attempt at contradiction: what was compared, what was found, whether it holds."""
+    """One attempt at contradiction: what was compared, whether it holds, what was found.
+
+    ``passed`` is ``None`` where it was not checked here; ``detail`` then says why (no data, no bf16).
+    """
 
     name: str
-    passed: bool
+    passed: bool | None
     detail: str
 
 
@@ -97,6 +100,7 @@ class Stage(ABC):
 
     name: str
     shares_work = False  # among the processes of a torchrun; where not, rank 0 works alone
+    with_data: str | None = None  # the check of ``contradict_with_data``, of a stage that has one
 
     @abstractmethod
     def config(self, profile: str) -> Any:
@@ -127,7 +131,8 @@ class Stage(ABC):
         """Make again what can be made again without the data, and compare."""
 
     def contradict_with_data(self, profile: str, folder: Path | None) -> list[Check]:
-        """What more can be contradicted where the data are: nothing for most stages, whose slice is all there is to say."""
+        """The check ``with_data``, or that it was not made here where the data are absent; most stages have none: their
+        slice is all there is to say."""
         return []
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from genmodels import stages
+from genmodels import stages, verdict
 from genmodels.stages.base import Check
 from genmodels.workers import Workers, cores
 
@@ -20,7 +20,7 @@ def verified(
     """Each stage's name and checks, the last name first: what takes longest (samples, speeds, studies) stands at the end.
 
     With ``whole`` also what takes the data, and ``LONGEST`` before all others: the likelihoods of whole test sets, for
-    stages whose data are in ``folder`` (the data folder). ``workers``: processes (default: one a core); the findings do not depend on it.
+    stages whose data are in ``folder`` (the data folder); else those are "not checked here". ``workers``: processes (default: one a core); the findings do not depend on it.
     """
     number = min(cores() if workers is None else workers, max(len(names), 1))
     order = sorted(reversed(names), key=lambda name: not (whole and name in LONGEST))
@@ -33,6 +33,7 @@ def _verify(job: Job) -> tuple[str, list[Check]]:
     name, profile, folder, whole = job
     stage = stages.get(name)
     checks = stage.verify(profile)
-    if whole and all(check.passed for check in checks):
-        checks += stage.contradict_with_data(profile, folder)
+    if stage.with_data and not any(verdict.kind(check) == verdict.CONTRADICTED for check in checks):
+        left = [Check(stage.with_data, None, "takes the data and minutes: make verify")]
+        checks += stage.contradict_with_data(profile, folder) if whole else left
     return name, checks
