@@ -13,7 +13,7 @@ from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, PixelModel, loss_nats
-from genmodels.pixelcnn.sampling import METHODS, replay, sample
+from genmodels.pixelcnn.sampling import METHODS, gaps, replay, sample
 
 ASSIGNMENT = (7, 7, 7, 7, 7, 7, 1, 1)
 
@@ -79,14 +79,14 @@ def test_methods_equal_the_naive_reference_on_two_stacks(
 
 @pytest.mark.parametrize("model", [build(ASSIGNMENT, channels=6), build_gated(layers=4)], ids=["spec", "gated"])
 def test_methods_agree_on_whole_images(model: PixelModel) -> None:
-    drawn = [sample(model, 2, generator(), method) for method in METHODS]
-    assert all(torch.equal(images, drawn[0]) for images in drawn)
+    for method in METHODS:
+        assert replay(model, sample(model, 2, generator(), method), generator()).holds
 
 
 @pytest.mark.parametrize("model", [build(ASSIGNMENT, channels=64), with_biases(GatedPixelCNN(GatedModelConfig()))], ids=["spec", "gated"])
 def test_incremental_is_exact_at_full_size(model: PixelModel) -> None:
     images = sample(model, 12, generator(), "incremental")
-    assert torch.equal(replay(model, images, generator()), images)  # hence 784 full passes would draw the same
+    assert replay(model, images, generator()).holds  # hence 784 full passes would draw the same
     assert 0.005 < images.mean() < 0.98
 
 
@@ -94,7 +94,8 @@ def test_replay_finds_a_wrong_pixel() -> None:
     model = build()
     images = sample(model, 3, generator())
     images[1, 0, 9, 9] = 1 - images[1, 0, 9, 9]
-    assert not torch.equal(replay(model, images, generator()), images)
+    again = replay(model, images, generator())
+    assert not again.holds and again.differing >= 1
 
 
 def test_samples_follow_the_models_own_probabilities() -> None:
@@ -140,8 +141,7 @@ def test_completion_keeps_what_is_given(method: str, make: Callable[[], PixelMod
     images = sample(model, 4, generator(), method, given=given, mask=mask)
     assert torch.equal(images[:, :, :4], given[:, :, :4])
     assert not torch.equal(images[:, :, 4:], given[:, :, 4:])
-    replayed = replay(model, images, generator())
-    assert torch.equal(replayed[:, :, 4:], images[:, :, 4:])  # the rest is drawn from the model
+    assert gaps(model, images, generator())[:, :, 4:].max() == 0  # the rest is drawn from the model
 
 
 def test_completion_accepts_one_mask_an_image_and_scattered_pixels() -> None:

@@ -19,7 +19,7 @@ same tokens. Not here: beam search, and the measures of the generated text (``te
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +28,9 @@ from torch import Tensor
 
 from genmodels.errors import UserError
 from genmodels.lm.base import LanguageModel
+from genmodels.ties import Again
+
+Choose = Callable[[Tensor, Tensor | None], Tensor]
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def generate(
     for group in groups:
         rows: list[list[int]] = [[] for _ in group]
         open_rows = [True] * len(group)
-        for tokens in _steps(model, group, max_new_tokens, generator, sampling, use_cache):
+        for tokens in _steps(model, group, max_new_tokens, _chooser(sampling, generator), sampling, use_cache):
             for row, token in enumerate(tokens):
                 open_rows[row] = open_rows[row] and token not in stops
                 if open_rows[row]:
@@ -138,7 +141,7 @@ def stream(
         raise UserError(f"stream continues one prompt, got {len(prompts)}; use generate for several")
     stops, settings = _as_stops(stop), Sampling(**sampling)  # type: ignore[arg-type]
     _check(model, prompts, max_new_tokens, settings)  # now, not when the first token is asked for
-    steps = _steps(model, prompts, max_new_tokens, generator, settings, use_cache)
+    steps = _steps(model, prompts, max_new_tokens, _chooser(settings, generator), settings, use_cache)
 
     def until_stop() -> Iterator[int]:
         for (token,) in steps:
@@ -149,15 +152,63 @@ def stream(
     return until_stop()
 
 
+def replay(
+    model: LanguageModel,
+    prompt_ids: Sequence[int] | Sequence[Sequence[int]],
+    drawn: Sequence[Sequence[int]],
+    generator: torch.Generator,
+    temperature: float = 1.0,
+    max_new_tokens: int | None = None,
+    stop: int | None = None,
+    use_cache: bool = False,
+) -> Again:
+    """The tokens ``drawn``, as continuations of one prompt or of prompts of equal length, drawn again: each token after those
+    that were drawn before it.
+
+    With a generator in the state that ``generate`` began with (the same ``stop`` and ``max_new_tokens``; default: the longest
+    row's), the answer holds where ``generate`` was right, whatever the way of computing: one token that a tie within rounding
+    turns does not change those after it. A row shorter than ``max_new_tokens`` must have ended with ``stop``. Not for top-k,
+    top-p and min-p, whose cuts have ties of their own.
+    """
+    prompts = _as_prompts(prompt_ids)
+    prompts = prompts * len(drawn) if len(prompts) == 1 else prompts
+    sampling, rows = Sampling(temperature), [[int(token) for token in row] for row in drawn]
+    count = max(map(len, rows), default=0) if max_new_tokens is None else max_new_tokens
+    ends = [row + [stop] if stop is not None and len(row) < count else row for row in rows]  # what each row must have drawn
+    steps = max(map(len, ends), default=0)
+    filler = 0 if stop is None else stop  # a row that is over goes on unlooked at
+    told = torch.tensor([row + [filler] * (steps - len(row)) for row in ends]).view(len(rows), steps)
+    model.check_tokens(told)
+    found: list[Tensor] = []
+
+    def choose(logits: Tensor, seen: Tensor | None) -> Tensor:
+        tokens = told[:, len(found), None].to(logits.device)  # (B, 1)
+        found.append(_gap(sampling.probabilities(logits, seen), tokens, generator)[:, 0])
+        return tokens
+
+    for _ in _steps(model, prompts, steps, choose, sampling, use_cache):
+        pass
+    return Again.of(torch.cat([found[k][[len(row) > k for row in ends]] for k in range(steps)])) if steps else Again()
+
+
+def _chooser(sampling: Sampling, generator: torch.Generator) -> Choose:
+    def choose(logits: Tensor, seen: Tensor | None) -> Tensor:
+        if sampling.greedy and seen is None:
+            return logits.argmax(1, keepdim=True)  # what the line below would draw, without the distribution
+        return _draw(sampling.probabilities(logits, seen), generator)
+
+    return choose
+
+
 def _steps(
     model: LanguageModel,
     prompts: list[list[int]],
     count: int,
-    generator: torch.Generator,
+    choose: Choose,
     sampling: Sampling,
     use_cache: bool,
 ) -> Iterator[list[int]]:
-    """Per step the next token of every row."""
+    """Per step the next token of every row, which ``choose`` gives from logits (B, V) and tokens seen (B, V) or ``None``."""
     _check(model, prompts, count, sampling)
     device = model.output_bias.device
     training = model.training
@@ -178,10 +229,7 @@ def _steps(
                 features, state = model.features(tokens[:, fresh:], state)
                 fresh = tokens.shape[1]
                 logits = model.logits(features[:, -1])  # (B, V)
-                if sampling.greedy and seen is None:
-                    drawn = logits.argmax(1, keepdim=True)  # what the lines below would draw, without the distribution
-                else:
-                    drawn = _draw(sampling.probabilities(logits, seen), generator)  # (B, 1)
+                drawn = choose(logits, seen)  # (B, 1)
                 tokens = torch.cat([tokens, drawn], dim=1)
                 if seen is not None:
                     seen.scatter_(1, drawn, True)
@@ -199,13 +247,26 @@ def _window_start(length: int, start: int, context: int | None) -> int:
 
 def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
     """(B, V) probabilities -> (B, 1) tokens by inversion: the first token at which the cumulative sum exceeds u."""
-    u = torch.rand(p.shape[0], 1, generator=generator, dtype=torch.float64, device=generator.device).to(p.device)
-    cumulative = p.double().cumsum(1)
+    u, cumulative = _uniform(p, generator), p.double().cumsum(1)
     drawn = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)  # (B, 1)
     last = (
         p.shape[1] - 1 - (p.flip(1) > 0).int().argmax(1, keepdim=True)
     )  # rounding must not lead past the last possible token
     return torch.minimum(drawn, last)
+
+
+def _gap(p: Tensor, tokens: Tensor, generator: torch.Generator) -> Tensor:
+    """(B, 1): how far ``_draw``'s u lies from where it would have given ``tokens`` (B, 1); see ``ties``."""
+    u, cumulative = _uniform(p, generator), p.double().cumsum(1)
+    end = cumulative.gather(1, tokens) / cumulative[:, -1:]
+    begin = end - p.double().gather(1, tokens) / cumulative[:, -1:]
+    outside = torch.maximum(begin - u, u - end)
+    return torch.where(outside < 1e-12, 0 * outside, outside)  # 0 * NaN stays no number
+
+
+def _uniform(p: Tensor, generator: torch.Generator) -> Tensor:
+    """One number a row, (B, 1), fp64."""
+    return torch.rand(p.shape[0], 1, generator=generator, dtype=torch.float64, device=generator.device).to(p.device)
 
 
 def _check(model: LanguageModel, prompts: list[list[int]], count: int, sampling: Sampling) -> None:

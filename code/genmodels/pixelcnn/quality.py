@@ -17,6 +17,7 @@ from torch import Tensor
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
 from genmodels.pixelcnn.frechet import Gaussian, squared_distance
 from genmodels.pixelcnn.model import PixelCNN
+from genmodels.ties import ROUNDING
 
 UNSURE = 0.5  # the likeliest class has less than this: no digit that the classifier knows
 
@@ -40,13 +41,23 @@ def measures(classifier: DigitClassifier, images: Tensor, reference: Reference) 
     ``frechet``, the squared distance; ``classes_apart``, the total variation between shares of predicted classes, 0..1; ``confidence``, the mean probability of the likeliest class;
     ``unsure``, the share of images whose likeliest class has less than ``UNSURE``.
     """
-    features, logs = measured(classifier, images)
+    return measures_of(*measured(classifier, images), reference)
+
+
+def measures_of(features: Tensor, logs: Tensor, reference: Reference) -> dict[str, float]:
+    """``measures`` from what the classifier gives: features (N, F), log-probabilities (N, 10)."""
     confidence = logs.max(1).values.exp()
     return {
         "frechet": squared_distance(Gaussian.fit(features.numpy()), reference.gaussian),
         "classes_apart": 0.5 * float(np.abs(class_shares(logs) - reference.shares).sum()),
         "confidence": confidence.mean().item(), "unsure": (confidence < UNSURE).float().mean().item(),
     }
+
+
+def undecided(logs: Tensor) -> float:
+    """The share of images that rounding may count otherwise: two classes as likely, or one whose likelihood is ``UNSURE``."""
+    first, second = logs.topk(2, dim=1).values.exp().unbind(1)
+    return ((first - second <= ROUNDING) | ((first - UNSURE).abs() <= ROUNDING)).float().mean().item()
 
 
 def class_shares(logs: Tensor) -> np.ndarray:

@@ -28,6 +28,7 @@ from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelModel
 from genmodels.progress import progress_bar
+from genmodels.ties import Again
 
 
 class Naive:
@@ -238,21 +239,27 @@ def sample(
     return canvas.float().cpu()
 
 
-@torch.no_grad()
-def replay(model: PixelModel, images: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+def replay(model: PixelModel, images: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Again:
     """What full forward passes would have drawn at each pixel, had they seen the earlier pixels of ``images``.
 
-    With a generator in the state that ``sample`` began with, the answer equals ``images`` exactly where ``sample``
-    was right; and if it equals them everywhere, then so would 784 naive passes have drawn (by induction over the
-    pixels, the model being causal). One forward pass instead of 784: a cheap proof of a sampler on the very images
-    that are shown.
+    With a generator in the state that ``sample`` began with, the answer holds exactly where ``sample`` was right; and if
+    it holds everywhere, then so would 784 naive passes have drawn (by induction over the pixels, the model being causal),
+    but for ties within rounding. One forward pass instead of 784: a cheap proof of a sampler on the very images that are
+    shown.
     """
+    return Again.of(gaps(model, images, generator, temperature))
+
+
+@torch.no_grad()
+def gaps(model: PixelModel, images: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
+    """(N, 1, H, W): how far the uniform number of each pixel lies from where it would have given that pixel; see ``ties``."""
     model.check_images(images)
     like = next(model.parameters())
     uniforms = torch.rand(len(images), *model.image_size, generator=generator, dtype=torch.float64)
     with torch.autocast(like.device.type, enabled=False):
         logits = model(images.to(like)).double().cpu()  # (N, 1, H, W)
-    return (uniforms[:, None] < torch.sigmoid(logits / temperature)).float()
+    beyond = uniforms[:, None] - torch.sigmoid(logits / temperature)  # below 0: the pixel is lit
+    return torch.where((beyond < 0) == (images.cpu() > 0), 0 * beyond, beyond.abs())  # 0 * NaN stays no number
 
 
 def _completion(

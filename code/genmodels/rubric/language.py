@@ -14,13 +14,14 @@ from genmodels.lm.attention import (
 )  # fmt: skip
 from genmodels.lm.base import IGNORED, LanguageModel, linear_cross_entropy
 from genmodels.lm.demonstration import first_documents, future_gradient
-from genmodels.lm.generation import Sampling, generate
+from genmodels.lm.generation import Sampling, generate, replay
 from genmodels.lm.perplexity import evaluate
 from genmodels.lm.recurrent import lstm_reference
 from genmodels.lm.transformer import TransformerLM
 from genmodels.persian import fa, fa_int, fa_sci
 from genmodels.rubric.checks import Evidence, Finding, check, largest
-from genmodels.rubric.images import resumes
+from genmodels.rubric.images import ROUNDING, resumes
+from genmodels.ties import Again
 
 RECOMPUTED = 3  # test documents scored again here; ``verify`` scores all
 READY_MADE = (
@@ -179,11 +180,11 @@ def decoding(e: Evidence) -> Finding:
     chosen = [(set(row.nonzero().flatten().tolist()), set(best.tolist())) for row, best in zip(top, z.topk(40).indices)]
     holds.append(all(kept == best for kept, best in chosen))
     for row, kept in zip(p, Sampling(top_p=0.9).probabilities(logits)):
-        falling = row.sort(descending=True).values
-        size = int((falling.cumsum(0) < 0.9).sum()) + 1  # the smallest set that reaches p
-        holds.append(int((kept > 0).sum()) == size and bool((row[kept > 0].min() >= falling[size - 1])))
-    floor = Sampling(min_p=0.05).probabilities(logits) > 0
-    holds.append(torch.equal(floor, p.float() >= 0.05 * p.float().amax(1, keepdim=True)))
+        inside, size = row[kept > 0], int((kept > 0).sum())  # the smallest set that reaches p, of the likeliest tokens
+        likeliest = torch.allclose(inside.sort(descending=True).values, row.topk(size).values, rtol=ROUNDING, atol=0)
+        holds.append(likeliest and bool(inside.sum() - inside.min() - ROUNDING < 0.9 < inside.sum() + ROUNDING))
+    floor, of_largest = Sampling(min_p=0.05).probabilities(logits) > 0, p / p.amax(1, keepdim=True)
+    holds.append(not bool((floor & (of_largest < 0.05 - ROUNDING) | ~floor & (of_largest > 0.05 + ROUNDING)).any()))
     holds.append(torch.equal(Sampling(greedy=True).probabilities(logits).argmax(1), z.argmax(1)))
     return all(holds), f"{fa_int(len(holds))} برابری"
 
@@ -192,12 +193,12 @@ def decoding(e: Evidence) -> Finding:
 @torch.no_grad()
 def continues(e: Evidence) -> Finding:
     """Greedy decoding must take, at every step, what one pass over prompt and answer finds likeliest."""
-    prompt, agree = e.document(1)[:10], 0
+    prompt, found = e.document(1)[:10], Again()
     for model in (e.rnn, e.transformer):
         (new,) = generate(model, prompt, 30, torch.Generator(), greedy=True)
-        likeliest = model(torch.tensor([prompt + new]))[0][0].argmax(1)[len(prompt) - 1 : -1]
-        agree += int((likeliest == torch.tensor(new)).sum())
-    return agree == 60, f"{fa_int(agree)} توکن"
+        logits = model(torch.tensor([prompt + new]))[0][0, len(prompt) - 1 : -1]  # (30, V)
+        found += Again.of(logits.amax(1) - logits.gather(1, torch.tensor(new)[:, None])[:, 0])
+    return found.holds and found.draws == 60, f"{fa_int(found.draws - found.differing)} توکن"
 
 
 @check("own-layers", "2.5", "sec-2-5-architecture", "هیچ لایهٔ آماده")
@@ -296,9 +297,9 @@ def attention_causal(e: Evidence) -> Finding:
 def cache(e: Evidence) -> Finding:
     context = e.transformer.context
     prompt, count = e.document(0)[: context - 12], 40
-    draws = {use: torch.Generator().manual_seed(1) for use in (True, False)}
-    runs = [generate(e.transformer, prompt, count, draw, use_cache=use) for use, draw in draws.items()]
-    return runs[0] == runs[1] and len(runs[0][0]) == count and len(prompt) + count > context, f"{fa_int(count)} توکن"
+    drawn = generate(e.transformer, prompt, count, torch.Generator().manual_seed(1), use_cache=True)
+    found = replay(e.transformer, prompt, drawn, torch.Generator().manual_seed(1), use_cache=False)
+    return found.holds and found.draws == count and len(prompt) + count > context, f"{fa_int(count)} توکن"
 
 
 @check("grouped", "2.5", "sec-2-5-architecture", "پرسش‌گروهی و چندپرسشی = سرهای تکراری")

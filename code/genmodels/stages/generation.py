@@ -15,23 +15,24 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from genmodels import batches, stages, store
 from genmodels.config import setting, to_plain
 from genmodels.errors import UserError
 from genmodels.files import data_digest
-from genmodels.lm.generation import generate
+from genmodels.lm.generation import generate, replay
 from genmodels.lm.samples import PROMPTS, SETTINGS
 from genmodels.lm.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages.base import Check, Opened, Stage
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
+from genmodels.ties import Again
 
 PADDING = -1
 COPY = 8  # tokens of a copied n-gram
 REPEAT = 3
 AGAIN = "temperature-0.8"  # the setting that verify draws again
-SAME = 0.95  # share of samples that must come out again; rounding of another processor may turn a draw now and then
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,13 @@ def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConf
     count = 1 if options.get("greedy") else config.samples  # the likeliest token is the same every time
     found = []
     for index, prompt in enumerate(prompts):
-        generator = batches.generator_for(config.seed, f"generation {name}", index)
-        found.append(generate(model, [prompt] * count, config.new_tokens, generator, stop=stop, **options))
+        found.append(generate(model, [prompt] * count, config.new_tokens, _draws(config, name, index), stop=stop, **options))
     return found
+
+
+def _draws(config: GenerationConfig, name: str, index: int) -> torch.Generator:
+    """The random numbers of one beginning under one setting."""
+    return batches.generator_for(config.seed, f"generation {name}", index)
 
 
 def measure(texts: list[list[int]]) -> dict[str, float]:
@@ -158,10 +163,12 @@ class GenerationStage(Stage):
         checks = [Check("weights", not stale, detail)]
         for name, network in networks.items():
             eos = Tokenizer.load(store.result_folder(name, profile) / "tokenizer.json").eos
-            now = draw(network.model(), result.metrics["prompts"][name], AGAIN, config, eos)
-            pairs = [(a, b) for new, old in zip(now, result.ids(name, AGAIN)) for a, b in zip(new, old)]
-            share = sum(a == b for a, b in pairs) / len(pairs)
-            checks.append(Check(f"samples {name}", share >= SAME, f"{share:.0%} of {len(pairs)} samples come out again"))
+            again, model = Again(), network.model()
+            drawn = zip(result.metrics["prompts"][name], result.ids(name, AGAIN), strict=True)
+            for index, (prompt, rows) in enumerate(drawn):
+                draws = _draws(config, AGAIN, index)
+                again += replay(model, prompt, rows, draws, max_new_tokens=config.new_tokens, stop=eos, use_cache=True, **SETTINGS[AGAIN])
+            checks.append(Check(f"samples {name}", again.holds, str(again)))
         same = all(
             value == result.measures[name][choice].get(key)
             for name in networks for choice in config.settings
