@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from common import PATIENCE
+
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ("--headless=new", "--remote-debugging-pipe", "--no-first-run", "--disable-gpu", "--hide-scrollbars",
          "--disable-extensions", "--disable-background-networking", "--disable-dev-shm-usage", "--mute-audio",
@@ -52,12 +54,12 @@ class Browser:
 
     def __exit__(self, *_: object) -> None:
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(PATIENCE)
         os.close(self._out)
         os.close(self._in)
         self.home.cleanup()
 
-    def send(self, method: str, seconds: float = 120, **parameters: Any) -> dict[str, Any]:
+    def send(self, method: str, seconds: float = PATIENCE, **parameters: Any) -> dict[str, Any]:
         """One command and its result; events that come meanwhile are kept in ``events``."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
@@ -90,7 +92,7 @@ class Browser:
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.events.clear()
         self.send("Page.navigate", url=path.resolve().as_uri())
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + PATIENCE
         while not any(event.get("method") == "Page.loadEventFired" for event in self.events):
             self.events.append(self._receive(deadline))
 
@@ -101,7 +103,7 @@ class Browser:
         logs = [e["params"]["entry"] for e in self.events if e.get("method") == "Log.entryAdded"]
         return texts + [entry["text"] for entry in logs if entry["level"] == "error"]
 
-    def evaluate(self, expression: str, seconds: float = 120) -> Any:
+    def evaluate(self, expression: str, seconds: float = PATIENCE) -> Any:
         """The value of a JavaScript expression (promises awaited), as JSON."""
         result = self.send("Runtime.evaluate", seconds, expression=expression, awaitPromise=True, returnByValue=True)
         if details := result.get("exceptionDetails"):

@@ -10,6 +10,8 @@ from torch import nn
 from genmodels import files
 from genmodels.stages.base import Stage
 
+PATIENCE = 1200  # seconds after which a child process is taken to hang: no test decides by the clock, however busy the machine
+
 
 def outcome(stage: Stage, profile: str = "full") -> dict[str, bool]:
     """Name of each check of ``verify`` -> whether it passed."""

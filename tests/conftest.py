@@ -25,9 +25,13 @@ sys.path.insert(0, str(ROOT / "code"))
 if os.environ.get("GENMODELS_DATA"):
     os.environ["GENMODELS_DATA"] = str(Path(os.environ["GENMODELS_DATA"]).expanduser().absolute())
 
+import hypothesis  # noqa: E402
 import torch  # noqa: E402
 
 torch.set_num_threads(1)
+# No test is decided by the clock: neither a slow example nor a slow draw fails.
+hypothesis.settings.register_profile("no clock", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("no clock")
 
 
 def pytest_report_header() -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from genmodels import stages
 from genmodels.__main__ import main
+from common import PATIENCE
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -73,7 +74,7 @@ def test_a_persian_path_in_a_locale_without_persian(tmp_path: Path) -> None:
     place = tmp_path / "پوشهٔ نتیجه"
     environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "GENMODELS_CACHE": str(place)}
     environment.pop("PYTHONIOENCODING", None)
-    done = subprocess.run([sys.executable, "-m", "genmodels", "verify", "text"], env=environment, capture_output=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "genmodels", "verify", "text"], env=environment, capture_output=True, timeout=PATIENCE)
     assert done.returncode == 5 and str(place) in done.stdout.decode("utf-8") and one_line(done.stderr.decode("utf-8"))
 
 

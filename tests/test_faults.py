@@ -26,6 +26,7 @@ from genmodels import checkpoints, files, reuse, stages, store, submission
 from genmodels.__main__ import main
 from genmodels.errors import StaleResult, UserError
 from genmodels.qmd import parse
+from common import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = Path(__file__).resolve().parent
@@ -93,7 +94,7 @@ def test_killed_at_24_random_points_it_resumes_to_the_same_weights(tmp_path: Pat
     script = tmp_path / "kills.py"
     script.write_text(KILLS.format(tests=str(TESTS), seed=11), "utf-8")
     environment = os.environ | {"GENMODELS_CACHE": str(tmp_path / "cache"), "TQDM_DISABLE": "1"}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     kills, places = map(int, done.stdout.split())
     assert kills == 24 and places > 10
@@ -275,7 +276,7 @@ def test_a_read_only_project_says_so_and_renders_elsewhere() -> None:
         script.write_text(READ_ONLY)
         environment = os.environ | {"HOME": str(out), "PYTHONDONTWRITEBYTECODE": "1"}
         before = tree(project)
-        done = subprocess.run([sys.executable, script, project, out], env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run([sys.executable, script, project, out], env=environment, capture_output=True, text=True, timeout=PATIENCE)
         if "pandoc" in done.stderr and "Permission denied" in done.stderr:
             pytest.skip("the checkout is closed to other users")
         assert done.returncode == 0, done.stderr
@@ -318,7 +319,7 @@ def test_no_fonts_no_locale_no_home_and_a_strange_path(tmp_path: Path) -> None:
         "FONTCONFIG_FILE": str(tmp_path / "fonts.conf"), "MPLCONFIGDIR": str(tmp_path / "mpl"),
     }  # fmt: skip
     (tmp_path / "bare.py").write_text(BARE)
-    done = subprocess.run([sys.executable, tmp_path / "bare.py", project], env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, tmp_path / "bare.py", project], env=environment, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["report.html", "report.pdf"] and "warning" not in done.stderr.lower()
     if shutil.which("pdffonts"):
@@ -347,7 +348,7 @@ def test_a_second_make_train_is_turned_away_in_one_line(
         assert re.fullmatch(rf"error: another training of pixelcnn, profile smoke, is running.*\(process {holder.pid}\)\n", error)
         assert tree(cache) == before
     finally:
-        holder.communicate("\n", timeout=30)
+        holder.communicate("\n", timeout=PATIENCE)
     assert holder.returncode == 0
 
 

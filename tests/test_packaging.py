@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import genmodels
+from common import PATIENCE
 from conftest import NetworkUsed
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -175,7 +176,7 @@ def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess
         pytest.skip("make is not installed")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     return subprocess.run(["make", *arguments], cwd=folder, env={**clean, **environment}, capture_output=True,
-                          text=True, timeout=60, check=False)
+                          text=True, timeout=PATIENCE, check=False)
 
 
 def test_makefile_targets() -> None:

@@ -21,7 +21,7 @@ from genmodels.stages import base, trials
 from genmodels.stages.homework import HomeworkStage
 from genmodels.stages.pixelcnn import FULL, PixelCNNStage, ThresholdStage, image_objective
 from genmodels.stages.verification import verified
-from common import outcome, reseal
+from common import PATIENCE, outcome, reseal
 
 
 class SmallPixelCNN(PixelCNNStage):
@@ -80,7 +80,7 @@ def test_two_processes_publish_one_result_that_verifies(stage: SmallPixelCNN, tm
     script = tmp_path / "worker.py"
     script.write_text(WORKER.format(tests=str(Path(__file__).parent)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "destroy_process_group" not in done.stderr and "Traceback" not in done.stderr
     together = stage.load("full")

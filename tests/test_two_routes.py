@@ -21,6 +21,7 @@ from pathlib import Path
 import pytest
 
 from genmodels.render import render
+from common import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
@@ -188,7 +189,7 @@ def test_quarto_and_the_built_in_renderer_show_the_same_report(tmp_path: Path, m
     monkeypatch.setenv("QUARTO_PYTHON", sys.executable)
     monkeypatch.setenv("GENMODELS_CACHE", str(ROOT / "cache"))
     for target in ("html", "typst"):
-        done = subprocess.run(["quarto", "render", "report.qmd", "--to", target], cwd=project, capture_output=True, text=True, timeout=1800)
+        done = subprocess.run(["quarto", "render", "report.qmd", "--to", target], cwd=project, capture_output=True, text=True, timeout=2 * PATIENCE)
         assert done.returncode == 0, done.stderr[-3000:]
     page, pdf = render(project, output_dir=tmp_path / "ours")
     theirs = project / "_output"

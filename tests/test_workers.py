@@ -11,6 +11,7 @@ import pytest
 from genmodels.errors import UserError
 from genmodels.stages.verification import verified
 from genmodels.workers import Workers
+from common import PATIENCE
 
 
 def threads(_: int) -> int:
@@ -44,7 +45,7 @@ def test_no_worker_outlives_a_killed_parent(tmp_path: Path) -> None:
     """The workers hold the parent's stdout: its end is the end of the last of them."""
     script = tmp_path / "killed.py"
     script.write_text(KILLED, "utf-8")
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == -9 and done.stdout.split()
 
 
