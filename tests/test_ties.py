@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, RecurrentModelConfig, TransformerModelConfig
+from genmodels.lm import generation
 from genmodels.lm.generation import generate, replay
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.transformer import TransformerLM
@@ -27,8 +28,8 @@ def seeded(seed: int) -> torch.Generator:
 
 def image_model(kind: str) -> Any:
     torch.manual_seed(0)
-    plain = kind == "plain"
-    model = PixelCNN(PixelCNNModelConfig(channels=6, kernels=(7, 5, 1)), (9, 8)) if plain else GatedPixelCNN(GatedModelConfig(channels=4, layers=3), (9, 8))
+    gated, plain = GatedModelConfig(channels=4, layers=3), PixelCNNModelConfig(channels=6, kernels=(7, 5, 1))
+    model = PixelCNN(plain, (9, 8)) if kind == "plain" else GatedPixelCNN(gated, (9, 8))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "bias" in name:
@@ -90,12 +91,12 @@ def test_a_pixel_is_a_tie_only_within_rounding(seed: int, apart: float, lit: boo
 
 
 @pytest.mark.parametrize("kind", ["rnn", "transformer"])
-@given(seed=st.integers(0, 2**32))
+@given(seed=st.integers(0, 2**32), top_p=st.sampled_from([None, 0.95]))
 @settings(max_examples=4, deadline=None)
-def test_rounding_turns_no_text_and_a_change_does(kind: str, seed: int) -> None:
+def test_rounding_turns_no_text_and_a_change_does(kind: str, seed: int, top_p: float | None) -> None:
     prompts = [[0, 4, 9], [0, 1, 2], [0, 5, 5]]
-    drawn = generate(language_model(kind), prompts, 40, seeded(seed), temperature=0.8, stop=3)
-    options = {"temperature": 0.8, "stop": 3, "max_new_tokens": 40}
+    drawn = generate(language_model(kind), prompts, 40, seeded(seed), temperature=0.8, stop=3, top_p=top_p)
+    options = {"temperature": 0.8, "stop": 3, "max_new_tokens": 40, "top_p": top_p}
     for cached in (True, False):  # past the Transformer's context
         again = replay(shaken(language_model(kind), 1e-7, seed), prompts, drawn, seeded(seed), use_cache=cached, **options)
         assert again.holds and again.draws == sum(min(len(row) + 1, 40) for row in drawn)
@@ -113,19 +114,25 @@ def test_one_prompt_serves_all_its_samples() -> None:
     assert replay(model, [0, 4], [], seeded(1)) == Again() and not Again().holds
 
 
-@given(seed=st.integers(0, 2**32), apart=st.floats(-9, -1))
-@settings(max_examples=30, deadline=None)
-def test_a_token_is_a_tie_only_within_rounding(seed: int, apart: float) -> None:
+@given(u=st.floats(0.2, 1), apart=st.floats(-9, -1))
+@settings(max_examples=50, deadline=None)
+def test_a_token_is_a_tie_only_within_rounding(u: float, apart: float) -> None:
     """Two tokens whose border lies 10^apart below the number drawn: the first one was drawn by a tie, or not at all."""
-    from genmodels.lm import generation
+    gap, number = 10.0**apart, torch.tensor([[u]], dtype=torch.float64)
+    p = torch.tensor([[u - gap, 1 - u + gap]], dtype=torch.float64)
+    assert generation._outside(p, torch.tensor([[0]]), number).item() == pytest.approx(gap, rel=1e-3)
+    assert generation._outside(p, torch.tensor([[1]]), number).item() == 0
 
-    gap, u = 10.0**apart, torch.rand(1, 1, generator=seeded(seed), dtype=torch.float64).item()
-    if u > gap:
-        p = torch.tensor([[u - gap, 1 - u + gap]], dtype=torch.float64)
-        found = generation._gap(p, torch.tensor([[0]]), seeded(seed))
-        assert found.item() == pytest.approx(gap, rel=1e-3)
-        assert generation._gap(p, torch.tensor([[1]]), seeded(seed)).item() == 0
-        assert generation._draw(p, seeded(seed)).item() == 1
+
+@pytest.mark.parametrize(("beside", "passes"), [(ROUNDING / 9, True), (ROUNDING * 9, False)])
+@pytest.mark.parametrize("side", [-1, 1])
+def test_a_token_on_the_border_of_top_p_may_be_in_or_out(beside: float, passes: bool, side: int) -> None:
+    """The third token is in where 0.9 of the probability do not fill the cut; a cut that rounding moves past it is a tie."""
+    logits = torch.tensor([[0.6, 0.3, 0.1]]).log()
+    inside = generation.Sampling(top_p=0.9 + beside if side < 0 else 0.9 - beside)  # on the other side of the border
+    u = torch.tensor([[0.62]], dtype=torch.float64)  # of the second token, or of the first where the third is out
+    token = torch.tensor([[0 if side < 0 else 1]])
+    assert (Again.of(generation._gap(inside, logits, token, u)).holds) is passes
 
 
 def test_what_is_no_number_is_no_tie() -> None:

@@ -191,7 +191,7 @@ local function directed_span(span)
   end)
 end
 
--- A check that failed or was not made (``rubric/tables.py``): red or grey in both formats; HTML has a style for the class.
+-- A check that failed or was not made (``rubric/tables.py``): red or grey; HTML has a style for the class.
 local VERDICTS = { failed = "#b42318", unchecked = "#5b6572" }
 
 local function verdict_span(span)

@@ -160,20 +160,23 @@ CHECK_NAMES = {
     "tokens_per_word": "توکن بر واژه در متن دیده‌نشده",
     "round_trip_share": "رمزگشایی دقیق متن",
     "test_bits_per_character": "بیت بر نویسه روی متن آزمون",
-    "contents": "آنچه در نتیجه است", "counts": "شمارها", "slice": "نام سنجه‌ها",
-    "whole_test_nll_nats": "زیان روی همهٔ آزمون (نات بر تصویر)",
-    "weights": "وزن‌ها همان وزن‌های امروزند", "samples": "نمونه‌ها دوباره", "measures": "سنجه‌ها", "cool": "دمای پایین‌تر",
-    "independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی", "real-threshold": "آزمون واقعی، آستانه‌ای",
-    "worst": "بدترین نمونه‌ها", "neighbours": "همسایه‌ها", "likelihood": "میانگین زیان", "unlikely": "نامحتمل‌ترین‌ها",
-    "merges": "ادغام‌ها", "normalize": "نرمال‌سازی", "classic": "پیکرهٔ کلاسیک", "attention": "توجه", "LSTM": "LSTM",
-    "cross-entropy": "آنتروپی متقاطع", "cache": "با حافظهٔ نهان و بی آن، سرها", "raster": "نمونه‌گیرها", "two stacks": "نمونه‌گیرها، دو پشته",
-    "half-last": "پیچش سریع", "spectral": "پیچش طیفی", "two-stacks": "دو پشته", "one loss": "یک زیان", "ngram": "همان کنسر–نی",
+    "contents": "آنچه در نتیجه است", "opening": "نخستین گام‌ها در اندازهٔ کامل", "counts": "شمارها",
+    "slice": "نام سنجه‌ها", "whole_test_nll_nats": "زیان روی همهٔ آزمون (نات بر تصویر)",
+    "weights": "وزن‌ها همان وزن‌های امروزند", "samples": "نمونه‌ها دوباره", "measures": "سنجه‌ها",
+    "cool": "دمای پایین‌تر", "independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی",
+    "real-threshold": "آزمون واقعی، آستانه‌ای", "worst": "بدترین نمونه‌ها", "neighbours": "همسایه‌ها",
+    "likelihood": "میانگین زیان", "unlikely": "نامحتمل‌ترین‌ها", "merges": "ادغام‌ها", "normalize": "نرمال‌سازی",
+    "classic": "پیکرهٔ کلاسیک", "attention": "توجه", "LSTM": "LSTM", "cross-entropy": "آنتروپی متقاطع",
+    "cache": "با حافظهٔ نهان و بی آن، سرها", "raster": "نمونه‌گیرها", "two stacks": "نمونه‌گیرها، دو پشته",
+    "half-last": "پیچش سریع", "spectral": "پیچش طیفی", "two-stacks": "دو پشته", "one loss": "یک زیان",
+    "ngram": "همان کنسر–نی",
 }
 
 
 DETAILS = {  # what a check of ``verify`` says on the command line -> in the document; any other is shown as it is
     r"(\S+), stored (\S+)": "از نو {}، ثبت‌شده {}",
     r"largest relative difference (\S+)": "بیشترین اختلاف نسبی {}",
+    r"(\d+) of (\d+) draws come out otherwise.*": "{} از {} قرعه چیز دیگری داد",
     r"takes the data and minutes: make verify": "داده و چند دقیقه می‌خواهد: فرمان verify",
     r"no data: .*": "داده نیست",
     r"no bf16.*": "این پردازنده bf16 ندارد",
@@ -181,7 +184,7 @@ DETAILS = {  # what a check of ``verify`` says on the command line -> in the doc
 
 
 def checks(found: dict[str, list[Any]]) -> Markdown:
-    """How the attempts of ``verify`` at contradicting each result ended: a row a result, and one for all that does not hold."""
+    """How ``verify``'s attempts at contradicting each result ended: a row a result, and one for all that does not hold."""
     rows = []
     for name, attempts in found.items():
         labels = dict.fromkeys(_check_name(check.name) or f"`{check.name}`" for check in attempts)
@@ -190,7 +193,8 @@ def checks(found: dict[str, list[Any]]) -> Markdown:
         for check in attempts:
             if (ended := kind(check)) != HOLDS:
                 words = f"{_check_name(check.name) or _foreign(check.name)}: {_persian_detail(check.detail)}"
-                rows.append({"مرحله": coloured(stage, ended), "بررسی‌ها": coloured(words, ended), "حاصل": coloured(SAID[ended][1], ended)})
+                cells = {"مرحله": stage, "بررسی‌ها": words, "حاصل": SAID[ended][1]}
+                rows.append({column: coloured(cell, ended) for column, cell in cells.items()})
     return table(rows)
 
 

@@ -1,7 +1,7 @@
-"""What a check may say, and the verdict on disk: written by the document's last chunk, read by the command that ends ``make``.
+"""What a check may say, and the verdict on disk: the document's last chunk writes it, the command that ends ``make`` reads it.
 
-A check holds, is contradicted, or was not checked here (there were no data, no bf16, …): its ``passed`` is true, false or
-``None``. Only a contradiction is a failure, with exit code 5.
+A check holds, is contradicted, or was not checked here (there were no data, no bf16, …): its ``passed`` is true, false
+or ``None``. Only a contradiction is a failure, with exit code 5.
 
 The document is written whatever its checks (``genmodels.rubric``) say; the exit code is this module's. The file lies
 where ``GENMODELS_RUBRIC`` says (``genmodels render`` sets it), else in ``_output`` of the project (Quarto). It knows no

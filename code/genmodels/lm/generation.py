@@ -20,7 +20,7 @@ same tokens. Not here: beam search, and the measures of the generated text (``te
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from torch import Tensor
 
 from genmodels.errors import UserError
 from genmodels.lm.base import LanguageModel
-from genmodels.ties import Again
+from genmodels.ties import ROUNDING, Again
 
 Choose = Callable[[Tensor, Tensor | None], Tensor]
 
@@ -158,32 +158,33 @@ def replay(
     drawn: Sequence[Sequence[int]],
     generator: torch.Generator,
     temperature: float = 1.0,
+    top_p: float | None = None,
     max_new_tokens: int | None = None,
     stop: int | None = None,
     use_cache: bool = False,
 ) -> Again:
-    """The tokens ``drawn``, as continuations of one prompt or of prompts of equal length, drawn again: each token after those
-    that were drawn before it.
+    """The tokens ``drawn``, as continuations of one prompt or of prompts of equal length, drawn again: each token after
+    those that were drawn before it.
 
-    With a generator in the state that ``generate`` began with (the same ``stop`` and ``max_new_tokens``; default: the longest
-    row's), the answer holds where ``generate`` was right, whatever the way of computing: one token that a tie within rounding
-    turns does not change those after it. A row shorter than ``max_new_tokens`` must have ended with ``stop``. Not for top-k,
-    top-p and min-p, whose cuts have ties of their own.
+    With a generator in the state that ``generate`` began with (the same ``stop`` and ``max_new_tokens``; default: the
+    longest row's), the answer holds where ``generate`` was right, whatever the way of computing: one token that a tie
+    within rounding turns does not change those after it. A row shorter than ``max_new_tokens`` must have ended with
+    ``stop``. The cut of top-p has ties, too: a token that gets in or drops out within rounding.
     """
     prompts = _as_prompts(prompt_ids)
     prompts = prompts * len(drawn) if len(prompts) == 1 else prompts
-    sampling, rows = Sampling(temperature), [[int(token) for token in row] for row in drawn]
+    sampling, rows = Sampling(temperature, top_p=top_p), [[int(token) for token in row] for row in drawn]
     count = max(map(len, rows), default=0) if max_new_tokens is None else max_new_tokens
-    ends = [row + [stop] if stop is not None and len(row) < count else row for row in rows]  # what each row must have drawn
+    # What each row must have drawn, its end included.
+    ends = [row + [stop] if stop is not None and len(row) < count else row for row in rows]
     steps = max(map(len, ends), default=0)
-    filler = 0 if stop is None else stop  # a row that is over goes on unlooked at
-    told = torch.tensor([row + [filler] * (steps - len(row)) for row in ends]).view(len(rows), steps)
+    told = torch.tensor([row + [stop or 0] * (steps - len(row)) for row in ends]).view(len(rows), steps)  # over: unlooked at
     model.check_tokens(told)
     found: list[Tensor] = []
 
     def choose(logits: Tensor, seen: Tensor | None) -> Tensor:
         tokens = told[:, len(found), None].to(logits.device)  # (B, 1)
-        found.append(_gap(sampling.probabilities(logits, seen), tokens, generator)[:, 0])
+        found.append(_gap(sampling, logits, tokens, _uniform(logits, generator))[:, 0])
         return tokens
 
     for _ in _steps(model, prompts, steps, choose, sampling, use_cache):
@@ -208,7 +209,7 @@ def _steps(
     sampling: Sampling,
     use_cache: bool,
 ) -> Iterator[list[int]]:
-    """Per step the next token of every row, which ``choose`` gives from logits (B, V) and tokens seen (B, V) or ``None``."""
+    """Per step the next token of every row; ``choose`` gives it from logits (B, V) and tokens seen, (B, V) or ``None``."""
     _check(model, prompts, count, sampling)
     device = model.output_bias.device
     training = model.training
@@ -255,18 +256,28 @@ def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
     return torch.minimum(drawn, last)
 
 
-def _gap(p: Tensor, tokens: Tensor, generator: torch.Generator) -> Tensor:
-    """(B, 1): how far ``_draw``'s u lies from where it would have given ``tokens`` (B, 1); see ``ties``."""
-    u, cumulative = _uniform(p, generator), p.double().cumsum(1)
-    end = cumulative.gather(1, tokens) / cumulative[:, -1:]
-    begin = end - p.double().gather(1, tokens) / cumulative[:, -1:]
-    outside = torch.maximum(begin - u, u - end)
+def _gap(sampling: Sampling, logits: Tensor, tokens: Tensor, u: Tensor) -> Tensor:
+    """(B, 1): how far u (B, 1) lies from where ``_draw`` would have given ``tokens`` (B, 1); see ``ties``."""
+    gap = _outside(sampling.probabilities(logits), tokens, u)
+    if sampling.top_p is None:
+        return gap
+    cuts = (max(sampling.top_p - ROUNDING, ROUNDING), min(sampling.top_p + ROUNDING, 1.0))
+    others = [_outside(replace(sampling, top_p=cut).probabilities(logits), tokens, u).clamp(min=ROUNDING) for cut in cuts]
+    return torch.where(gap == 0, gap, torch.minimum(gap, torch.minimum(*others)))
+
+
+def _outside(p: Tensor, tokens: Tensor, u: Tensor) -> Tensor:
+    """(B, 1): how far u (B, 1) lies outside the stretches of the cumulative sums of p (B, V) that belong to ``tokens``."""
+    cumulative, total = p.double().cumsum(1), p.double().sum(1, keepdim=True)
+    end = cumulative.gather(1, tokens) / total
+    outside = torch.maximum(end - p.double().gather(1, tokens) / total - u, u - end)
     return torch.where(outside < 1e-12, 0 * outside, outside)  # 0 * NaN stays no number
 
 
-def _uniform(p: Tensor, generator: torch.Generator) -> Tensor:
+def _uniform(like: Tensor, generator: torch.Generator) -> Tensor:
     """One number a row, (B, 1), fp64."""
-    return torch.rand(p.shape[0], 1, generator=generator, dtype=torch.float64, device=generator.device).to(p.device)
+    draws = torch.rand(like.shape[0], 1, generator=generator, dtype=torch.float64, device=generator.device)
+    return draws.to(like.device)
 
 
 def _check(model: LanguageModel, prompts: list[list[int]], count: int, sampling: Sampling) -> None:

@@ -55,7 +55,7 @@ def measures_of(features: Tensor, logs: Tensor, reference: Reference) -> dict[st
 
 
 def undecided(logs: Tensor) -> float:
-    """The share of images that rounding may count otherwise: two classes as likely, or one whose likelihood is ``UNSURE``."""
+    """The share of images that rounding may count otherwise: two classes as likely, or the likeliest at ``UNSURE``."""
     first, second = logs.topk(2, dim=1).values.exp().unbind(1)
     return ((first - second <= ROUNDING) | ((first - UNSURE).abs() <= ROUNDING)).float().mean().item()
 

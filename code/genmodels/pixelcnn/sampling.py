@@ -242,17 +242,17 @@ def sample(
 def replay(model: PixelModel, images: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Again:
     """What full forward passes would have drawn at each pixel, had they seen the earlier pixels of ``images``.
 
-    With a generator in the state that ``sample`` began with, the answer holds exactly where ``sample`` was right; and if
-    it holds everywhere, then so would 784 naive passes have drawn (by induction over the pixels, the model being causal),
-    but for ties within rounding. One forward pass instead of 784: a cheap proof of a sampler on the very images that are
-    shown.
+    With a generator in the state that ``sample`` began with, the answer holds exactly where ``sample`` was right; and
+    if it holds everywhere, then so would 784 naive passes have drawn (by induction over the pixels, the model being
+    causal), but for ties within rounding. One forward pass instead of 784: a cheap proof of a sampler on the very
+    images that are shown.
     """
     return Again.of(gaps(model, images, generator, temperature))
 
 
 @torch.no_grad()
 def gaps(model: PixelModel, images: Tensor, generator: torch.Generator, temperature: float = 1.0) -> Tensor:
-    """(N, 1, H, W): how far the uniform number of each pixel lies from where it would have given that pixel; see ``ties``."""
+    """(N, 1, H, W): how far each pixel's uniform number lies from where it would have given that pixel; see ``ties``."""
     model.check_images(images)
     like = next(model.parameters())
     uniforms = torch.rand(len(images), *model.image_size, generator=generator, dtype=torch.float64)

@@ -35,8 +35,8 @@ def largest(*values: float) -> float:
 class Outcome:
     """One check made: ``key`` names it, ``point`` the assignment's point, ``section`` the label of its section.
 
-    ``passed`` is ``None`` where it was not checked here (``result`` says why). ``title`` and ``result`` are Persian text for
-    the table; ``seconds`` of processor time.
+    ``passed`` is ``None`` where it was not checked here (``result`` says why). ``title`` and ``result`` are Persian text
+    for the table; ``seconds`` of processor time.
     """
 
     key: str
@@ -160,4 +160,5 @@ def _made(each: Registered, evidence: Evidence) -> Outcome:
     except Exception as error:  # whatever it is, the document must be written and say so
         passed, result = False, f"اجرا نشد: `{type(error).__name__}`"
     seconds = time.process_time() - started
-    return Outcome(each.key, each.point, each.section, each.title, result, None if passed is None else bool(passed), seconds)
+    passed = None if passed is None else bool(passed)
+    return Outcome(each.key, each.point, each.section, each.title, result, passed, seconds)

@@ -1,7 +1,7 @@
 """Outcomes as the report shows them: one row a point of the assignment, each check with what it found.
 
-``failed`` (red) and ``unchecked`` (grey) are classes that the style sheet and the Lua filter colour in both formats; marks
-and words say the same to who sees no colour.
+``failed`` (red) and ``unchecked`` (grey) are classes that the style sheet and the Lua filter colour in both formats;
+marks and words say the same to who sees no colour.
 """
 
 from __future__ import annotations

@@ -70,7 +70,8 @@ def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConf
     count = 1 if options.get("greedy") else config.samples  # the likeliest token is the same every time
     found = []
     for index, prompt in enumerate(prompts):
-        found.append(generate(model, [prompt] * count, config.new_tokens, _draws(config, name, index), stop=stop, **options))
+        draws = _draws(config, name, index)
+        found.append(generate(model, [prompt] * count, config.new_tokens, draws, stop=stop, **options))
     return found
 
 
@@ -167,7 +168,8 @@ class GenerationStage(Stage):
             drawn = zip(result.metrics["prompts"][name], result.ids(name, AGAIN), strict=True)
             for index, (prompt, rows) in enumerate(drawn):
                 draws = _draws(config, AGAIN, index)
-                again += replay(model, prompt, rows, draws, max_new_tokens=config.new_tokens, stop=eos, use_cache=True, **SETTINGS[AGAIN])
+                options = SETTINGS[AGAIN] | {"max_new_tokens": config.new_tokens, "stop": eos, "use_cache": True}
+                again += replay(model, prompt, rows, draws, **options)
             checks.append(Check(f"samples {name}", again.holds, str(again)))
         same = all(
             value == result.measures[name][choice].get(key)

@@ -228,7 +228,8 @@ class ImageSamplesStage(Stage):
 def _measured_again(name: str, result: ImageSamplesResult, features: Tensor, logs: Tensor) -> Check:
     """Measures from the shipped images; shares of images may differ by those that lie within rounding of a border."""
     kind, stored = result.binarization(name), result.measures[name]
-    again = measures_of(features, logs, result.reference(kind)) | near(result.distances(name), result.distances(f"{REAL}-{kind}"))
+    again = measures_of(features, logs, result.reference(kind))
+    again |= near(result.distances(name), result.distances(f"{REAL}-{kind}"))
     turned = {"unsure": undecided(logs), "classes_apart": undecided(logs)}
     apart = np.max([  # which a NaN wins
         (abs(value - stored[key]) - turned.get(key, 0.0)) / max(abs(stored[key]), 1e-2) for key, value in again.items()

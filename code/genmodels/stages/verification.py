@@ -20,7 +20,8 @@ def verified(
     """Each stage's name and checks, the last name first: what takes longest (samples, speeds, studies) stands at the end.
 
     With ``whole`` also what takes the data, and ``LONGEST`` before all others: the likelihoods of whole test sets, for
-    stages whose data are in ``folder`` (the data folder); else those are "not checked here". ``workers``: processes (default: one a core); the findings do not depend on it.
+    stages whose data are in ``folder`` (the data folder); else those are "not checked here". ``workers``: processes
+    (default: one a core); the findings do not depend on it.
     """
     number = min(cores() if workers is None else workers, max(len(names), 1))
     order = sorted(reversed(names), key=lambda name: not (whole and name in LONGEST))
