@@ -47,13 +47,14 @@ def command_prepare(arguments: argparse.Namespace) -> int:
 def command_train(arguments: argparse.Namespace) -> int:
     from genmodels import ranks, stages
 
+    leads = ranks.leads()
     for name in stages.known(arguments.stage):
         started = time.monotonic()
         stage = stages.get(name)
-        if not (ranks.leads() or stage.shares_work):
+        if not (leads or stage.shares_work):
             continue
         path = stage.run(arguments.profile, arguments.data, arguments.restart)
-        if ranks.leads():
+        if leads:
             print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
     return 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genmodels import stages
-from genmodels.stages.base import Check
+from genmodels.stages.base import Check, told
 from genmodels.workers import Workers, cores
 
 Job = tuple[str, str, Path | None, bool]
@@ -31,8 +31,14 @@ def verified(
 
 def _verify(job: Job) -> tuple[str, list[Check]]:
     name, profile, folder, whole = job
-    stage = stages.get(name)
+    try:
+        stage = stages.get(name)
+    except ImportError as error:
+        return name, [Check("manifest", False, told(error))]
     checks = stage.verify(profile)
     if whole and all(check.passed for check in checks):
-        checks += stage.contradict_with_data(profile, folder)
+        try:
+            checks += stage.contradict_with_data(profile, folder)
+        except Exception as error:  # as in Stage.verify
+            checks.append(Check("data", False, told(error)))
     return name, checks
