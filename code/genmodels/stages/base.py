@@ -82,7 +82,7 @@ class Result(Opened):
 
         Raises ``StaleResult`` where the stored weights are another network's.
         """
-        model, weights = self._build(self.config), self.stored.weights()
+        weights, model = self.stored.weights(), self._build(self.config)
         wanted, given = ({name: tuple(t.shape) for name, t in part.items()} for part in (model.state_dict(), weights))
         if wanted != given:
             name = next(name for name in [*wanted, *given] if wanted.get(name) != given.get(name))
@@ -240,6 +240,7 @@ class ModelStage(Stage):
         manifest, plan = result.manifest, result.config.training
         payload.files(manifest, *self.files)
         payload.like(manifest, {"fingerprint": list, "seconds": float}, "manifest.json")
+        _ = result.metrics, result.slice, result.history  # parsed before the network is built
         model = result.model()
         sound = all(t.dtype == model.state_dict()[name].dtype and t.isfinite().all() for name, t in result.stored.weights().items())
         payload.require(sound, "weights.safetensors holds numbers of another kind, or not finite ones")
