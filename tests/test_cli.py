@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from genmodels import stages
+from genmodels import files, ranks, stages, store
 from genmodels.__main__ import main
 from common import PATIENCE
+from genmodels.errors import UserError
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -113,10 +114,65 @@ def test_of_several_processes_one_prepares_and_all_train(capsys: pytest.CaptureF
     ran = []
     for name in stages.STAGES:
         monkeypatch.setattr(stages.get(name), "run", lambda *_, name=name: ran.append(name))
-    monkeypatch.setenv("RANK", "1")
+    for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500"}.items():
+        monkeypatch.setenv(name, value)
     assert main(["train"]) == 0 and capsys.readouterr().out == ""
     assert ran == [name for name in stages.STAGES if stages.get(name).shares_work]
     assert {"pixelcnn", "rnn", "transformer"} <= set(ran) and not {"text", "ngram", "generation", "speed-peers"} & set(ran)
     ran.clear()
     monkeypatch.setenv("RANK", "0")
     assert main(["train"]) == 0 and ran == list(stages.STAGES)
+
+
+@pytest.mark.parametrize("command", ["train", "verify", "bench"])
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_all_names_before_any_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, place: int
+) -> None:
+    monkeypatch.setattr(stages, "get", lambda name: pytest.fail("it works"))
+    monkeypatch.setattr("runpy.run_path", lambda *_, **__: pytest.fail("it works"))
+    names = ["decoding", "peers"] if command == "bench" else ["speed-bpe", "text"]
+    names.insert(place, "typo")
+    code, error = run(capsys, command, *names)
+    assert code == 2 and one_line(error) and "'typo'" in error and names[0 if place else 1] in error
+
+
+STRAY = [
+    {"RANK": "1"}, {"WORLD_SIZE": "4"}, {"RANK": "4", "WORLD_SIZE": "4", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"},
+    {"WORLD_SIZE": "two"}, {"RANK": "-1"}, {"WORLD_SIZE": "0"}, {"LOCAL_RANK": "x"}, {"RANK": "1", "WORLD_SIZE": "2"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stray", STRAY, ids=str)
+@pytest.mark.parametrize("stage", ["text", "pixelcnn"])
+def test_stray_variables_of_torchrun_are_one_line_and_no_success(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, stray: dict[str, str], stage: str
+) -> None:
+    for name, value in stray.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(stages.get(stage), "run", lambda *_: pytest.fail("it trains"))
+    code, error = run(capsys, "train", stage, "--profile", "smoke")
+    assert code == 2 and one_line(error) and all(f"{name}={value}" in error for name, value in stray.items()) and "unset" in error
+
+
+@pytest.mark.parametrize("harmless", [{}, {"WORLD_SIZE": "", "RANK": ""}, {"RANK": "0"}, {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}], ids=str)
+def test_variables_of_one_process_change_nothing(monkeypatch: pytest.MonkeyPatch, harmless: dict[str, str]) -> None:
+    for name, value in harmless.items():
+        monkeypatch.setenv(name, value)
+    assert ranks.place() == (0, 1, 0) and ranks.leads() and ranks.Ranks().size == 1
+    assert store.provenance()["device"]["processes"] == 1
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_workers_below_one_are_refused_before_anything_else(capsys: pytest.CaptureFixture[str], workers: int) -> None:
+    """Also where the text is prepared already: the check comes before the data are looked for."""
+    code, error = run(capsys, "prepare", "--workers", str(workers))
+    assert code == 2 and one_line(error) and "at least 1" in error
+
+
+@pytest.mark.parametrize("content", ["[" * 200_000, '{"a":' * 100_000, "9" * 5000, "\ud800".encode("utf-8", "surrogatepass").decode("latin1")])
+def test_json_that_cannot_be_read_is_one_line(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.json").write_text(content, "utf-8")
+    with pytest.raises(UserError, match="a.json cannot be read as JSON") as error:
+        files.read_json(tmp_path / "a.json")
+    assert "\n" not in str(error.value)

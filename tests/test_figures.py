@@ -88,3 +88,22 @@ def test_figures_leave_nothing_open() -> None:
     before = plt.get_fignums()
     figures.masks(5)
     assert plt.get_fignums() == before
+
+
+@pytest.mark.parametrize("count", [1, 6, 7, 8, 12])
+def test_every_run_has_a_line_of_its_own(count: int) -> None:
+    history = pd.DataFrame({"step": [1, 2], "epoch": [0.1, 0.2], "validation_loss": [2.0, 1.0], "test_loss": [2.0, 1.0]})
+    runs = {f"اجرا {number}": history for number in range(count)}
+    (ax,) = figures.compare_curves(runs, "نات").axes
+    looks = {(line.get_color(), str(line.get_linestyle()), line.get_marker()) for line in ax.lines}
+    assert len(ax.lines) == len(looks) == count
+    beside = dict(list(runs.items())[: count - 2]) if count > 2 else {}
+    (ax,) = figures.loss_curves(history, "نات", beside=beside).axes
+    assert len(ax.lines) == 2 + len(beside)
+
+
+def test_more_lines_than_looks_are_refused_not_left_out() -> None:
+    with pytest.raises(ValueError, match="13 lines in one figure, 12 can be told apart"):
+        figures.styles(3, 10)
+    for pair in ((0, 1), (0, 2), (1, 2)):  # two of colour, style and marker are enough to tell two lines apart
+        assert len({str([look[i] for i in pair]) for look in figures.LINES}) == len(figures.LINES)

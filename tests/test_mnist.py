@@ -470,3 +470,33 @@ def test_real_files() -> None:
         assert static.shape == (10_000, 784)
         ours = mnist.seeded_static(data.test_images, 1).float().mean()
         assert abs(float(ours - static.float().mean())) < 1e-3  # same distribution, another draw
+
+
+def test_fetch_brings_the_static_test_set_from_the_environments_folder(
+    tiny: dict[str, bytes], tmp_path: Path, few_static: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = put(tiny, tmp_path / "shared" / "mnist")
+    monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "shared"))
+    target = tmp_path / "mine" / "mnist"
+    assert any("static test set: absent" in line and "seeded" in line for line in mnist.fetch(target))
+    np.savez(shared / mnist.STATIC_NPZ, test=np.packbits(few_static, axis=1))
+    lines = mnist.fetch(target)  # the four are there already
+    assert str(target / mnist.STATIC_NPZ) in lines[-2] and "already in" in lines[0]
+    assert mnist.static_test_set(tmp_path / "mine") is not None
+    assert mnist.static_test_set(tmp_path / "mine").sum() == few_static.sum()
+
+
+@pytest.mark.parametrize("where", ["source", "environment", "destination"])
+@pytest.mark.parametrize("name", [mnist.STATIC_NPZ, mnist.STATIC_AMAT])
+def test_fetch_beside_a_damaged_static_set_writes_nothing(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, name: str
+) -> None:
+    source, target = put(tiny, tmp_path / "shared" / "mnist"), tmp_path / "mine" / "mnist"
+    damaged = (target if where == "destination" else source) / name
+    damaged.parent.mkdir(parents=True, exist_ok=True)
+    damaged.write_bytes(b"PK damaged")
+    monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "shared") if where == "environment" else "")
+    with pytest.raises(DataError) as error:
+        mnist.fetch(target, None if where == "environment" else source)
+    one_line(error)
+    assert name in str(error.value) and files_in(target) == ([name] if where == "destination" else [])

@@ -116,10 +116,10 @@ def test_a_forgery_is_contradicted(stage: SmallNgram, forgery: str) -> None:
         metrics = files.read_json(folder / "metrics.json")
         metrics["test_perplexity"] *= 1 - 1e-6
         files.write_json(folder / "metrics.json", metrics)
-        wrong = {"test_perplexity"}
+        wrong = {"contents"}  # the order's own row says otherwise
     elif forgery == "documents":
         arrays = dict(stage.load("full").slice)
-        arrays["document_nll_nats"][-1] *= 1 - 1e-6
+        arrays["document_nll_nats"][-1] = arrays["document_nll_nats"][-1][::-1]  # the same altogether
         (folder / "slice.npz").write_bytes(store.array_bytes(**arrays))
         wrong = {"documents"}
     else:

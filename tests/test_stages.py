@@ -107,7 +107,7 @@ def test_weights_of_another_network_are_refused_by_name(stage: SmallPixelCNN) ->
     other = stage.build(replace(stage.config("smoke"), model=PixelCNNModelConfig(channels=5, kernels=(7, 3, 1))))
     (folder / "weights.safetensors").write_bytes(save({name: t.contiguous() for name, t in other.state_dict().items()}))
     reseal(folder)
-    with pytest.raises(StaleResult, match=r"convolutions\.0\.weight has shape \(5, 1, .*wants \(4, 1, .*train it again"):
+    with pytest.raises(StaleResult, match=r"convolutions\.0\.weight has shape \(5, 1, .*wants \(4, 1, .*make it again"):
         stage.load("smoke").model()
     assert outcome(stage, "smoke") == {"manifest": True, "contents": False}  # a failed check, not the end of all checks
     (folder / "manifest.json").write_text("{")

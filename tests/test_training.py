@@ -243,6 +243,46 @@ def test_a_damaged_state_of_a_shorter_training_is_no_obstacle(tmp_path: Path) ->
     assert len(record.losses) == 12
 
 
+MISFITS = {
+    "no weights": lambda s: s.pop("model"), "one weight less": lambda s: s["model"].pop("0.weight"),
+    "one more": lambda s: s["model"].update(more=torch.zeros(1)), "another shape": lambda s: s["model"].update({"0.bias": torch.zeros(6)}),
+    "no tensor": lambda s: s["model"].update({"0.bias": 3}), "no average": lambda s: s.pop("average"),
+    "average of another shape": lambda s: s["average"].__setitem__(0, torch.zeros(2, 2)), "a shorter average": lambda s: s["average"].pop(),
+    "no optimiser": lambda s: s.pop("optimizer"), "no moments": lambda s: s["optimizer"].pop("state"),
+    "moments of another shape": lambda s: s["optimizer"]["state"][0].update(exp_avg=torch.zeros(1, 1)),
+    "half the moments": lambda s: s["optimizer"]["state"][1].pop("exp_avg_sq"), "moments of fewer": lambda s: s["optimizer"]["state"].pop(2),
+    "other groups": lambda s: s["optimizer"]["param_groups"].pop(), "no record": lambda s: s.pop("record"),
+    "no losses": lambda s: s["record"].pop("losses"), "other steps": lambda s: s["record"].update(step=3),
+    "losses that are none": lambda s: s["record"].update(losses=["x"] * s["record"]["step"]), "a table": lambda s: s.update(record=[]),
+}
+
+
+@pytest.fixture(scope="module")
+def after_nine_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    place = tmp_path_factory.mktemp("steady")
+    cooled(place, 12, 3, weight_decay=0.0)
+    return torch.load(place / "steady.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("misfit", MISFITS)
+def test_a_checkpoint_that_does_not_fit_its_run_is_one_line(tmp_path: Path, after_nine_steps: dict[str, Any], misfit: str) -> None:
+    """Of the right identity, but with something missing or of another shape; as a shorter training it is passed over."""
+    state = copy.deepcopy(after_nine_steps)
+    MISFITS[misfit](state)
+    torch.save(state | {"identity": ""}, tmp_path / "run.pt")
+    with pytest.raises(UserError, match=r"run\.pt does not fit its run: .*; start over with --restart") as error:
+        training.train(make_model(), Points(), OBJECTIVE, cooling(12, 3), checkpoint=tmp_path / "run.pt")
+    assert "\n" not in str(error.value)
+    torch.save(state, tmp_path / "steady.pt")
+    model, record = cooled(tmp_path, 16, 4, weight_decay=0.0)
+    assert len(record.losses) == 16 and all(isinstance(loss, float) for loss in record.losses)
+
+
+def test_a_set_smaller_than_a_batch_asks_for_more_data() -> None:
+    with pytest.raises(UserError, match="3 examples, fewer than one batch of 8; give a larger corpus"):
+        BatchOrder(3, 8, 1, 0, 2)
+
+
 def test_streams_are_independent_and_fixed() -> None:
     draw = lambda *key: torch.rand(4, generator=generator_for(*key)).tolist()  # noqa: E731
     assert draw(1, "order", 0) == draw(1, "order", 0)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from genmodels.config import PROFILES
 from genmodels.errors import UserError
-from genmodels.stages import STAGES
+from genmodels.stages import STAGES, known
 
 PROJECT = Path(__file__).resolve().parents[2]
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
@@ -47,13 +47,14 @@ def command_prepare(arguments: argparse.Namespace) -> int:
 def command_train(arguments: argparse.Namespace) -> int:
     from genmodels import ranks, stages
 
-    for name in arguments.stage or list(stages.STAGES):
+    leads = ranks.leads()
+    for name in stages.known(arguments.stage):
         started = time.monotonic()
         stage = stages.get(name)
-        if not (ranks.leads() or stage.shares_work):
+        if not (leads or stage.shares_work):
             continue
         path = stage.run(arguments.profile, arguments.data, arguments.restart)
-        if ranks.leads():
+        if leads:
             print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
     return 0
 
@@ -62,7 +63,7 @@ def command_verify(arguments: argparse.Namespace) -> int:
     from genmodels import verdict
     from genmodels.stages.verification import verified
 
-    kinds, names = [], arguments.stage or list(STAGES)
+    kinds, names = [], known(arguments.stage)
     for name, checks in verified(names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers):
         for check in checks:
             kinds.append(kind := verdict.kind(check))
@@ -105,9 +106,9 @@ def command_submission(arguments: argparse.Namespace) -> int:
 def command_bench(arguments: argparse.Namespace) -> int:
     folder = PROJECT / "benchmarks"
     names = sorted(path.stem for path in folder.glob("*.py"))
+    if unknown := [name for name in arguments.name if name not in names]:
+        raise UserError(f"there is no benchmark {unknown[0]!r}; the benchmarks are {', '.join(names)}")
     for name in arguments.name or names:
-        if name not in names:
-            raise UserError(f"there is no benchmark {name!r}; the benchmarks are {', '.join(names)}")
         kept, sys.argv = sys.argv, [str(folder / f"{name}.py")]  # its options are its own: those of this command are none
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")

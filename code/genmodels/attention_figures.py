@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from genmodels.figures import LINES, new_figure
+from genmodels.figures import new_figure, styles
 from genmodels.persian import fa, fa_int
 from genmodels.plotting import persian_text, persian_ticks
 
@@ -37,7 +37,7 @@ def scaling(lengths: Sequence[int], flops: Mapping[str, Sequence[float]], memory
     panels = ((left, flops, "عملیات ممیز شناور (FLOP)"), (right, memory, "بایت (هشت سر، دو بایت برای هر عدد)"))
     for ax, series, label in panels:
         names = sorted(series, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
-        for name, (colour, style, _) in zip(names, LINES):
+        for name, (colour, style, _) in zip(names, styles(len(names)), strict=True):
             label_of_line = persian_text(_name(name))
             ax.plot(lengths, series[name], color=colour, linestyle=style, linewidth=1.8, label=label_of_line)
         ax.axvline(here, color="#7F7F7F", linewidth=0.9, linestyle=":")

@@ -13,6 +13,8 @@ import torch
 from genmodels.errors import UserError
 from genmodels.files import atomic_writer
 
+MOMENTS = {"AdamW": {"step", "exp_avg", "exp_avg_sq"}, "Muon": {"momentum"}}  # what each optimiser keeps of a parameter
+
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """Write a checkpoint atomically: the old one stays until the new one is on the disk."""
@@ -33,6 +35,40 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
     if found != identity:
         raise UserError(f"checkpoint {path} belongs to run {found[:12]}, not to {identity[:12]}; {remedy}")
     return state
+
+
+def misfit(state: dict[str, Any], fresh: dict[str, Any], optimizers: tuple[torch.optim.Optimizer, ...]) -> str | None:
+    """What of a checkpoint does not belong to the run whose untrained state is ``fresh``; ``None`` where all of it does."""
+    try:
+        for part in ("model", "average"):
+            kept, wanted = (dict(one[part] if part == "model" else enumerate(one[part])) for one in (state, fresh))
+            for name in [*wanted, *kept]:
+                if not _alike(kept.get(name), wanted.get(name)):
+                    return f"{part} {name}"
+        record, step = state["record"], state["record"]["step"]
+        if missing := fresh["record"].keys() - record.keys() - {"commits"}:
+            return f"it records no {', '.join(sorted(missing))}"
+        numbers = [*record["losses"], *(value for row in record["history"] for value in row.values()), record["seconds"]]
+        if len(record["losses"]) != step or any(not isinstance(number, (int, float)) for number in numbers):
+            return f"{len(record['losses'])} losses of {step} steps"
+        kept = state["optimizer"].get("parts", [state["optimizer"]])
+        for optimizer, moments in zip(optimizers, kept, strict=True):
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            if [len(group["params"]) for group in moments["param_groups"]] != [len(g["params"]) for g in optimizer.param_groups]:
+                return "the optimiser's groups"
+            for index, parameter in enumerate(parameters if step else []):
+                found = moments["state"][index]
+                if found.keys() != MOMENTS[type(optimizer).__name__]:
+                    return f"the optimiser's {', '.join(map(str, found))}"
+                if any(not _alike(value, parameter) for name, value in found.items() if name != "step"):
+                    return f"the optimiser's moments of parameter {index}"
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # anything may stand where a table was wanted
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _alike(one: Any, other: Any) -> bool:
+    return isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor) and one.shape == other.shape
 
 
 class StopRequest:

@@ -22,10 +22,11 @@ from genmodels.persian import fa
 from genmodels.pixelcnn.masked_conv import causal_mask
 from genmodels.plotting import PALETTE, PersianFormatter, persian_text, persian_ticks, use_style
 
-BLUE, ORANGE, GREEN, PURPLE, SKY, _, BLACK = PALETTE
-LINES = [  # colour, line style, marker
+BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, BLACK = PALETTE
+LINES = [  # colour, line style, marker: no two alike in two of the three
     (BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"),
     (PURPLE, ":", "D"), (BLACK, (0, (5, 1)), "v"), (SKY, "-", "x"),
+    (YELLOW, "--", "P"), (BLUE, "-.", "s"), (ORANGE, ":", "^"), (GREEN, (0, (5, 1)), "D"), (PURPLE, "-", "v"), (BLACK, "--", "x"),
 ]
 SPLITS = {"train_loss": "آموزش", "validation_loss": "اعتبارسنجی", "test_loss": "آزمون"}
 GREY = "#7F7F7F"
@@ -38,6 +39,13 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
     figure, axes = plt.subplots(rows, columns, figsize=(width, height), **options)
     plt.close(figure)
     return figure, axes
+
+
+def styles(count: int, first: int = 0) -> list[tuple[str, Any, str]]:
+    """``count`` looks of lines, from number ``first`` on; ``ValueError`` where there are not so many: none is left out."""
+    if first + count > len(LINES):
+        raise ValueError(f"{first + count} lines in one figure, {len(LINES)} can be told apart; draw two figures")
+    return LINES[first : first + count]
 
 
 def as_images(images: Any) -> np.ndarray:
@@ -146,11 +154,12 @@ def loss_curves(
     """
     present = {column: label for column, label in SPLITS.items() if column in history and history[column].notna().any()}
     figure, ax = new_figure(5.2, 2.1 if second is None and not beside else 2.6)
-    for (column, label), (colour, style, marker) in zip(present.items(), LINES):
+    for (column, label), (colour, style, marker) in zip(present.items(), styles(len(present)), strict=True):
         _line(ax, history, column, label, colour, style, marker)
-    for (label, other), (colour, style, marker) in zip((beside or {}).items(), LINES[len(present) :]):
+    others = beside or {}
+    for (label, other), (colour, style, marker) in zip(others.items(), styles(len(others), len(present)), strict=True):
         _line(ax, other, "test_loss", label, colour, style, marker)
-    _cut_first(ax, history, list(present), [other["test_loss"] for other in (beside or {}).values()])
+    _cut_first(ax, history, list(present), [other["test_loss"] for other in others.values()])
     if second is not None:
         name, factor = second
         right = ax.secondary_yaxis("right", functions=(lambda value: value * factor, lambda value: value / factor))
@@ -181,7 +190,7 @@ def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str], others: list
 def compare_curves(histories: Mapping[str, pd.DataFrame], unit_label: str, column: str = "validation_loss") -> Figure:
     """The same loss of several runs: ``{Persian name: history}``."""
     figure, ax = new_figure(5.2, 2.1)
-    for (label, history), (colour, style, marker) in zip(histories.items(), LINES):
+    for (label, history), (colour, style, marker) in zip(histories.items(), styles(len(histories)), strict=True):
         _line(ax, history, column, label, colour, style, marker)
     return _finish_curves(figure, ax, next(iter(histories.values())), unit_label)
 

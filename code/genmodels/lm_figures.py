@@ -15,7 +15,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from genmodels.figures import LINES, new_figure
+from genmodels.figures import LINES, new_figure, styles
 from genmodels.lm.loss_profile import Word
 from genmodels.persian import fa, fa_int, fa_percent
 from genmodels.plotting import PersianFormatter, persian_text, persian_ticks
@@ -32,7 +32,8 @@ def loss_by_position(found: pd.DataFrame, limited: Mapping[int, float]) -> Figur
     figure, (left, right) = new_figure(6.6, 2.5, 1, 2, gridspec_kw={"width_ratios": [3, 2]})
     edges = [*found.index, found.index[-1] * 2]
     middle = np.sqrt(np.array(edges[:-1]) * np.array(edges[1:]))
-    for name, (colour, style, marker) in zip(found.columns.drop("share"), LINES):
+    names = found.columns.drop("share")
+    for name, (colour, style, marker) in zip(names, styles(len(names)), strict=True):
         left.plot(middle, found[name], color=colour, linestyle=style, marker=marker, linewidth=1.6, markersize=4,
                   label=persian_text(MODELS[name]))
     left.set_xlabel(persian_text("توکن‌های پیش از هدف در سند"))

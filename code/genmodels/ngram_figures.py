@@ -13,7 +13,7 @@ import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from genmodels.figures import GREY, LINES, SKY, new_figure
+from genmodels.figures import GREY, LINES, SKY, new_figure, styles
 from genmodels.persian import fa, fa_percent, fa_sci, table, transposed
 from genmodels.plotting import persian_text, persian_ticks
 
@@ -25,7 +25,7 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
     """
     figure, ax = new_figure(5.2, 2.2)
     series = {"test_perplexity": "کنسر–نی اصلاح‌شده", "add_one_test_perplexity": "افزودن یک (لاپلاس)"}
-    for (column, label), (colour, style, marker) in zip(series.items(), LINES):
+    for (column, label), (colour, style, marker) in zip(series.items(), styles(len(series)), strict=True):
         look = {"color": colour, "linestyle": style, "marker": marker, "linewidth": 1.8}
         ax.plot(orders.order, orders[column], label=persian_text(label), **look)
         for place, value, other in zip(orders.order, orders[column], orders.test_perplexity):
@@ -33,10 +33,11 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
                 continue  # the curves begin together: one value is enough
             ax.annotate(fa(value, 0), (place, value), xytext=(0, 7), textcoords="offset points",
                         ha="center", fontsize=9, color=colour)
-    for (name, level), (colour, style, _) in zip((networks or {}).items(), LINES[2:]):
+    levels = networks or {}
+    for (name, level), (colour, style, _) in zip(levels.items(), styles(len(levels), len(series)), strict=True):
         ax.axhline(level, color=colour, linestyle=style, linewidth=1.4, label=persian_text(name))
     ax.set_yscale("log")
-    low = min([orders.test_perplexity.min(), *(networks or {}).values()])
+    low = min([orders.test_perplexity.min(), *levels.values()])
     ax.set_ylim(low / 1.6, orders.add_one_test_perplexity.max() * 1.8)
     ax.set_xticks(orders.order, [fa(int(n)) for n in orders.order])
     ax.set_xlabel(persian_text("طول n-gram"))

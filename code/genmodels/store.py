@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -32,6 +33,7 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
+from genmodels import ranks
 from genmodels.config import differences
 from genmodels.errors import StaleResult, UserError
 from genmodels.files import data_digest, exclusive_lock, file_digest, read_json, write_bytes, write_json
@@ -72,20 +74,43 @@ class StoredResult:
 
     @cached_property
     def metrics(self) -> dict[str, Any]:
-        return read_json(self.folder / "metrics.json")
+        found = self._read("metrics.json", read_json)
+        if not isinstance(found, dict):
+            raise StaleResult(f"{self.folder / 'metrics.json'} is no table of measures; {self._again}")
+        return found
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        return pd.read_csv(self.folder / "history.csv")
+        return self._read("history.csv", pd.read_csv)
 
     @cached_property
     def slice(self) -> dict[str, np.ndarray]:
-        """The arrays of the evaluation slice (no pickles)."""
-        with np.load(self.folder / "slice.npz", allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
+        """The arrays of the evaluation slice."""
+        return self.arrays("slice.npz")
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """The arrays of an npz (no pickles)."""
+
+        def read(path: Path) -> dict[str, np.ndarray]:
+            with np.load(path, allow_pickle=False) as arrays:
+                return {name: arrays[name] for name in arrays.files}
+
+        return self._read(name, read)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return load_safetensors((self.folder / "weights.safetensors").read_bytes())
+        return self._read("weights.safetensors", lambda path: load_safetensors(path.read_bytes()))
+
+    def _read(self, name: str, read: Callable[[Path], Any]) -> Any:
+        """What ``read`` makes of a payload file; ``StaleResult`` where it makes nothing of it."""
+        try:
+            return read(self.folder / name)
+        except Exception as error:  # each library has half a dozen kinds for a damaged file
+            reason = " ".join(str(error).split())[:120]
+            raise StaleResult(f"{self.folder / name} cannot be read ({type(error).__name__}: {reason}); {self._again}") from error
+
+    @property
+    def _again(self) -> str:
+        return remake(self.manifest["stage"], self.manifest["profile"])
 
 
 def _git(*arguments: str) -> str | None:
@@ -129,7 +154,7 @@ def provenance() -> dict[str, Any]:
             "bf16": bf16_is_native(kind),
             "name": _processor(),
             "threads": torch.get_num_threads(),
-            "processes": int(os.environ.get("WORLD_SIZE", "1")),
+            "processes": ranks.place()[1],
             "system": sys.platform,
         },
         "finished_utc": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -200,6 +225,10 @@ def remake(stage: str, profile: str) -> str:
     return f"make it again with: python -m genmodels train {stage} --profile {profile}"
 
 
+def _table(payload: Any) -> bool:
+    return isinstance(payload, dict) and all(isinstance(digest, str) for digest in payload.values())
+
+
 def load(stage: str, profile: str, config: dict[str, Any] | None = None, digest: str | None = None) -> StoredResult:
     """Open a shipped result, refusing what was altered or does not belong to what is asked.
 
@@ -216,6 +245,8 @@ def load(stage: str, profile: str, config: dict[str, Any] | None = None, digest:
         raise StaleResult(f"{folder / 'manifest.json'} lacks {', '.join(sorted(missing))}; {again}")
     if (manifest.get("stage"), manifest.get("profile")) != (stage, profile):
         raise StaleResult(f"{folder} holds stage {manifest.get('stage')!r}, profile {manifest.get('profile')!r}; {again}")
+    if not (_table(manifest["payload"]) and isinstance(manifest["data"], dict) and isinstance(manifest["data"].get("digest"), str)):
+        raise StaleResult(f"{folder / 'manifest.json'} is damaged: its payload or data are no tables; {again}")
     present = {path.name for path in folder.iterdir()} - {"manifest.json"}
     if stray := present ^ set(manifest["payload"]):
         raise StaleResult(f"{folder}: {', '.join(sorted(stray))} missing or not in the manifest; {again}")

@@ -33,7 +33,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from genmodels.batches import BatchOrder, generator_for, seed_for
-from genmodels.checkpoints import StopRequest, load_checkpoint, save_checkpoint
+from genmodels.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
 from genmodels.config import CooldownTrainingConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.optimizers import MuonWithAdamW, make_optimizer
@@ -79,6 +79,12 @@ class Steady:
 def steady_steps(config: TrainingConfig) -> int:
     """How many steps come before the cooldown; 0 where the learning rate falls all the way."""
     return math.floor((1 - config.cooldown) * config.steps) if isinstance(config, CooldownTrainingConfig) else 0
+
+
+def evaluation_steps(config: TrainingConfig) -> list[int]:
+    """After which steps the history gets its rows."""
+    found = {round(config.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
+    return sorted(found - {0})
 
 
 def of_any_length(config: TrainingConfig) -> TrainingConfig:
@@ -190,15 +196,22 @@ def _train(
 ) -> Record:
     """``train`` among ``ranks``."""
     if config.batch_size % ranks.size:
-        raise UserError(f"batch_size {config.batch_size} cannot be shared by {ranks.size} processes; choose a multiple")
+        raise UserError(f"a batch of {config.batch_size} cannot be shared by {ranks.size} processes; start a number that divides it")
     model.to(ranks.device).train()
     average = WeightAverage(model, config.ema_decay)
     optimizer = make_optimizer(model, config)
     decays = [group["weight_decay"] for group in optimizer.param_groups]  # a restored state brings those of its own step
     record = Record()
+
+    def fits(state: dict[str, Any]) -> str | None:
+        return misfit(state, _snapshot("", model, optimizer, average, record), getattr(optimizer, "parts", (optimizer,)))
+
     if checkpoint is not None and checkpoint.exists():
-        _restore(load_checkpoint(checkpoint, identity), model, optimizer, average, record)
-    elif steady is not None and (state := _shorter(steady, config)) is not None:
+        state = load_checkpoint(checkpoint, identity)
+        if reason := fits(state):
+            raise UserError(f"checkpoint {checkpoint} does not fit its run: {reason}; start over with --restart")
+        _restore(state, model, optimizer, average, record)
+    elif steady is not None and (state := _shorter(steady, config, fits)) is not None:
         _restore(state, model, optimizer, average, record)
         print(f"{label}: going on from step {record.step} of a shorter training ({steady.path})", file=sys.stderr)
     if commit and commit not in record.commits:
@@ -209,7 +222,7 @@ def _train(
 
     order = BatchOrder(len(dataset), config.batch_size, config.seed, record.step, config.steps)  # type: ignore[arg-type]
     batches = DataLoader(dataset, batch_sampler=order, collate_fn=lambda batch: batch)
-    moments = {round(config.steps * (k + 1) / config.evaluations) for k in range(config.evaluations)}
+    moments = evaluation_steps(config)
     pending: list[Tensor] = []  # losses still on the device: fetched only when they are needed
     since = len(record.history) and int(record.history[-1]["step"])
     saved = started = time.monotonic()
@@ -219,7 +232,7 @@ def _train(
         record.losses += torch.stack(pending).tolist() if pending else []
         pending.clear()
         if not all(map(math.isfinite, record.losses[since:])):
-            raise UserError(f"the loss is not finite before step {record.step}; lower learning_rate or switch bf16 off")
+            raise UserError(f"the loss is not finite before step {record.step}; lower learning_rate or switch bf16 off in the stage's settings")
         record.seconds = base_seconds + time.monotonic() - started
         record.cpu_seconds = base_cpu + time.process_time() - cpu_started
 
@@ -292,7 +305,7 @@ def _snapshot(
     }
 
 
-def _shorter(steady: Steady, config: TrainingConfig) -> dict[str, Any] | None:
+def _shorter(steady: Steady, config: TrainingConfig, fits: Callable[[dict[str, Any]], str | None]) -> dict[str, Any] | None:
     """The state that a shorter training of the same kind kept; one of the same length is none: it starts anew."""
     if not steady.path.exists():
         return None
@@ -300,7 +313,7 @@ def _shorter(steady: Steady, config: TrainingConfig) -> dict[str, Any] | None:
         state = load_checkpoint(steady.path, steady.identity)
     except UserError:  # damaged, or of other settings: a saving that is not to be had
         return None
-    return state if state["record"]["step"] < steady_steps(config) else None
+    return state if fits(state) is None and state["record"]["step"] < steady_steps(config) else None
 
 
 def _restore(

@@ -14,7 +14,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from genmodels.figures import GREY, LINES, new_figure
+from genmodels.figures import GREY, new_figure, styles
 from genmodels.persian import fa, fa_percent
 from genmodels.plotting import persian_text
 
@@ -47,7 +47,7 @@ def cost_law(measured: Mapping[str, Any], epoch_images: int) -> Figure:
     figure, ax = new_figure(5.2, 2.6)
     ax.set_xscale("log")
     ax.set_yscale("log")
-    for (name, label), (colour, _, marker) in zip(VARIED.items(), LINES):
+    for (name, label), (colour, _, marker) in zip(VARIED.items(), styles(len(VARIED)), strict=True):
         found = [point for point in points if point["varied"] == name]
         place = [point["flops"] / 1e9 for point in found], [1e3 * point["seconds"] for point in found]
         look = {"markerfacecolor": "none", "markeredgewidth": 1.5, "markersize": 6 if marker != "s" else 8}

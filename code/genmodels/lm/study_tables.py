@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from genmodels.figures import GREY, LINES, new_figure
+from genmodels.figures import GREY, new_figure, styles
 from genmodels.lm.demonstration import paired
 from genmodels.persian import fa, fa_int
 from genmodels.plotting import persian_text, persian_ticks
@@ -101,7 +101,7 @@ def size_curve(found: pd.DataFrame) -> Figure:
     """Validation and training loss against the number of parameters (logarithmic), at an equal number of operations."""
     figure, ax = new_figure(5.6, 2.3)
     series = {"validation_loss_nats": "اعتبارسنجی", "train_loss_nats": "آموزش"}
-    for (column, label), (colour, style, marker) in zip(series.items(), LINES):
+    for (column, label), (colour, style, marker) in zip(series.items(), styles(len(series)), strict=True):
         look = {"color": colour, "linestyle": style, "marker": marker, "linewidth": 1.8}
         ax.plot(found.parameters / 1e6, found[column], label=persian_text(label), **look)
     best = found.validation_loss_nats.idxmin()

@@ -5,6 +5,7 @@ A stage's module is imported when it is first asked for: the images need no toke
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -43,11 +44,18 @@ STAGES = {
 }
 
 
+def known(names: Sequence[str]) -> list[str]:
+    """``names``, or all stages where none is given; ``UserError`` lists the names there are if one is no stage."""
+    for name in names:
+        if name not in STAGES:
+            raise UserError(f"there is no stage {name!r}; the stages are {', '.join(STAGES)}")
+    return list(names or STAGES)
+
+
 @cache
 def get(name: str) -> Stage:
     """The stage called ``name``; ``UserError`` lists the names there are."""
-    if name not in STAGES:
-        raise UserError(f"there is no stage {name!r}; the stages are {', '.join(STAGES)}")
+    known([name])
     module, kind = STAGES[name].split(":")
     return getattr(import_module(module), kind)()
 
@@ -57,4 +65,4 @@ def load(name: str, profile: str = "full") -> Any:
     return get(name).load(profile)
 
 
-__all__ = ["STAGES", "get", "load"]
+__all__ = ["STAGES", "get", "known", "load"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import time
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -25,6 +26,7 @@ from torch.utils.data import Dataset
 from genmodels import batches, ranks, store, training
 from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import StaleResult, UserError
+from genmodels.stages import payload
 from genmodels.training import Objective, Record
 
 FINGERPRINT_STEPS = 8
@@ -83,13 +85,13 @@ class Result(Opened):
 
         Raises ``StaleResult`` where the stored weights are another network's.
         """
-        model, weights = self._build(self.config), self.stored.weights()
+        weights, model = self.stored.weights(), self._build(self.config)
         wanted, given = ({name: tuple(t.shape) for name, t in part.items()} for part in (model.state_dict(), weights))
         if wanted != given:
             name = next(name for name in [*wanted, *given] if wanted.get(name) != given.get(name))
             raise StaleResult(
                 f"the weights of {self.manifest['stage']!r} are another network's: {name} has shape {given.get(name, 'none')}, "
-                f"its config wants {wanted.get(name, 'none')}; train it again: python -m genmodels train {self.manifest['stage']}"
+                f"its config wants {wanted.get(name, 'none')}; {store.remake(self.manifest['stage'], self.manifest['profile'])}"
             )
         model.load_state_dict(weights)
         return model.eval()
@@ -115,16 +117,19 @@ class Stage(ABC):
         """Open the shipped result; ``StaleResult`` where it does not belong to today's config or was altered."""
 
     def verify(self, profile: str) -> list[Check]:
-        """Payload and config first; what else can be contradicted only if those hold."""
+        """Payload and config first, then what the files hold; what else can be contradicted only if those hold."""
+        checks: list[Check] = []
         try:
             result = self.load(profile)
-        except UserError as error:
-            return [Check("manifest", False, str(error))]
-        intact = Check("manifest", True, f"{len(result.manifest['payload'])} files match their sha256; settings are today's")
-        try:
-            return [intact, *self.contradict(result)]
-        except UserError as error:  # weights of another network, or another result that this one needs
-            return [intact, Check("contents", False, str(error))]
+            checks = [Check("manifest", True, f"{len(result.manifest['payload'])} files match their sha256; settings are today's")]
+            self.belongs(result)
+            return checks + self.contradict(result)
+        except Exception as error:  # whatever is wrong with one result is its own failed check, not the end of all checks
+            return [*checks, Check("contents" if checks else "manifest", False, told(error))]
+
+    @abstractmethod
+    def belongs(self, result: Any) -> None:
+        """Parse every file of the payload and see that it is of this result (``payload.py``); ``StaleResult`` if not."""
 
     @abstractmethod
     def contradict(self, result: Any) -> list[Check]:
@@ -140,6 +145,8 @@ class ModelStage(Stage):
     """One trained model: a subclass says what is particular, this class how a result is made and checked."""
 
     shares_work = True
+    files: tuple[str, ...] = ("history.csv", "metrics.json", "slice.npz", "weights.safetensors")
+    curve: tuple[str, ...] = ("validation_loss",)  # what ``curve_point`` gives
 
     @abstractmethod
     def build(self, config: Any) -> nn.Module:
@@ -234,6 +241,20 @@ class ModelStage(Stage):
         config = self.config(profile)
         return Result(store.load(self.name, profile, to_plain(config)), config, self.build)
 
+    def belongs(self, result: Result) -> None:
+        manifest, plan = result.manifest, result.config.training
+        payload.files(manifest, *self.files)
+        payload.like(manifest, {"fingerprint": list, "seconds": float}, "manifest.json")
+        _ = result.metrics, result.slice, result.history  # parsed before the network is built
+        model = result.model()
+        sound = all(t.dtype == model.state_dict()[name].dtype and t.isfinite().all() for name, t in result.stored.weights().items())
+        payload.require(sound, "weights.safetensors holds numbers of another kind, or not finite ones")
+        measures = {"parameters": sum(p.numel() for p in model.parameters()), "slice": payload.Each(float)}
+        payload.like(result.metrics, measures, "metrics.json")
+        images = manifest["data"].get("train_images")
+        per_epoch = images // plan.batch_size if isinstance(images, int) else None
+        payload.history(result.history, plan, self.curve, manifest["seconds"], per_epoch)
+
     def contradict(self, result: Result) -> list[Check]:
         """The behaviour of today's training, then the headline metrics from the shipped weights and slice."""
         worst = largest_difference(self.fingerprint(result.config), result.manifest["fingerprint"])
@@ -241,6 +262,15 @@ class ModelStage(Stage):
         with torch.no_grad():
             again = self.slice_metrics(result.config, result.slice, result.model())
         return checks + compare_metrics(again, result.metrics["slice"])
+
+
+def told(error: Exception) -> str:
+    """An exception in one line: a ``UserError`` is one already, any other with its kind and place."""
+    text = " ".join(str(error).split())
+    if isinstance(error, UserError):
+        return text
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {text[:200]} ({Path(place.filename).name}:{place.lineno})"
 
 
 def largest_difference(now: Sequence[float], then: Sequence[float]) -> float:

@@ -23,7 +23,8 @@ from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingCo
 from genmodels.files import data_digest
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
 from genmodels.ranks import Batch
-from genmodels.stages.base import Material, ModelStage, training_profile
+from genmodels.stages import payload
+from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
 from genmodels.stages.pixelcnn import every
 from genmodels.training import Objective
 
@@ -52,6 +53,7 @@ class LabelledSet(Dataset[Batch]):
 
 class ClassifierStage(ModelStage):
     name = "mnist-classifier"
+    curve = ("validation_loss", "test_loss")
 
     def config(self, profile: str) -> ClassifierConfig:
         smoke = profile == "smoke"
@@ -103,6 +105,22 @@ class ClassifierStage(ModelStage):
     def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
         images, labels = mnist.unpack_images(arrays["test_images"]), torch.from_numpy(arrays["test_labels"])
         return {f"test_{name}": value for name, value in score(model, images, labels).items()}
+
+    def belongs(self, result: Result) -> None:
+        """The slice is the whole test set: it makes the digest of the data, and its measures are the headline's."""
+        super().belongs(result)
+        data, metrics = result.manifest["data"], result.metrics
+        payload.like(data, {"name": "MNIST", "train_images": int, "test_images": int}, "manifest.json, data")
+        count = data["test_images"]
+        payload.require(0 < count <= result.config.test_images, f"manifest.json: {count} test images are not the settings'")
+        labels = payload.Array((count,), high=CLASSES - 1)
+        payload.arrays(result.slice, {"test_images": payload.Array((count, mnist.PIXELS // 8)), "test_labels": labels})
+        same = data["digest"] == data_digest(mnist.DIGEST, result.slice["test_images"].tobytes())
+        payload.require(same, "slice.npz: the test images are not those of the manifest's data")
+        wanted = {f"{split}_{name}": float for split in ("validation", "test") for name in ("accuracy", "nll_nats")}
+        payload.like(metrics, wanted | {"test_images": count}, "metrics.json")
+        measured = {f"test_{name}": payload.About(metrics[f"test_{name}"], METRIC_TOLERANCE) for name in ("accuracy", "nll_nats")}
+        payload.like(metrics["slice"], measured, "metrics.json, slice")
 
     def tiny(self, config: ClassifierConfig) -> tuple[ClassifierConfig, Dataset[Batch]]:
         generator = torch.Generator().manual_seed(0)

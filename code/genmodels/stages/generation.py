@@ -24,6 +24,7 @@ from genmodels.files import data_digest
 from genmodels.lm.generation import generate, replay
 from genmodels.lm.samples import PROMPTS, SETTINGS
 from genmodels.lm.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
+from genmodels.stages import payload
 from genmodels.stages.base import Check, Opened, Stage
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
@@ -155,6 +156,21 @@ class GenerationStage(Stage):
     def load(self, profile: str) -> GenerationResult:
         config = self.config(profile)
         return GenerationResult(store.load(self.name, profile, to_plain(config)), config)
+
+    def belongs(self, result: GenerationResult) -> None:
+        config, samples = result.config, {}
+        payload.files(result.manifest, "metrics.json", "slice.npz")
+        payload.like(result.manifest["data"], {"weights": dict.fromkeys(config.networks, str)}, "manifest.json, data")
+        for name in config.networks:
+            for choice in config.settings:
+                count = 1 if SETTINGS[choice].get("greedy") else config.samples
+                samples[f"{name}--{choice}"] = payload.Array((len(config.subjects), count, config.new_tokens), low=PADDING)
+        payload.arrays(result.slice, samples)
+        payload.like(result.metrics, {
+            "measures": dict.fromkeys(config.networks, dict.fromkeys(config.settings, payload.Each(float))),
+            "prompts": dict.fromkeys(config.networks, [payload.Each(int)] * len(config.subjects)),
+            "reference": payload.Each(payload.Each(float)),
+        }, "metrics.json")
 
     def contradict(self, result: GenerationResult) -> list[Check]:
         config, profile = result.config, result.manifest["profile"]

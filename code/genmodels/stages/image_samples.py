@@ -35,6 +35,7 @@ from genmodels.pixelcnn.frechet import Gaussian
 from genmodels.pixelcnn.neighbours import nearest, sources
 from genmodels.pixelcnn.quality import Reference, class_entropy_bits, measures, measures_of, undecided
 from genmodels.pixelcnn.sampling import replay, sample
+from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, Opened, Stage
 from genmodels.stages.pixelcnn import binarize, every, test_bits
 from genmodels.workers import Workers, cores
@@ -44,6 +45,7 @@ REAL = "real"  # rows of real test images are called real-<binarisation>
 BESIDE = 1000  # samples of a model from which on the models are drawn beside each other, by a process a core
 CHUNK = 250  # images drawn at once; the seed's numbers are the same in chunks of any size
 REPLAYED = 100  # images of each model that verify draws again
+MEASURES = ("frechet", "classes_apart", "confidence", "unsure", "distance_median", "distance_below")
 QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the test images' distances
 
 
@@ -151,6 +153,11 @@ class ImageSamplesStage(Stage):
         images = mnist.load(folder)
         train = images.train_images[: len(images.train_images) - shown.config.validation_images]
         test_set, test = test_bits(images, shown.config, folder)
+        if test_set != shown.metrics["test_set"]:
+            raise UserError(
+                f"the test set here is {test_set!r}, that of {config.shown} is {shown.metrics['test_set']!r}; give the data folder "
+                f"that it was trained with, or make it again: python -m genmodels train {config.shown} --profile {profile}"
+            )
         test = every(test, shown.config.test_images)
         real = {"dynamic": test, "threshold": mnist.threshold(every(images.test_images, shown.config.test_images))}
         kinds = {name: results[name].config.binarization for name in config.models} | {INDEPENDENT: "dynamic"}
@@ -205,6 +212,21 @@ class ImageSamplesStage(Stage):
         config = self.config(profile)
         return ImageSamplesResult(store.load(self.name, profile, to_plain(config)), config)
 
+    def belongs(self, result: ImageSamplesResult) -> None:
+        config, profile = result.config, result.manifest["profile"]
+        payload.files(result.manifest, "metrics.json", "slice.npz")
+        weights = dict.fromkeys((*config.models, config.classifier), str)
+        payload.like(result.manifest["data"], {"name": "MNIST", "weights": weights}, "manifest.json, data")
+        kinds = {name: stages.get(name).config(profile).binarization for name in config.models} | {INDEPENDENT: "dynamic"}
+        kinds |= {f"{REAL}-{kind}": kind for kind in kinds.values()}
+        first = [float] * config.gallery
+        payload.like(result.metrics, {
+            "binarization": kinds, "test_set": str, "unlikely": {"places": [int] * config.gallery, "nll_nats": first},
+            "worst": {"places": [int] * config.gallery, "entropy_bits": first},
+            "measures": dict.fromkeys(kinds, dict.fromkeys(MEASURES, float)),
+        }, "metrics.json")
+        payload.arrays(result.slice, _shapes(config, kinds, result.slice))
+
     def contradict(self, result: ImageSamplesResult) -> list[Check]:
         config, profile = result.config, result.manifest["profile"]
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
@@ -246,6 +268,22 @@ def _worst_again(result: ImageSamplesResult, entropy: Tensor) -> Check:
         np.allclose(found, largest, rtol=METRIC_TOLERANCE, atol=0) for found in (there, stored["entropy_bits"])
     )
     return Check("worst", same, "the worst samples, found again")
+def _shapes(config: ImageSamplesConfig, kinds: dict[str, str], found: dict[str, np.ndarray]) -> dict[str, payload.Array]:
+    """What the arrays are, by name; of real images there may be fewer than of samples."""
+    tested, packed = len(found.get("nll", ())), mnist.PIXELS // 8
+    shapes = {"mean-image": payload.Array((mnist.SIDE, mnist.SIDE), "f", high=1)}
+    for kind in set(kinds.values()):
+        size = len(found.get(f"mean--{kind}", ()))
+        shapes |= {f"mean--{kind}": payload.Array((size,), "f", low=-np.inf), f"shares--{kind}": payload.Array((CLASSES,), "f", high=1)}
+        shapes[f"covariance--{kind}"] = payload.Array((size, size), "f", low=-np.inf)
+    for name in kinds:
+        count = min(config.samples, tested) if name.startswith(REAL) else config.samples
+        shapes[f"distances--{name}"] = payload.Array((min(config.neighbours, count),), high=mnist.PIXELS)
+        if name != INDEPENDENT:
+            shapes[f"images--{name}"] = payload.Array((count, packed))
+    pictures = {"neighbours": config.gallery, "unlikely": config.gallery, "cool": config.cool}
+    shapes |= {f"images--{name}": payload.Array((count, packed)) for name, count in pictures.items()}
+    return shapes | {"nll": payload.Array((tested,), "f"), "labels": payload.Array((tested,), high=CLASSES - 1)}
 
 
 def worst(classifier: Any, images: Tensor, count: int) -> dict[str, list[Any]]:

@@ -23,9 +23,11 @@ from genmodels.lm.perplexity import evaluate
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.transformer import TransformerLM
 from genmodels.ranks import Batch
-from genmodels.stages.base import Material, ModelStage, training_profile
+from genmodels.stages import payload
+from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
 from genmodels.text.ngram import NgramDataset
 from genmodels.text.prepare import prepared
+from genmodels.text.tokenizer import Tokenizer
 from genmodels.training import Objective
 
 TRAINING = TrainingConfig(
@@ -41,6 +43,8 @@ def cross_entropy_total(model: nn.Module, batch: Batch) -> Tensor:
 
 class LanguageStage(ModelStage):
     """What the two networks share; a subclass gives the full config and the network."""
+
+    files = (*ModelStage.files, "tokenizer.json")
 
     @property
     @abstractmethod
@@ -100,6 +104,35 @@ class LanguageStage(ModelStage):
         found = evaluate(model, *documents, result_config.window)
         return {"test_perplexity": found.perplexity, "test_bits_per_character": found.bits_per_character}
 
+    def belongs(self, result: Result) -> None:
+        """Beside what every model has: the tokenizer makes the shipped tokens, and the measures are those of one list of losses."""
+        super().belongs(result)
+        config, data, metrics = result.config, result.manifest["data"], result.metrics
+        plan = config.training
+        documents = payload.documents(result.slice, config.text.vocabulary, data.get("test_tokens"))
+        payload.arrays(result.slice, {f"test_{name}": payload.Array((None,)) for name in ("ids", "offsets", "characters")})
+        payload.tokenized(Tokenizer.load(result.stored.folder / "tokenizer.json"), *documents)
+        payload.like(data, {"corpus": config.text.corpus, "train_tokens": int}, "manifest.json, data")
+        wanted: dict[str, Any] = {
+            "corpus": config.text.corpus, "train_tokens": data["train_tokens"],
+            "tokens_seen": plan.steps * plan.batch_size * config.window,
+        }
+        characters, tokens = int(documents[2].sum()), int(len(documents[0]) - len(documents[2]))
+        for split in ("validation", "test"):
+            payload.like(metrics, {f"{split}_document_nll_nats": payload.Each(float), f"{split}_tokens": int}, "metrics.json")
+            nats, count = math.fsum(metrics[f"{split}_document_nll_nats"]), metrics[f"{split}_tokens"]
+            wanted |= {
+                f"{split}_loss_nats": payload.About(nats / max(count, 1)), f"{split}_bits_per_character": float,
+                f"{split}_perplexity": payload.About(math.exp(nats / max(count, 1))),
+            }
+        wanted |= {
+            "test_tokens": tokens, "test_document_nll_nats": [float] * len(documents[2]),
+            "test_bits_per_character": payload.About(nats / math.log(2) / characters),
+        }
+        headlines = ("test_perplexity", "test_bits_per_character")
+        wanted["slice"] = {name: payload.About(metrics.get(name, math.nan), METRIC_TOLERANCE) for name in headlines}
+        payload.like(metrics, wanted, "metrics.json")
+
     def tiny(self, config: LanguageModelConfig) -> tuple[LanguageModelConfig, Dataset[Batch]]:
         tokens = np.random.RandomState(0).randint(2, 50, 400).astype(np.uint16)
         small = replace(config, model=self.tiny_model(), window=16, text=replace(config.text, vocabulary=50))
@@ -140,6 +173,13 @@ class ClassicRecurrentStage(RecurrentStage):
         original = int(np.sum(material.context["text"].fluent_characters["test"][:documents]))
         bits = metrics["test_loss_nats"] * metrics["test_tokens"] / math.log(2)
         return metrics | {"test_fluent_characters": original, "test_bits_per_fluent_character": bits / original}
+
+    def belongs(self, result: Result) -> None:
+        super().belongs(result)
+        payload.like(result.metrics, {"test_fluent_characters": int}, "metrics.json")
+        bits = result.metrics["test_loss_nats"] * result.metrics["test_tokens"] / math.log(2)
+        spread = payload.About(bits / max(result.metrics["test_fluent_characters"], 1))
+        payload.like(result.metrics, {"test_bits_per_fluent_character": spread}, "metrics.json")
 
 
 class TransformerStage(LanguageStage):

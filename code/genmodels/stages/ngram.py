@@ -23,6 +23,7 @@ from genmodels.config import NgramConfig, to_plain
 from genmodels.errors import DataError, UserError
 from genmodels.lm.kneser_ney import KneserNey, per_document
 from genmodels.lm.perplexity import Perplexity, summarize
+from genmodels.stages import payload
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, largest_difference
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
@@ -64,12 +65,13 @@ class NgramResult(Opened):
 
     @cached_property
     def _model(self) -> KneserNey:
-        with np.load(self.stored.folder / "counts.npz", allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
         try:
-            return KneserNey.from_arrays(found)
-        except (KeyError, IndexError, ValueError) as error:
+            model = KneserNey.from_arrays(self.stored.arrays("counts.npz"))
+        except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DataError(f"counts.npz holds no n-gram model ({type(error).__name__}: {error}); make the result again") from error
+        if (model.vocabulary, model.order) != (self.config.text.vocabulary, self.config.orders[-1]):
+            raise DataError(f"counts.npz holds {model.order}-grams of {model.vocabulary} symbols, not the settings'; make the result again")
+        return model
 
 
 class NgramStage(Stage):
@@ -136,13 +138,39 @@ class NgramStage(Stage):
         config = self.config(profile)
         return NgramResult(store.load(self.name, profile, to_plain(config)), config)
 
+    def belongs(self, result: NgramResult) -> None:
+        """Everything but the counts, which are next: each order's row says what the shipped losses of the documents say."""
+        payload.files(result.manifest, "counts.npz", "metrics.json", "slice.npz")
+        payload.like(result.manifest, {"fingerprint": list}, "manifest.json")
+        config, data, metrics = result.config, result.manifest["data"], result.metrics
+        ids, _, characters = payload.documents(result.slice, config.text.vocabulary, data.get("test_tokens"))
+        losses = payload.Array((len(config.orders), len(characters)), "f")
+        payload.arrays(result.slice, {f"test_{name}": payload.Array((None,)) for name in ("ids", "offsets", "characters")} | {"document_nll_nats": losses})
+        rows = []
+        for order in config.orders:
+            found = result.test(order)
+            rows.append({
+                "order": order, "ngrams": int, "once_share": float, "discounts": payload.Each(float), "fit_cpu_seconds": float,
+                "unseen_test_share": float, "add_one_test_perplexity": float, "test_tokens": found.tokens,
+                "test_perplexity": payload.About(found.perplexity), "test_loss_nats": payload.About(found.loss),
+                "test_bits_per_character": payload.About(found.bits_per_character), "validation_perplexity": float,
+            })
+        payload.like(metrics, {
+            "corpus": config.text.corpus, "vocabulary": config.text.vocabulary, "orders": rows,
+            "train_tokens": data.get("train_tokens"), "matches": payload.Each({"length": int, "share": float, "loss_nats": float}),
+            "samples": [{"order": order, "text": str} for order in config.orders], "continuations": list,
+            "shipped_ngrams": [int] * config.orders[-1], "slice": payload.Each(float),
+        }, "metrics.json")
+        last = {key: value for key, value in metrics["orders"][-1].items() if key.startswith(("test_", "validation_"))}
+        payload.like(metrics, last, "metrics.json")
+
     def contradict(self, result: NgramResult) -> list[Check]:
         """Today's behaviour, then the test perplexity from the shipped counts, then each document's share of it."""
         worst = largest_difference(self.fingerprint(result.config), result.manifest["fingerprint"])
         checks = [Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")]
         try:
             model = result.model()
-        except DataError as error:
+        except UserError as error:
             return [*checks, Check("counts", False, str(error))]
         again, stored = slice_metrics(model, result.slice), result.metrics["slice"]
         for key, value in again.items():

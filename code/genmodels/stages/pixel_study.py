@@ -29,6 +29,7 @@ from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelModel
 from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.ranks import Batch
+from genmodels.stages import payload
 from genmodels.stages.base import FINGERPRINT_STEPS
 from genmodels.stages.pixelcnn import ImageSet, binarize, every, image_objective
 from genmodels.stages.trials import TrialsResult, TrialsStage
@@ -161,6 +162,18 @@ class PixelStudy(TrialsStage):
             "images_seen": plan.steps * plan.batch_size, "validation_nll_nats": nll.mean().item(),
             "validation_image_nll_nats": [round(value, 4) for value in nll.tolist()],
         }
+
+    def run_belongs(self, run: PixelRun, measures: dict[str, Any], result: TrialsResult) -> dict[str, payload.Array]:
+        plan, judged = run.experiment.training, result.manifest["data"].get("validation_images")
+        payload.like(measures, {
+            "live_parameters": int, "forward_flops": int, "images_seen": plan.steps * plan.batch_size,
+            "validation_image_nll_nats": payload.Each(float),
+        }, "metrics.json")
+        losses = measures["validation_image_nll_nats"]
+        payload.require(len(losses) == judged, f"metrics.json: the losses of {len(losses)} validation images, not of {judged}")
+        mean = payload.About(sum(losses) / len(losses))  # each is rounded to four decimals
+        payload.like(measures, {"validation_nll_nats": mean}, "metrics.json")
+        return {"grey": payload.Array((mnist.SIDE, mnist.SIDE), high=255)}
 
     def tiny_losses(self, run: PixelRun) -> list[float]:
         config = run.experiment

@@ -16,6 +16,7 @@ The gradient keeps its expectation and each pixel's term loses variance (Blackwe
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ from genmodels.pixelcnn.model import PixelCNN, PixelModel, cross_entropy_nats, l
 from genmodels.pixelcnn.spectral import pays, quickest
 from genmodels.precision import autocast
 from genmodels.ranks import Batch
-from genmodels.stages.base import Check, Material, ModelStage, compare_metrics, training_profile
+from genmodels.stages import payload
+from genmodels.stages.base import Check, Material, ModelStage, Result, compare_metrics, training_profile
 from genmodels.training import Objective
 
 SLICE_TEST_IMAGES = 500
@@ -104,6 +106,7 @@ def image_objective(binarization: str, expected: bool) -> Objective:
 class PixelCNNStage(ModelStage):
     name = "pixelcnn"
     with_data: str | None = WHOLE
+    curve = ("validation_loss", "test_loss")
     full: PixelCNNConfig = FULL
 
     def config(self, profile: str) -> PixelCNNConfig:
@@ -129,6 +132,8 @@ class PixelCNNStage(ModelStage):
         seed = config.training.seed
         held_out = binarize(images.train_images[split:], config.binarization, generator_for(seed, "validation"))
         test_set, test = test_bits(images, config, folder)
+        if test_set == "seeded":
+            print(f"{self.name}: the published static test set is {mnist.NO_STATIC}", file=sys.stderr)
         test = every(test, config.test_images)
         packed = mnist.pack_images(test)
         arrays = {
@@ -168,6 +173,22 @@ class PixelCNNStage(ModelStage):
 
     def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
         return {"test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"])).mean().item()}
+
+    def belongs(self, result: Result) -> None:
+        super().belongs(result)
+        config, data, metrics = result.config, result.manifest["data"], result.metrics
+        payload.like(data, {"name": "MNIST", "test_set": str, "train_images": int, "test_images": int}, "manifest.json, data")
+        fits = (data["test_set"] == "threshold") == (config.binarization == "threshold") and data["test_images"] <= config.test_images
+        payload.require(fits, f"manifest.json: {data['test_images']} images of the test set {data['test_set']!r} are not the settings'")
+        payload.arrays(result.slice, {
+            "test_images": payload.Array((min(SLICE_TEST_IMAGES, data["test_images"]), mnist.PIXELS // 8)),
+            "train_grey": payload.Array((min(SLICE_TRAIN_IMAGES, data["train_images"]), mnist.SIDE, mnist.SIDE)),
+        })
+        wanted = {"test_nll_nats": float, "test_nll_standard_error": float, "validation_nll_nats": float}
+        payload.like(metrics, wanted | {"slice": {"test_nll_nats": float}}, "metrics.json")
+        wanted = {name: data[name] for name in ("test_set", "test_images")}
+        wanted["test_bits_per_pixel"] = payload.About(bits_per_pixel(metrics["test_nll_nats"]))
+        payload.like(metrics, wanted | {"live_parameters": result.model().live_parameters()}, "metrics.json")
 
     def contradict_with_data(self, profile: str, folder: Path | None) -> list[Check]:
         """The likelihood of the whole test set; not checked where the set of the result is not in the data folder.

@@ -1,6 +1,7 @@
 """Stages ``speed-…`` (measured ratios of speed) and ``vocabularies``: measurements shipped with their manifest.
 
-A module gives ``SETTINGS`` (profile -> plain settings), ``measure(settings, folder)`` and ``agree()``. Times belong to the
+A module gives ``SETTINGS`` (profile -> plain settings), ``measure(settings, folder)`` and ``agree()``, or
+``agree(texts)`` where held-out texts are what is agreed on. Times belong to the
 machine in the manifest and cannot be made again elsewhere; what ``verify`` contradicts is what makes a ratio meaningful:
 that the fast way and the slow way give the same thing.
 """
@@ -8,13 +9,17 @@ that the fast way and the slow way give the same thing.
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from genmodels import store
 from genmodels.files import data_digest
+from genmodels.stages import payload
 from genmodels.stages.base import Check, Opened, Stage
+
+PEERS = ("", "_peer", "_peer_own_loss")  # our network, and what it is beside
 
 
 class SpeedStage(Stage):
@@ -45,32 +50,96 @@ class SpeedStage(Stage):
         config = self.config(profile)
         return Opened(store.load(self.name, profile, config), config)
 
+    @abstractmethod
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What ``measure`` gives for these settings, as ``payload.like`` reads it."""
+
+    def belongs(self, result: Opened) -> None:
+        """The measures of these settings; every ratio that has a numerator and a denominator is theirs."""
+        payload.files(result.manifest, "metrics.json")
+        digest = data_digest(self.name, repr(sorted(result.config.items())))
+        payload.like(result.manifest, {"data": {"digest": digest, "name": str}}, "manifest.json")
+        payload.like(result.metrics, self.shape(result.config), "metrics.json")
+
     def contradict(self, result: Opened) -> list[Check]:
         return self._measured().agree()
+
+
+def _numbers(*names: str) -> dict[str, Any]:
+    return dict.fromkeys(names, float)
 
 
 class DecodingSpeed(SpeedStage):
     name, module = "speed-decoding", "genmodels.lm.decoding_speed"
 
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        numbers = _numbers("cache_seconds", "plain_seconds", "ratio", "cache_bytes", "positions_ratio")
+        speeds = _numbers(*map(str, settings["batches"]))
+        return {
+            "rows": [{"kv_heads": heads, "tokens": n} | numbers for heads in settings["kv_heads"] for n in settings["lengths"]],
+            "networks": {"rnn": speeds, "transformer": speeds}, "generated": int,
+        }
+
 
 class PeerSpeed(SpeedStage):
     name, module = "speed-peers", "genmodels.lm.peers"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        ours = {"parameters": int, "tokens_per_second": float}
+        rows = {f"{name}{peer}": ours | ({"ratio": float} if peer else {}) for name in ("rnn", "transformer") for peer in PEERS}
+        seconds = _numbers("ours_seconds", "peer_seconds", "ratio")
+        return {"training": rows, "generation": {"tokens": settings["tokens"]} | seconds}
 
 
 class SamplingSpeed(SpeedStage):
     name, module = "speed-sampling", "genmodels.pixelcnn.sampling_speed"
 
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        ways = ("naive", "naive-half", "cropped", "incremental", "floor")
+        rows = [{"way": way} | _numbers("cpu_seconds", "ratio") for way in ways]
+        return {"rows": rows, "flops": _numbers("floor", "forward", "incremental")}
 
-class TextSpeed(SpeedStage):
+
+class _HeldOutSpeed(SpeedStage):
+    """One whose ways are compared on the held-out texts that stage ``text`` ships."""
+
+    def contradict(self, result: Opened) -> list[Check]:
+        from genmodels import stages
+
+        return self._measured().agree(stages.load("text", result.manifest["profile"]).held_out)
+
+
+class TextSpeed(_HeldOutSpeed):
     name, module = "speed-text", "genmodels.text.speed"
 
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        step = _numbers("megabytes", "plain_mb_per_second", "mb_per_second", "ratio")
+        whole = _numbers("megabytes", "cpu_seconds", "seconds", "peak_megabytes")
+        runs = [{"factor": factor, "workers": workers} | whole for factor in (1, settings["times"]) for workers in (1, 2)]
+        return {"steps": [{"step": name} | step for name in ("normalize", "classic")], "whole": runs}
 
-class BPESpeed(SpeedStage):
+
+class BPESpeed(_HeldOutSpeed):
     name, module = "speed-bpe", "genmodels.text.bpe_speed"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        row = dict.fromkeys(("pieces", "readings", "recount_readings"), int) | _numbers("seconds", "tokenizers_seconds", "ratio")
+        return {"characters": int, "rows": [{"vocabulary": size} | row for size in settings["vocabularies"]]}
 
 
 class TrainingSpeed(SpeedStage):
     name, module = "speed-training", "genmodels.pixelcnn.training_speed"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        form = {"form": str} | _numbers("seconds", "images_per_second", "ratio", "flops", "gflops_per_second", "of_product")
+        point = dict.fromkeys(("channels", "layers", "side"), int) | _numbers("flops", "seconds")
+        fitted = {name: _numbers("seconds", "flops") for name in settings["law"]}
+        return {
+            "forms": payload.Each(form), "left_out": dict, "product": payload.Each(float), "differences": payload.Each(float),
+            "law": [{"varied": name, name: value} | {k: v for k, v in point.items() if k != name}
+                    for name, values in settings["law"].items() for value in values],
+            "exponents": {"flops": float} | fitted,
+        }
 
 
 class Vocabularies(SpeedStage):
@@ -78,10 +147,16 @@ class Vocabularies(SpeedStage):
 
     name, module = "vocabularies", "genmodels.lm.vocabularies"
 
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        row = dict.fromkeys(("vocabulary", "tokens", "characters", "words"), int)
+        row |= _numbers("perplexity", "bits_per_character", "word_perplexity")
+        return {"rows": [row] * len(settings["vocabularies"])}
+
     def contradict(self, result: Opened) -> list[Check]:
         from genmodels import stages
 
-        ngram = stages.load("ngram").metrics
-        whole = not result.config["train_documents"]
-        reference = (ngram["vocabulary"], ngram["test_perplexity"]) if whole else None
+        reference = None
+        if not result.config["train_documents"]:  # all of the text, as stage ngram counts it
+            ngram = stages.load("ngram", result.manifest["profile"]).metrics
+            reference = ngram["vocabulary"], ngram["test_perplexity"]
         return self._measured().consistent(result.metrics["rows"], reference)

@@ -5,6 +5,7 @@ They are judged on validation documents; the test text is not read. What is kept
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,10 +23,11 @@ from genmodels.lm.perplexity import Perplexity, evaluate, summarize
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.variants import Variant, VariantLM
 from genmodels.ranks import Batch
+from genmodels.stages import payload
 from genmodels.stages.base import FINGERPRINT_STEPS
 from genmodels.stages.language import RecurrentStage, TransformerStage, cross_entropy_total, first_documents
 from genmodels.stages.trials import TrialsResult, TrialsStage
-from genmodels.text.ngram import NgramDataset
+from genmodels.text.ngram import IGNORED, NgramDataset
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.training import Objective
 
@@ -133,6 +135,27 @@ class StudyStage(TrialsStage):
             "validation_bits_per_character": found.bits_per_character, "validation_tokens": found.tokens,
             "validation_document_nll_nats": found.document_nll_nats.tolist(),
         }
+
+    def run_belongs(self, run: StudyRun, measures: dict[str, Any], result: TrialsResult) -> dict[str, payload.Array]:
+        config = run.experiment
+        payload.like(result.metrics, {"validation_document_tokens": payload.Each(int)}, "metrics.json")
+        tokens, targets = result.metrics["validation_document_tokens"], config.window if run.targets == "all" else 1
+        payload.like(measures, {
+            "targets_seen": config.training.steps * config.training.batch_size * targets, "validation_tokens": sum(tokens),
+            "validation_document_nll_nats": [float] * len(tokens), "validation_bits_per_character": float,
+        }, "metrics.json")
+        loss = math.fsum(measures["validation_document_nll_nats"]) / max(sum(tokens), 1)
+        wanted = {"validation_loss_nats": payload.About(loss), "validation_perplexity": payload.About(math.exp(loss))}
+        payload.like(measures, wanted, "metrics.json")
+        ids = payload.Array((config.window,), low=IGNORED, high=config.text.vocabulary - 1)
+        return {"contexts": replace(ids, low=0), "targets": ids if run.targets == "all" else replace(ids, shape=(), low=0)}
+
+    def common_shapes(self, result: TrialsResult) -> dict[str, payload.Array]:
+        tokens = result.manifest["data"].get("train_tokens")
+        payload.like(result.metrics, {"train_tokens": tokens}, "metrics.json")
+        counts = result.slice.get("unigram_counts", np.zeros(0))
+        payload.require(counts.sum() == tokens, f"slice.npz: the unigram counts are not those of {tokens} tokens")
+        return {"unigram_counts": payload.Array((None,))}
 
     def tiny_losses(self, run: StudyRun) -> list[float]:
         config = run.experiment

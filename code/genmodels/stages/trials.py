@@ -21,8 +21,10 @@ from torch.utils.data import Dataset
 
 from genmodels import batches, ranks, store, training
 from genmodels.config import to_plain
+from genmodels.errors import UserError
 from genmodels.files import read_json, write_json
 from genmodels.ranks import Batch
+from genmodels.stages import payload
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, largest_difference
 from genmodels.training import Objective
 
@@ -54,6 +56,14 @@ class Replay(Dataset):
 
     def __getitems__(self, indices: list[int]) -> Batch:
         return next(self.batches)
+
+
+def _finished_part(path: Path, identity: str) -> dict[str, Any] | None:
+    """What an earlier call kept of the finished run ``identity``, if it did; ``UserError`` where that is damaged."""
+    part = read_json(path) if path.exists() else {}
+    if not isinstance(part, dict) or (part.get("identity") == identity and not {"measures", "history", "seconds"} <= part.keys()):
+        raise UserError(f"{path} is no finished run; delete it, or start over with --restart")
+    return part if part.get("identity") == identity else None
 
 
 class TrialsStage(Stage):
@@ -110,6 +120,10 @@ class TrialsStage(Stage):
 
     def initialize(self, model: nn.Module, arrays: dict[str, np.ndarray]) -> None:
         """Data-dependent initialisation from ``common_arrays``, if a study has one."""
+
+    @abstractmethod
+    def run_belongs(self, run: Any, measures: dict[str, Any], result: TrialsResult) -> dict[str, payload.Array]:
+        """See that the measures of a run are its own (``StaleResult`` if not). Returns what a part of its first batches is."""
 
     def common_arrays(self, material: Any) -> dict[str, np.ndarray]:
         """What the slice holds beside the first batches."""
@@ -174,7 +188,7 @@ class TrialsStage(Stage):
         config, kept = run.experiment, self._finished(key, profile)
         checkpoint = kept.with_suffix(".pt")
         identity = store.run_identity(to_plain(run), {"digest": self.data(material)["digest"]})
-        if kept.exists() and (part := read_json(kept)).get("identity") == identity:
+        if (part := _finished_part(kept, identity)) is not None:
             return part
         model = self.start(run, self.common_arrays(material))
         record = training.train(
@@ -212,6 +226,31 @@ class TrialsStage(Stage):
 
     def load(self, profile: str) -> TrialsResult:
         return self.result(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
+
+    def belongs(self, result: TrialsResult) -> None:
+        payload.files(result.manifest, "history.csv", "metrics.json", "slice.npz")
+        payload.like(result.manifest, {"fingerprint": dict.fromkeys(result.config, list), "seconds": float}, "manifest.json")
+        payload.like(result.metrics, {"runs": dict.fromkeys(result.config, dict)}, "metrics.json")
+        wanted, seconds = self.common_shapes(result), result.manifest["seconds"]
+        payload.require("run" in result.history, "history.csv names no runs")
+        unknown = set(result.history["run"]) - result.config.keys()
+        payload.require(not unknown, f"history.csv has runs that the settings have not: {', '.join(map(str, unknown))}")
+        for key, run in result.config.items():
+            plan, measures = run.experiment.training, result.metrics["runs"][key]
+            shared = {"parameters": int, "train_loss_nats": float, "cpu_seconds": float}
+            payload.like(measures, shared | {"opening": [float] * min(OPENING_STEPS, plan.steps)}, f"metrics.json, {key}")
+            steps = (len(measures["opening"]), plan.batch_size)
+            for name, part in self.run_belongs(run, measures, result).items():
+                wanted[f"{key}_{name}"] = replace(part, shape=steps + part.shape)
+            rows = result.history[result.history["run"] == key].drop(columns="run")
+            if plan.evaluations or len(rows):
+                payload.history(rows, plan, ("validation_loss",), seconds)
+                seconds -= rows["seconds"].iloc[-1]
+        payload.arrays(result.slice, wanted)
+
+    def common_shapes(self, result: TrialsResult) -> dict[str, payload.Array]:
+        """What ``common_arrays`` are; ``StaleResult`` where they do not belong."""
+        return {}
 
     def contradict(self, result: TrialsResult) -> list[Check]:
         checks = []

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genmodels import stages, verdict
-from genmodels.stages.base import Check
+from genmodels.stages.base import Check, told
 from genmodels.workers import Workers, cores
 
 Job = tuple[str, str, Path | None, bool]
@@ -32,9 +32,16 @@ def verified(
 
 def _verify(job: Job) -> tuple[str, list[Check]]:
     name, profile, folder, whole = job
-    stage = stages.get(name)
+    try:
+        stage = stages.get(name)
+    except ImportError as error:
+        return name, [Check("manifest", False, told(error))]
     checks = stage.verify(profile)
     if stage.with_data and not any(verdict.kind(check) == verdict.CONTRADICTED for check in checks):
-        left = [Check(stage.with_data, None, "takes the data and minutes: make verify")]
-        checks += stage.contradict_with_data(profile, folder) if whole else left
+        if not whole:
+            return name, [*checks, Check(stage.with_data, None, "takes the data and minutes: make verify")]
+        try:
+            checks += stage.contradict_with_data(profile, folder)
+        except Exception as error:  # as in Stage.verify
+            checks.append(Check(stage.with_data, False, told(error)))
     return name, checks

@@ -109,6 +109,8 @@ def prepared(
         raise UserError(f"corpus {config.corpus!r} is unknown; choose one of {', '.join(CORPORA)}")
     if not 258 <= config.vocabulary <= 65_536:
         raise UserError(f"vocabulary {config.vocabulary} is out of range; choose 258 to 65536 (ids are uint16)")
+    if workers is not None:
+        Workers(workers)  # refuses a number below one, also where nothing is left to do
     raw = wikipedia.locate(folder)
     sources = {
         "raw_digest": file_digest(raw), "config": to_plain(config), "version": PREPARATION_VERSION,
