@@ -268,6 +268,8 @@ def _worst_again(result: ImageSamplesResult, entropy: Tensor) -> Check:
         np.allclose(found, largest, rtol=METRIC_TOLERANCE, atol=0) for found in (there, stored["entropy_bits"])
     )
     return Check("worst", same, "the worst samples, found again")
+
+
 def _shapes(config: ImageSamplesConfig, kinds: dict[str, str], found: dict[str, np.ndarray]) -> dict[str, payload.Array]:
     """What the arrays are, by name; of real images there may be fewer than of samples."""
     tested, packed = len(found.get("nll", ())), mnist.PIXELS // 8
