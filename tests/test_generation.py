@@ -8,13 +8,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.lm.base import LanguageModel
-from genmodels.lm.generation import Sampling, generate, stream
+from genmodels.lm.generation import Sampling, _draw, generate, stream
 from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.text_measures import copied_share, distinct_n, repetition_rate
 from genmodels.lm.transformer import TransformerLM
@@ -146,6 +146,76 @@ def test_filters_keep_the_likeliest(logits: torch.Tensor, k: int, p: float, floo
         )
 
 
+ANY = st.floats(allow_subnormal=True)
+anything = st.builds(
+    Sampling,
+    temperature=st.one_of(st.sampled_from([1e-30, 1e30, 1.0]), st.floats(1e-30, 1e30), ANY),
+    top_k=st.one_of(st.none(), st.integers(-1, 40), st.floats(0, 5)),
+    top_p=st.one_of(st.none(), st.sampled_from([1e-46, 5e-324, 1.0]), st.floats(0, 1), ANY),
+    min_p=st.one_of(st.none(), st.floats(0, 1), ANY),
+    repetition_penalty=st.one_of(st.sampled_from([1e-40, 1e-30, 1e30, 1e39, 1.0]), st.floats(1e-30, 1e30), ANY),
+    greedy=st.booleans(),
+)
+wild_rows = st.lists(
+    st.tuples(st.one_of(st.floats(width=32, allow_nan=False, allow_infinity=False), st.sampled_from([0.0, 1e9, -1e9, -math.inf])), st.booleans()),
+    min_size=1, max_size=20,
+).filter(lambda row: any(z > -math.inf for z, _ in row))  # fmt: skip
+
+
+@given(sampling=anything, row=wild_rows)
+@example(Sampling(top_p=1e-46), [(0.0, False)] * 3)
+@example(Sampling(repetition_penalty=1e39), [(1.0, True), (-1.0, True)])
+@example(Sampling(temperature=1e-30), [(1e9, True), (2e9, False), (-math.inf, False)])
+@example(Sampling(1e-30, 1, 5e-324, 1.0, 1e30), [(-3e38, True)])
+@settings(deadline=None, max_examples=200)
+def test_every_setting_is_refused_or_gives_a_distribution(sampling: Sampling, row: list[tuple[float, bool]]) -> None:
+    """Over the whole space: one clear line, or probabilities that sum to 1, with the likeliest token among them."""
+    logits, seen = torch.tensor([[z for z, _ in row]]), torch.tensor([[was for _, was in row]])
+    try:
+        sampling.check()
+    except UserError as error:
+        assert "\n" not in str(error)
+        return
+    p = sampling.probabilities(logits, seen)
+    assert p.dtype == torch.float32 and torch.isfinite(p).all() and (p >= 0).all()
+    assert p.sum().item() == pytest.approx(1, abs=1e-5)
+    assert not (p[0] > 0)[torch.isinf(logits[0])].any()  # what cannot follow does not
+    r = sampling.repetition_penalty
+    z = torch.where(seen, torch.where(logits > 0, logits.double() / r, logits.double() * r), logits.double())
+    assert (z.max() - z[0, p[0].argmax()]) / sampling.temperature < 1e-6  # the likeliest, or one that fp32 cannot tell from it
+    assert int(_draw(p, seeded())[0, 0]) in (p[0] > 0).nonzero().flatten().tolist()
+    if sampling.top_k is not None:
+        assert (p > 0).sum() <= sampling.top_k
+
+
+@given(size=st.integers(1, 60), kept=st.integers(1, 60), shift=st.floats(-50, 50, width=32))
+@example(10, 3, 0.0)
+@example(10, 8, 0.0)
+@settings(deadline=None)
+def test_top_p_keeps_no_tied_token_too_many(size: int, kept: int, shift: float) -> None:
+    """Of n equal tokens, p = k/n is reached by k of them."""
+    kept = min(kept, size)
+    p = Sampling(top_p=kept / size).probabilities(torch.full((1, size), shift))
+    assert (p > 0).sum() == kept and p.max() == p[p > 0].min()
+
+
+@pytest.mark.parametrize("p", [1e-8, 1e-20, 1e-44])
+def test_a_tiny_p_is_the_likeliest_token(p: float) -> None:
+    assert Sampling(top_p=p).probabilities(torch.tensor([[0.0, 3.0, 1.0, 3.0]])).tolist() == [[0, 1, 0, 0]]
+
+
+@pytest.mark.parametrize("row", [[math.nan, 0.0], [math.inf, 0.0], [-math.inf] * 2])
+@pytest.mark.parametrize("greedy", [False, True])
+def test_logits_that_leave_no_token_are_one_line(row: list[float], greedy: bool) -> None:
+    with pytest.raises(UserError, match="leave no token to draw"):
+        Sampling(greedy=greedy).probabilities(torch.tensor([[1.0, 2.0], row]))
+    model = transformer()
+    with torch.no_grad():
+        model.output_bias[:] = torch.tensor(row).repeat(VOCABULARY // 2 + 1)[:VOCABULARY]
+    with pytest.raises(UserError, match="leave no token to draw"):
+        generate(model, [0, 3], 2, seeded(), greedy=greedy)
+
+
 def test_temperature_and_penalty_by_hand() -> None:
     logits = torch.tensor([[2.0, 1.0, -1.0]])
     torch.testing.assert_close(Sampling(temperature=0.5).probabilities(logits), torch.softmax(2 * logits, 1))
@@ -173,6 +243,12 @@ def test_penalty_reduces_repetition() -> None:
         ({"top_p": 1.5}, "top_p"),
         ({"min_p": -0.1}, "min_p"),
         ({"repetition_penalty": 0.0}, "repetition_penalty"),
+        ({"repetition_penalty": 1e-40}, "repetition_penalty 1e-40"),
+        ({"repetition_penalty": 1e39}, "repetition_penalty"),
+        ({"temperature": 1e-31}, "temperature 1e-31"),
+        ({"temperature": math.inf}, "temperature"),
+        ({"top_k": 2.5}, "top_k 2.5"),
+        ({"top_p": math.nan}, "top_p"),
     ],
 )
 def test_settings_without_meaning_are_refused(options: dict, message: str) -> None:

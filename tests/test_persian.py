@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import subprocess
+from decimal import Decimal
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -25,6 +28,10 @@ def parsed(text: str) -> float:
         (-3.5, None, f"{LRI}−۳٫۵{PDI}"), (-0.001, 2, "۰٫۰۰"), (float("nan"), None, "نامعین"), (float("inf"), 1, "∞"),
         (np.float32(0.5), None, "۰٫۵"), (np.int64(7), None, "۷"), (True, None, "بله"),
         (1e-8, None, f"{LRI}۱٫۰۰×۱۰⁻⁸{PDI}"),
+        (Fraction(1, 3), None, "۰٫۳۳۳۳۳۳"), (Fraction(-1, 3), 2, f"{LRI}−۰٫۳۳{PDI}"), (Fraction(6, 2), None, "۳"),
+        (Fraction(1, 10**400), None, f"{LRI}۱٫۰۰×۱۰⁻⁴⁰⁰{PDI}"), (Decimal("0.5"), None, "۰٫۵"), (Decimal("NaN"), None, "نامعین"),
+        (Decimal("-1e400"), None, f"{LRI}−۱٫۰۰×۱۰⁴⁰⁰{PDI}"), (10**400, None, "۱۰" + "٬۰۰۰" * 133),
+        (10**400, 1, "۱۰" + "٬۰۰۰" * 133 + "٫۰"), (np.longdouble(1.5), None, "۱٫۵"),
     ],
 )  # fmt: skip
 def test_fa(value: object, digits: int | None, expected: str) -> None:
@@ -52,8 +59,23 @@ def test_scientific_percent_and_whole() -> None:
     assert fa_percent(0.987) == "۹۸٫۷٪"
     assert fa_percent(-0.5) == f"{LRI}−۵۰٫۰٪{PDI}"
     assert fa(1404, grouping=False) == "۱۴۰۴"
-    with pytest.raises(ValueError, match="whole number"):
-        fa_int(2.5)
+    for value in (2.5, Fraction(1, 2), float("inf"), float("nan")):
+        with pytest.raises(ValueError, match="whole number"):
+            fa_int(value)
+    assert fa(-(10**5000)) == f"{LRI}−۱٫۰۰×۱۰⁵⁰⁰⁰{PDI}"  # Python itself refuses to write more than 4300 digits
+    assert fa_sci(10**400) == f"{LRI}۱٫۰۰×۱۰⁴⁰⁰{PDI}" and fa_int(Fraction(4, 2)) == "۲"
+    assert fa_percent(Fraction(1, 3)) == "۳۳٫۳٪"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("3.11.7", "۳.۱۱.۷"), ("192.168.1.1", "۱۹۲.۱۶۸.۱.۱"), ("در 10.0.0.0/8.", "در ۱۰.۰.۰.۰/۸."), ("v1.2.3", "v1.2.3"),
+        ("3.11.7–3.13.2", f"{LRI}۳.۱۱.۷–۳.۱۳.۲{PDI}"), ("بند 2.6.1 و 2.5", "بند ۲.۶.۱ و ۲٫۵"), ("2026.01.15", "۲۰۲۶.۰۱.۱۵"),
+    ],
+)  # fmt: skip
+def test_versions_and_addresses_are_no_decimals(text: str, expected: str) -> None:
+    assert fa(text) == expected
 
 
 def test_text_keeps_code_math_and_latin_words() -> None:
@@ -68,10 +90,29 @@ def test_table() -> None:
     lines = table(rows).data.splitlines()
     assert lines[0] == "| نام | شمار | خطا |"
     assert set(lines[1]) == {"|", "-"}
-    assert lines[2] == r"| `conv1\|x` | ۱٬۲۰۰ | — |"
+    assert lines[2] == "| `conv1|x` | ۱٬۲۰۰ | — |"  # in code a pipe is no border, and a backslash would be shown
     assert lines[3] == f"| ب پ | — | {LRI}−۰٫۵{PDI} |"
     with pytest.raises(ValueError, match="row"):
         table([])
+
+
+def test_no_cell_moves_a_border() -> None:
+    """Each cell as Pandoc reads it: one cell a value, whatever stands in it."""
+    import pypandoc
+
+    shown = {
+        r"a\|b": "a|b", "a|b|": "a|b|", r"a\\|b": r"a\|b", "`x|y`": "x|y", "``x`|y``": "x`|y", "$p(x|y)$": "p(x|y)", "`": "`", "|": "|",
+        "$5": "$۵", "6$": "۶$", "x\\": "x\\", r"\`a|b\`": "`a|b`", "a\n|\nb": "a | b", r"a\|": "a|", "۵|": "۵|", "`a|": "`a|",
+    }
+    rows = [{"الف": cell, "ب": cell, "پ|ت": 1} for cell in shown]
+    command = [pypandoc.get_pandoc_path(), "--from=markdown-smart", "--to=html", "--wrap=none", "--mathml"]
+    page = subprocess.run(command, input=table(rows).data.encode(), capture_output=True, check=True).stdout.decode()
+    body = page.split("<tbody>")[1].split("<tr>")[1:]
+    assert len(body) == len(rows) and "<th>پ|ت</th>" in page
+    for row, text in zip(body, shown.values()):
+        cells = row.split("<td>")[1:]
+        assert len(cells) == 3 and cells[2].startswith("۱</td>")
+        assert "<math" in cells[0] if text.startswith("p(") else [cell.split("</td>")[0].replace("<code>", "").replace("</code>", "") for cell in cells[:2]] == [text] * 2
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from genmodels.config import PROFILES
 from genmodels.errors import UserError
+from genmodels.files import is_system_file
 from genmodels.stages import STAGES, known
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -105,7 +106,7 @@ def command_submission(arguments: argparse.Namespace) -> int:
 
 def command_bench(arguments: argparse.Namespace) -> int:
     folder = PROJECT / "benchmarks"
-    names = sorted(path.stem for path in folder.glob("*.py"))
+    names = sorted(path.stem for path in folder.glob("*.py") if not is_system_file(path.name))
     if unknown := [name for name in arguments.name if name not in names]:
         raise UserError(f"there is no benchmark {unknown[0]!r}; the benchmarks are {', '.join(names)}")
     for name in arguments.name or names:

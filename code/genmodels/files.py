@@ -10,6 +10,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +25,16 @@ except ImportError:  # Windows: there is no lock then
     fcntl = None  # type: ignore[assignment]
 
 _BLOCK = 1 << 20
+# What macOS, Windows, Linux's desktops, network drives and Jupyter leave in any folder that is looked at.
+_SYSTEM_FILE = re.compile(
+    r"\.DS_Store|\._.*|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|__MACOSX|Icon\r|desktop\.ini|(?:eh)?thumbs\.db"
+    r"|\$RECYCLE\.BIN|\.directory|\.nfs.*|\.~lock\..*|\.ipynb_checkpoints|__pycache__", re.IGNORECASE,
+)  # fmt: skip
+
+
+def is_system_file(name: str) -> bool:
+    """Is a file or folder of this name nobody's work, but left by the system? Such are neither read nor handed in."""
+    return _SYSTEM_FILE.fullmatch(name) is not None
 
 
 @contextmanager

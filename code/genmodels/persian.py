@@ -12,6 +12,8 @@ import datetime
 import math
 import re
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,15 +22,19 @@ if TYPE_CHECKING:
 PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 LRI, PDI = "\u2066", "\u2069"  # isolate a left-to-right run; its end
 MINUS, DECIMAL, THOUSANDS, PERCENT = "\u2212", "٫", "٬", "٪"
+_LONGEST = 10**1000  # whole numbers from here on are told by their power of ten
 _SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 # What must survive in running text: `code`, $math$, link targets, HTML tags, and words with a Latin letter (conv1).
 _KEEP = r"(?P<tick>`+).*?(?P=tick)|\$[^$]+\$|\]\([^)]*\)|<[^>]+>|(?=[0-9.\-]*[A-Za-z_])[A-Za-z0-9_][A-Za-z0-9_.\-/+:]*"
-_NUMBER = r"[0-9][0-9,]*(?:\.[0-9]+)?"
+_DOTTED = r"[0-9]+(?:\.[0-9]+){2,}"  # a version, an address, a section: no decimal number
+_NUMBER = rf"(?:{_DOTTED}|[0-9][0-9,]*(?:\.[0-9]+)?)"
 _SIGNED = rf"(?<![\w.)\]])[-{MINUS}+±]{_NUMBER}"
 _OPERATOR = rf"(?:[-{MINUS}–×±·^]| [-{MINUS}–×±·^] )"
 _TOKEN = re.compile(rf"(?P<keep>{_KEEP})|(?P<number>(?:{_SIGNED}|{_NUMBER})(?:{_OPERATOR}{_NUMBER})*)")
 _THOUSANDS_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
+# What a pipe of a cell may stand in: `code` and $math$, where Pandoc sees no border, and after a backslash.
+_PIPE = re.compile(r"(?P<whole>(?P<tick>(?<!`)`+(?!`)).*?(?<!`)(?P=tick)(?!`)|\$[^\s$](?:[^$]*[^\s$])?\$(?!\d)|\\.)|[|`$]")
 
 
 def isolate(text: str) -> str:
@@ -40,18 +46,20 @@ def fa(value: Any, digits: int | None = None, grouping: bool = True) -> str:
     """A number with Persian digits; text is passed through with the numbers in it converted.
 
     ``digits``: places after the decimal point; ``None`` keeps an integer as it is and gives a float up to six
-    significant digits. ``grouping``: ٬ between thousands (switch it off for years and identifiers). Numpy scalars and
-    one-element tensors are taken too. Not-a-number reads «نامعین», infinity ∞.
+    significant digits. ``grouping``: ٬ between thousands (switch it off for years and identifiers). Numpy scalars,
+    one-element tensors, fractions and decimals are taken too, of any size. Not-a-number reads «نامعین», infinity ∞.
     """
     if isinstance(value, str):
         return _text(value)
-    value = value.item() if hasattr(value, "item") else value
+    value = _number(value)
     if isinstance(value, bool):
         return "بله" if value else "نه"
-    if not math.isfinite(value):
+    if isinstance(value, Decimal) or (isinstance(value, int) and abs(value) >= _LONGEST):
+        return fa_sci(value)
+    if isinstance(value, float) and not math.isfinite(value):
         return "نامعین" if math.isnan(value) else "∞" if value > 0 else isolate(MINUS + "∞")
     if digits is not None:
-        plain = f"{value:.{digits}f}"
+        plain = f"{Decimal(value) if isinstance(value, int) else value:.{digits}f}"
     elif isinstance(value, int) or (value == int(value) and abs(value) < 1e15):
         plain = str(int(value))
     else:
@@ -63,16 +71,18 @@ def fa(value: Any, digits: int | None = None, grouping: bool = True) -> str:
 
 def fa_int(value: Any, grouping: bool = True) -> str:
     """A whole number, ۱۲٬۳۴۵. Raises ``ValueError`` for a value with a fraction: rounding is the caller's decision."""
-    value = value.item() if hasattr(value, "item") else value
-    if value != int(value):
+    value = _number(value)
+    if not isinstance(value, int) and not (math.isfinite(value) and value == int(value)):
         raise ValueError(f"fa_int wants a whole number, not {value!r}; use fa(value, digits)")
-    return _digits(str(int(value)), grouping)
+    return _digits(str(int(value)), grouping) if abs(value) < _LONGEST else fa_sci(value)
 
 
 def fa_sci(value: Any, digits: int = 2) -> str:
     """Scientific notation, ۱٫۲۳×۱۰⁴, isolated; ``digits`` places after the point of the mantissa. Zero stays ۰."""
-    value = float(value.item() if hasattr(value, "item") else value)
-    if value == 0 or not math.isfinite(value):
+    value = _number(value)
+    if isinstance(value, int):
+        value = float(value) if abs(value) < 1e300 else Decimal(value)
+    if value == 0 or not (isinstance(value, Decimal) or math.isfinite(value)):
         return fa(value)
     mantissa, exponent = f"{value:.{digits}e}".split("e")
     return isolate(_digits(mantissa, False).strip(LRI + PDI) + "×۱۰" + str(int(exponent)).translate(_SUPERSCRIPT))
@@ -80,8 +90,21 @@ def fa_sci(value: Any, digits: int = 2) -> str:
 
 def fa_percent(fraction: Any, digits: int = 1) -> str:
     """A fraction as a percentage: 0.987 → ۹۸٫۷٪."""
-    number = fa(100 * (fraction.item() if hasattr(fraction, "item") else fraction), digits)
+    number = fa(100 * _number(fraction), digits)
     return number[:-1] + PERCENT + PDI if number.endswith(PDI) else number + PERCENT
+
+
+def _number(value: Any) -> int | float | Decimal:
+    """Any kind of number as an int or a float; as a ``Decimal`` where a float would be infinite or zero and it is not."""
+    value = value.item() if hasattr(value, "item") else value
+    if isinstance(value, (int, float)):
+        return value
+    try:
+        near = float(value)
+    except OverflowError:
+        near = math.inf
+    exact = Decimal(value.numerator) / Decimal(value.denominator) if isinstance(value, Fraction) else value
+    return exact if isinstance(exact, Decimal) and exact.is_finite() and (math.isinf(near) or (exact and not near)) else near
 
 
 def jalali(day: datetime.date) -> tuple[int, int, int]:
@@ -132,10 +155,14 @@ def transposed(rows: Iterable[Mapping[str, Any]], head: str) -> list[dict[str, A
 
 
 def _cell(value: Any) -> str:
-    """One cell: a single line, its pipes escaped; a space that must not break stays one."""
+    """One cell: a single line without a border in it; a space that must not break stays one.
+
+    A lone backtick or dollar is escaped too: with one of another cell it would enclose the border between them.
+    """
     if value is None:
         return "—"
-    return re.sub(r"[ \t\r\n]+", " ", fa(value)).strip(" ").replace("|", r"\|")
+    line = re.sub(r"[ \t\r\n]+", " ", fa(value)).strip(" ")
+    return _PIPE.sub(lambda match: match[0] if match["whole"] else "\\" + match[0], line)
 
 
 def _text(text: str) -> str:
@@ -145,14 +172,12 @@ def _text(text: str) -> str:
         if match["keep"]:
             return match["keep"]
         number = match["number"]
-        persian = _persian(_THOUSANDS_COMMA.sub(THOUSANDS, number)).replace("-", MINUS if number[0] == "-" else "-")
+        pointed = re.sub(_NUMBER, lambda m: m[0].replace(".", DECIMAL) if m[0].count(".") == 1 else m[0], number)
+        persian = _THOUSANDS_COMMA.sub(THOUSANDS, pointed).translate(PERSIAN_DIGITS)
+        persian = persian.replace("-", MINUS if number[0] == "-" else "-")
         return isolate(persian) if re.search(rf"[-{MINUS}–+×±·^]", number) else persian
 
     return _TOKEN.sub(convert, text)
-
-
-def _persian(plain: str) -> str:
-    return plain.translate(PERSIAN_DIGITS).replace(".", DECIMAL)
 
 
 def _digits(plain: str, grouping: bool) -> str:
@@ -161,5 +186,5 @@ def _digits(plain: str, grouping: bool) -> str:
     whole, _, fraction = plain.lstrip("-").partition(".")
     if grouping:
         whole = f"{int(whole):,}".replace(",", THOUSANDS)
-    persian = _persian(f"{whole}.{fraction}" if fraction else whole)
+    persian = (f"{whole}{DECIMAL}{fraction}" if fraction else whole).translate(PERSIAN_DIGITS)
     return isolate(MINUS + persian) if negative else persian

@@ -27,7 +27,7 @@ from typing import Any
 
 from genmodels.errors import UserError
 from genmodels.execution import environment_file, option
-from genmodels.files import data_digest, file_digest, read_json, write_json
+from genmodels.files import data_digest, file_digest, is_system_file, read_json, write_json
 from genmodels.qmd import Part
 
 FOLDER, NAME = ".execution", "last.json"  # in the output folder
@@ -68,7 +68,7 @@ def _contents(folder: Path, pattern: str, leave_out: tuple[str, ...] = ()) -> It
     """Name and digest of each file below ``folder``, sorted; hidden ones and compiled code are left out."""
     for path in sorted(folder.rglob(pattern)) if folder.is_dir() else ():
         inner = path.relative_to(folder)
-        if inner.parts[0] in leave_out or any(step.startswith((".", "__pycache__")) for step in inner.parts):
+        if inner.parts[0] in leave_out or any(step.startswith(".") or is_system_file(step) for step in inner.parts):
             continue
         if path.is_file():
             yield from (inner.as_posix(), file_digest(path))

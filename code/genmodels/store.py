@@ -36,7 +36,7 @@ from safetensors.torch import save as save_safetensors
 from genmodels import ranks
 from genmodels.config import differences
 from genmodels.errors import StaleResult, UserError
-from genmodels.files import data_digest, exclusive_lock, file_digest, read_json, write_bytes, write_json
+from genmodels.files import data_digest, exclusive_lock, file_digest, is_system_file, read_json, write_bytes, write_json
 from genmodels.precision import bf16_is_native
 
 FORMAT = 1
@@ -220,6 +220,11 @@ def publish(
     return target
 
 
+def payload_names(folder: Path) -> set[str]:
+    """Names of what lies in a result's folder beside its manifest; what the system put there does not count."""
+    return {path.name for path in folder.iterdir() if not is_system_file(path.name)} - {"manifest.json"}
+
+
 def remake(stage: str, profile: str) -> str:
     """The command that makes a result again, for messages."""
     return f"make it again with: python -m genmodels train {stage} --profile {profile}"
@@ -247,7 +252,7 @@ def load(stage: str, profile: str, config: dict[str, Any] | None = None, digest:
         raise StaleResult(f"{folder} holds stage {manifest.get('stage')!r}, profile {manifest.get('profile')!r}; {again}")
     if not (_table(manifest["payload"]) and isinstance(manifest["data"], dict) and isinstance(manifest["data"].get("digest"), str)):
         raise StaleResult(f"{folder / 'manifest.json'} is damaged: its payload or data are no tables; {again}")
-    present = {path.name for path in folder.iterdir()} - {"manifest.json"}
+    present = payload_names(folder)
     if stray := present ^ set(manifest["payload"]):
         raise StaleResult(f"{folder}: {', '.join(sorted(stray))} missing or not in the manifest; {again}")
     for name, wanted in manifest["payload"].items():

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from genmodels import reuse, verdict
 from genmodels.errors import UserError
-from genmodels.files import atomic_writer, read_text
+from genmodels.files import atomic_writer, is_system_file, read_text
 from genmodels.qmd import split_front_matter
 from genmodels.render import render
 
@@ -40,11 +40,11 @@ SOURCE = "report.qmd"
 # Front matter key -> (what a person calls it, the document's own placeholder).
 FIELDS = {"author": ("name of the student", "نام دانشجو"), "student-id": ("student number", "شمارهٔ دانشجویی")}
 PARTS = (
-    ".ci", ".gitignore", "LICENSE", "Makefile", "README.md", "_environment", "_quarto.yml", "assets", "benchmarks", "cache",
-    "code", "constraints.txt", "docs", "environment.yml", "pyproject.toml", "references.bib", SOURCE, "tests",
+    ".ci", ".gitattributes", ".gitignore", "LICENSE", "Makefile", "README.md", "_environment", "_quarto.yml", "assets",
+    "benchmarks", "cache", "code", "constraints.txt", "docs", "environment.yml", "pyproject.toml", "references.bib", SOURCE, "tests",
 )  # fmt: skip
 LIGHT = {"manifest.json", "metrics.json", "history.csv"}  # of a result, where its weights and arrays stay behind
-_LEFT = re.compile(r"__pycache__|.*\.egg-info|.*\.py[cod]|.*\.tmp|\.DS_Store|\.(?!ci$|gitignore$).*")
+_LEFT = re.compile(r".*\.egg-info|.*\.py[cod]|.*\.tmp|\.(?!ci$|gitignore$|gitattributes$).*")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>$@^~|#])")
 
 
@@ -111,7 +111,7 @@ def project_files(project: Path = PROJECT, light: bool = False) -> Iterator[tupl
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             inner = path.relative_to(project)
             made = inner.parts[0] == "cache" and (inner.parts[1] == "checkpoints" or inner.parts[2:3] == ("smoke",))
-            if not path.is_file() or made or any(map(_LEFT.fullmatch, inner.parts)):
+            if not path.is_file() or made or any(_LEFT.fullmatch(step) or is_system_file(step) for step in inner.parts):
                 continue
             if not (light and inner.parts[0] == "cache" and path.name not in LIGHT):
                 yield inner.as_posix(), path

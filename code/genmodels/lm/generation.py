@@ -19,6 +19,7 @@ same tokens. Not here: beam search, and the measures of the generated text (``te
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,6 +32,10 @@ from genmodels.lm.base import LanguageModel
 from genmodels.ties import ROUNDING, Again
 
 Choose = Callable[[Tensor, Tensor | None], Tensor]
+
+
+SMALLEST, LARGEST = 1e-30, 1e30  # of temperature and penalty: whatever the fp32 logits, no quotient overflows
+_ROUNDING = 1e-6  # share of top_p by which a sum of fp32 probabilities may miss it and still have reached it
 
 
 @dataclass(frozen=True)
@@ -46,40 +51,56 @@ class Sampling:
 
     def check(self) -> None:
         """Raise ``UserError`` naming the first setting that is out of range."""
-        if not 1e-30 <= self.temperature < float("inf"):  # below, fp32 has no quotient of a logit
-            raise UserError(
-                f"temperature {self.temperature} is not above 0 (1e-30 at least); for the likeliest token each time use greedy=True"
-            )
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top_k {self.top_k} leaves no token; give at least 1, or None for no limit")
+        bounds = f"between {SMALLEST} and {LARGEST}"
+        if not SMALLEST <= self.temperature <= LARGEST:
+            raise UserError(f"temperature {self.temperature} is not {bounds}; for the likeliest token each time use greedy=True")
+        if self.top_k is not None and not _is_count(self.top_k):
+            raise UserError(f"top_k {self.top_k} leaves no token; give a whole number from 1 on, or None for no limit")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"top_p {self.top_p} is not a probability above 0; give 0 < top_p <= 1, or None")
         if self.min_p is not None and not 0 <= self.min_p <= 1:
             raise UserError(f"min_p {self.min_p} is outside 0 … 1; give 0 <= min_p <= 1, or None")
-        if not 0 < self.repetition_penalty < float("inf"):
-            raise UserError(f"repetition_penalty {self.repetition_penalty} is not above 0; 1 means no penalty")
+        if not SMALLEST <= self.repetition_penalty <= LARGEST:
+            raise UserError(f"repetition_penalty {self.repetition_penalty} is not {bounds}; 1 means no penalty")
 
     def probabilities(self, logits: Tensor, seen: Tensor | None = None) -> Tensor:
-        """(B, V) logits -> (B, V) probabilities of the next token; ``seen`` (B, V): is this token in the sequence
-        already?"""
-        z = logits.float()
+        """(B, V) logits -> (B, V) fp32 probabilities of the next token; ``seen`` (B, V): is this token in the sequence
+        already? -inf is a token that cannot follow. Raises ``UserError`` for a row of logits that leaves no token."""
+        z = _drawable(logits).float()
         if self.repetition_penalty != 1 and seen is not None:
+            z = z.double()
             z = torch.where(seen, torch.where(z > 0, z / self.repetition_penalty, z * self.repetition_penalty), z)
         if self.greedy:
-            return torch.zeros_like(z).scatter_(1, z.argmax(1, keepdim=True), 1.0)
-        z = z / self.temperature
+            return torch.zeros_like(z, dtype=torch.float32).scatter_(1, z.argmax(1, keepdim=True), 1.0)
+        z = ((z - z.amax(1, keepdim=True)) / self.temperature).float()  # at most 0: it may fall to -inf, never overflow
         if self.top_k is not None and self.top_k < z.shape[1]:
             kept = torch.topk(z, self.top_k, dim=1).indices  # exactly k, also where logits tie
             z = torch.full_like(z, -torch.inf).scatter_(1, kept, z.gather(1, kept))
         p = torch.softmax(z, dim=1)
         if self.top_p is not None and self.top_p < 1:
             falling, order = torch.sort(p, dim=1, descending=True, stable=True)
-            before = falling.cumsum(1) - falling  # the probability of everything likelier
-            falling = torch.where(before < self.top_p, falling, 0.0)
-            p = torch.zeros_like(p).scatter_(1, order, falling)
+            before = torch.zeros_like(falling, dtype=torch.float64)  # the probability of everything likelier
+            before[:, 1:] = falling.double().cumsum(1)[:, :-1]
+            kept = before < self.top_p * (1 - _ROUNDING)
+            kept[:, 0] = True
+            p = torch.zeros_like(p).scatter_(1, order, torch.where(kept, falling, 0.0))
         if self.min_p is not None:
             p = torch.where(p >= self.min_p * p.amax(1, keepdim=True), p, 0.0)
         return p / p.sum(1, keepdim=True)
+
+
+def _is_count(value: object) -> bool:
+    try:
+        return operator.index(value) >= 1  # type: ignore[arg-type]
+    except TypeError:
+        return False
+
+
+def _drawable(logits: Tensor) -> Tensor:
+    """``logits`` (B, V), each row of which has a largest finite one: no NaN, no infinity, not all -inf."""
+    if not torch.isfinite(logits.amax(1)).all():  # a NaN is the largest of its row
+        raise UserError("the model's logits leave no token to draw (NaN, infinite, or -inf for all); its weights are damaged")
+    return logits
 
 
 def generate(
@@ -195,7 +216,7 @@ def replay(
 def _chooser(sampling: Sampling, generator: torch.Generator) -> Choose:
     def choose(logits: Tensor, seen: Tensor | None) -> Tensor:
         if sampling.greedy and seen is None:
-            return logits.argmax(1, keepdim=True)  # what the line below would draw, without the distribution
+            return _drawable(logits).argmax(1, keepdim=True)  # what the line below would draw, without the distribution
         return _draw(sampling.probabilities(logits, seen), generator)
 
     return choose

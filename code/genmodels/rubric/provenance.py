@@ -10,6 +10,7 @@ from genmodels.config import differences, to_plain
 from genmodels.files import file_digest
 from genmodels.persian import fa, fa_int
 from genmodels.rubric.checks import Evidence, Finding, check
+from genmodels.store import payload_names
 
 COMMIT = re.compile(r"[0-9a-f]{40}|unknown")  # never "…+changes"; unknown where there was no git, as in a zip
 
@@ -19,7 +20,7 @@ def payload(e: Evidence) -> Finding:
     whole = total = 0
     for result in e.shipped.values():
         folder, wanted = result.stored.folder, result.manifest["payload"]
-        present = {path.name for path in folder.iterdir()} - {"manifest.json"}
+        present = payload_names(folder)
         total += len(present | set(wanted))
         whole += sum(name in present and file_digest(folder / name) == digest for name, digest in wanted.items())
     return whole == total > 0, f"{fa_int(whole)} پرونده از {fa_int(total)}"
