@@ -191,13 +191,58 @@ local function directed_span(span)
   end)
 end
 
--- A check that failed (``rubric.table``): red in both formats; HTML has a style for the class.
+-- What does not hold or died: red in both formats; HTML has a style for the classes. ``failed``: a check (``rubric.table``);
+-- ``unclaimed``, ``unknown``: a sentence, a value (``genmodels.claims``); ``dead``: a chunk, by its error's output.
+local RED = { failed = true, unclaimed = true, unknown = true, dead = true }
+local count = { claim = 0, unclaimed = 0, unknown = 0, dead = 0 }
+
 local function failed_span(span)
-  if not (typst and span.classes:includes("failed")) then return nil end
+  if not (typst and RED[span.classes[1]]) then return nil end
   local out = pandoc.Inlines { pandoc.RawInline("typst", '#text(fill: rgb("#b42318"))[') }
   out:extend(span.content)
   out:insert(pandoc.RawInline("typst", "];"))
   return out
+end
+
+-- The output of a chunk that raised, one line: Quarto gives the traceback, the other route its last line.
+local function dead_div(div)
+  local last, block = "", div.content[1]
+  for line in (block and block.text or ""):gsub("\27%[[%d;]*m", ""):gmatch("[^\n]+") do
+    if line:match("%S") then last = line end
+  end
+  local words = pandoc.Strong { pandoc.Str("✗"), pandoc.Space(), pandoc.Str("این"), pandoc.Space(), pandoc.Str("قطعهٔ"), pandoc.Space(),
+    pandoc.Str("کد"), pandoc.Space(), pandoc.Str("اجرا"), pandoc.Space(), pandoc.Str("نشد:"), pandoc.Space() }
+  return pandoc.Para { pandoc.Span({ words, pandoc.Code(last) }, pandoc.Attr("", { "dead" })) }
+end
+
+local function counted(blocks)
+  return blocks:walk {
+    Span = function(span)
+      local kind = span.classes[1]
+      if count[kind] then count[kind] = count[kind] + 1 end
+      if kind == "claim" then return {} end
+    end,
+    Div = function(div)
+      if not div.classes:includes("cell-output-error") then return nil end
+      count.dead = count.dead + 1
+      return dead_div(div)
+    end,
+  }
+end
+
+-- What page 1 says of all this, in place of ``[]{.claims-count}``.
+local function verdict_on_claims(span)
+  if not span.classes:includes("claims-count") then return nil end
+  local all, parts = count.claim + count.unclaimed, {}
+  if count.unclaimed > 0 then parts[#parts + 1] = count.unclaimed .. " جمله از " .. all .. " جملهٔ سنجیده با نتیجهٔ این اجرا نمی‌خواند" end
+  if count.dead > 0 then parts[#parts + 1] = count.dead .. " قطعهٔ کد اجرا نشد" end
+  if count.unknown > 0 then parts[#parts + 1] = count.unknown .. " مقدار به دست نیامد" end
+  if #parts == 0 then
+    span.content = pandoc.Inlines(pandoc.Str(persian_digits("همهٔ " .. all .. " جملهٔ سنجیده با نتیجهٔ این اجرا می‌خوانند.")))
+    return span
+  end
+  local told = "✗ " .. table.concat(parts, "؛ ") .. ". هر یک در جای خود سرخ نشان داده شده است."
+  return pandoc.Span({ pandoc.Strong { pandoc.Str(persian_digits(told)) } }, pandoc.Attr("", { "unclaimed" }))
 end
 
 local function with_lead_ins(blocks)
@@ -262,6 +307,6 @@ function Pandoc(doc)
   end
   if pandoc.utils.type(doc.meta.abstract) == "Blocks" then doc.meta.abstract = doc.meta.abstract:walk(walker) end
   student(doc.meta)
-  doc.blocks = doc.blocks:walk(walker) -- not doc:walk, which would turn the digits of toc-depth and other settings too
+  doc.blocks = counted(doc.blocks):walk { Span = verdict_on_claims }:walk(walker) -- not doc:walk, which would turn the digits of toc-depth and other settings too
   return doc
 end

@@ -13,6 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genmodels import claims
 from genmodels.errors import UserError
 from genmodels.files import read_json, write_json
 
@@ -29,6 +30,12 @@ class CheckFailed(UserError):
     exit_code = 5
 
 
+class ClaimsUnmet(UserError):
+    """Proofs hold, but a sentence does not fit these results, or a chunk died: the document was written, and marks them."""
+
+    exit_code = 6
+
+
 def place() -> Path:
     """Where the verdict of a rendering belongs."""
     return Path(os.environ.get(VARIABLE) or PROJECT / "_output" / NAME)
@@ -43,7 +50,8 @@ def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | 
     attempts = [(stage, found) for stage, checks in (verified or {}).items() for found in checks]
     failed += [f"verify {stage} {found.name}: {found.detail}" for stage, found in attempts if not found.passed]
     total = len(outcomes) + len(attempts)
-    write_json(place(), {"checks": total, "failed": failed, "outcomes": [asdict(outcome) for outcome in outcomes]})
+    write_json(place(), {"checks": total, "failed": failed, "outcomes": [asdict(outcome) for outcome in outcomes],
+                         "claims": claims.unmet(), "dead": claims.dead()})  # fmt: skip
 
 
 def judge(path: Path | None = None) -> str:
@@ -52,11 +60,25 @@ def judge(path: Path | None = None) -> str:
     if not path.is_file():
         raise CheckFailed(f"{path} is missing: the document was not rendered to its end; run make again")
     verdict = read_json(path)
+    marked = _marked(verdict) if isinstance(verdict, dict) else ""
+    if marked and not verdict.get("failed"):
+        raise ClaimsUnmet(marked)
     if not isinstance(verdict, dict) or not isinstance(verdict.get("failed"), list) or not verdict.get("checks"):
         raise CheckFailed(f"{path} is no verdict; render the document again")
     if verdict["failed"]:
         raise CheckFailed(
             f"{len(verdict['failed'])} of {verdict['checks']} checks failed, the document shows them in red: "
             + "; ".join(verdict["failed"])
+            + (f"; moreover, {marked}" if marked else "")
         )
     return f"rubric: all {verdict['checks']} checks hold"
+
+
+def _marked(verdict: dict[str, Any]) -> str:
+    """One line about sentences that do not fit the results and parts that died, or nothing."""
+    kinds = {"claims": "sentences do not fit these results", "dead": "chunks or inline expressions did not run"}
+    found = {said: verdict[kind] for kind, said in kinds.items() if verdict.get(kind)}
+    if not found:
+        return ""
+    count = " and ".join(f"{len(each)} {said}" for said, each in found.items())
+    return f"{count}, the document marks them: {'; '.join(line for each in found.values() for line in each)}"
