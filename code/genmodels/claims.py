@@ -30,8 +30,8 @@ _dead: list[str] = []
 def holds(key: str, condition: Any, found: str | Callable[[], str] = "") -> None:
     """Claim ``key``: its sentence stands where ``condition`` is true.
 
-    ``condition`` and ``found`` (Persian, what was found instead) may be functions without arguments: one that raises makes
-    the claim one that cannot be computed, and the chunk goes on.
+    ``condition`` and ``found`` (Persian, what was found instead) may be functions without arguments: one that raises
+    makes the claim one that cannot be computed, and the chunk goes on.
     """
     try:
         if bool(condition() if callable(condition) else condition):
@@ -92,7 +92,7 @@ def watch() -> None:
 
 
 def answers(expressions: Sequence[str], namespace: dict[str, Any]) -> str:
-    """JSON of the values of inline ``expressions``, for the route without Quarto: a list of {"text", "markdown", "died"}.
+    """JSON of the values of inline ``expressions``, for the route without Quarto: [{"text", "markdown", "died"}, …].
 
     ``text`` is ``None`` where a value is neither text nor Markdown, and ``died`` the type's name then.
     """
