@@ -153,3 +153,23 @@ def test_a_result_that_cannot_be_opened_fails_where_it_is_used(monkeypatch: pyte
     rnn = shipped["rnn"]
     with pytest.raises(UserError, match="rnn is not there"):
         rnn.metrics
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "```\n\x1b[31m-----\x1b[39m\n\x1b[31mKeyError\x1b[39m: 'rnn'\n```",
+        "::: {.ansi-escaped-output}\n```{=html}\n<pre><span>----</span>\n<span class=\"ansi-red-fg\">KeyError</span>: &#39;rnn&#39;</pre>\n```\n:::",
+    ],
+)  # fmt: skip
+def test_the_traceback_that_quarto_gives_becomes_one_line(output: str) -> None:
+    import subprocess
+
+    import pypandoc
+
+    filters = Path(__file__).resolve().parents[1] / "assets" / "filters" / "persian.lua"
+    source = f"[]{{.claims-count}}\n\n::: {{.cell-output .cell-output-error}}\n{output}\n:::\n"
+    for to in ("html", "typst"):
+        command = [pypandoc.get_pandoc_path(), "--from=markdown", f"--to={to}", f"--lua-filter={filters}"]
+        page = subprocess.run(command, input=source.encode(), capture_output=True, check=True).stdout.decode("utf-8")
+        assert "KeyError: 'rnn'" in page.replace("&#39;", "'") and "----" not in page and "۱ قطعهٔ کد اجرا نشد" in page

@@ -204,10 +204,16 @@ local function failed_span(span)
   return out
 end
 
--- The output of a chunk that raised, one line: Quarto gives the traceback, the other route its last line.
+-- The output of a chunk that raised, one line: Quarto gives the traceback (coloured by raw HTML there), the other route its
+-- last line.
+local ENTITIES = { ["&lt;"] = "<", ["&gt;"] = ">", ["&quot;"] = '"', ["&#39;"] = "'", ["&amp;"] = "&" }
 local function dead_div(div)
-  local last, block = "", div.content[1]
-  for line in (block and block.text or ""):gsub("\27%[[%d;]*m", ""):gmatch("[^\n]+") do
+  local text, last = "", ""
+  local function collect(block) text = text .. "\n" .. block.text end
+  div:walk { CodeBlock = collect, RawBlock = function(block)
+    collect { text = block.text:gsub("<[^>]*>", ""):gsub("&[#%w]+;", ENTITIES) }
+  end }
+  for line in text:gsub("\27%[[%d;]*m", ""):gmatch("[^\n]+") do
     if line:match("%S") then last = line end
   end
   local words = pandoc.Strong { pandoc.Str("✗"), pandoc.Space(), pandoc.Str("این"), pandoc.Space(), pandoc.Str("قطعهٔ"), pandoc.Space(),
