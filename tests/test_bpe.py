@@ -130,3 +130,12 @@ def test_another_tokenizer_is_refused(tmp_path):
     path.write_text(tokenizers.Tokenizer(tokenizers.models.BPE()).to_str())
     with pytest.raises(DataError, match="not our tokenizer"):
         Tokenizer.load(path)
+
+
+def test_the_reports_toy_example():
+    """What the report says of its ten merges: exact, never counted more often than before, and ties in steps 3 to 6."""
+    from genmodels.text.tables import TOY_TEXT, toy_bpe
+
+    toy, _ = toy_bpe(10)
+    assert toy.decode(toy.encode(TOY_TEXT)) == TOY_TEXT and len(toy.merges) == 10
+    assert toy.counts == sorted(toy.counts, reverse=True) and len(set(toy.counts[2:6])) == 1

@@ -43,7 +43,7 @@ def test_stop_words():
 def test_classic_has_no_stop_words_and_no_punctuation():
     text = f"نیوتن بسیار ضعیف بود و نمی{ZWNJ}توانست در بازی{ZWNJ}های خشن شرکت کند؛ گفته شده{ZWNJ}است."
     result = normalization.classic(text).split(" ")
-    assert result[:6] == ["نیوتن", "ضعیف", "توانست", "بازی", "خشن", "شرکت"]
+    assert result[:6] == ["نیوتن", "ضعیف", "توانست", "بازی", "خشن", "شرکت"]  # the report: the negation is lost
     assert not normalization.stop_words() & set(result)
     assert normalization.classic("از به که.") == ""
     assert normalization.classic("") == ""

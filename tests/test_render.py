@@ -235,12 +235,9 @@ def test_front_matter_outside_the_subset(project: Path, front: str, complaint: s
 @pytest.mark.parametrize(
     ("chunk", "complaint"),
     [
-        ("#| label: broken\nprint(1)\nraise ValueError('a\\nb')", r"own.qmd, line 3: the chunk broken failed: .*b$"),
-        ("def (", r"line 3: the chunk failed: SyntaxError"),
         ("#| label: fig-a\n#| fig-cap: شرح\n1", r"chunk fig-a has a figure's label but made no figure"),
         ("#| label: tbl-a\n#| tbl-cap: شرح\nNone", r"chunk tbl-a has a table's label but returned no table"),
         ("from IPython.display import HTML\nHTML('<b>x</b>')", r"returned text/html.*table\(rows\)"),
-        ("x = 1\n```\n\nعدد `{python} y` است.\n\n```{python}\n1", r"line 7: the inline expression `y` failed: Name"),
         ("x = 1\n```\n\nعدد `{python} x` است.\n\n```{python}\n1", r"line 7: `x` is a int, not text; wrap it in fa"),
         ("x = 'a\\nb'\n```\n\nمتن `{python} x` است.\n\n```{python}\n1", r"line 7: Quarto cannot show the text of `x`"),
     ],

@@ -169,3 +169,42 @@ def test_every_import_of_a_chunk_is_there_and_every_citation_has_its_source() ->
     sources = set(re.findall(r"^@\w+\{([^,]+),", (PROJECT / "references.bib").read_text("utf-8"), re.MULTILINE))
     cited = set(re.findall(r"(?<![\w])@([a-z][a-z-]*[0-9]{4}[\w-]*|hazm|kaggle-[\w-]+)", SOURCE))
     assert len(cited) > 30 and not cited - sources, cited - sources
+
+
+def parts_run() -> list[tuple[str, int, ast.Module]]:
+    """(kind, line, syntax tree) of every chunk and inline expression, in the order of their execution."""
+    _, body, line = split_front_matter(SOURCE, "report.qmd")
+    return [(part.kind, part.line, ast.parse(part.text)) for part in parse(body, line, "report.qmd") if part.kind != "markdown"]
+
+
+def test_no_chunk_asserts_and_each_claim_is_made_once_before_its_notes() -> None:
+    """Any student's results give a document: what hangs on them is a claim (``genmodels.claims``), not an assert."""
+    made: list[str] = []
+    noted: set[str] = set()
+    for kind, line, tree in parts_run():
+        for node in ast.walk(tree):
+            assert not isinstance(node, ast.Assert), f"line {line}: make it a claim, or prove it in verify or a test"
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("claims.holds", "claims.note"):
+                key = ast.literal_eval(node.args[0])
+                if ast.unparse(node.func) == "claims.holds":
+                    assert key not in made, f"line {line}: two claims are called {key}"
+                    made.append(key)
+                else:
+                    assert kind == "inline" and key in made, f"line {line}: {key} is noted before it is made"
+                    noted.add(key)
+    assert len(made) > 40 and set(made) == noted, set(made) ^ noted
+
+
+def test_a_name_means_one_thing() -> None:
+    """Names bound at the top of chunks are bound once; an import may be repeated as it is."""
+    bound: dict[str, str] = {}
+    for kind, line, tree in parts_run():
+        for node in tree.body if kind == "chunk" else []:
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                found = {alias.asname or alias.name: f"{getattr(node, 'module', '')}.{alias.name}" for alias in node.names}
+            else:
+                names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+                inner = {id(n) for c in ast.walk(node) if isinstance(c, ast.comprehension) for n in ast.walk(c.target)}
+                found = {n.id: f"line {line}" for n in names if id(n) not in inner}
+            for name, what in found.items():
+                assert bound.setdefault(name, what) == what, f"line {line}: {name} is bound to something else at {bound[name]}"

@@ -193,6 +193,18 @@ def test_a_failed_check_hands_nothing_in(project: Path, monkeypatch: pytest.Monk
     assert not list((project / "_output").glob("*.zip"))
 
 
+def test_a_document_with_marked_sentences_may_be_handed_in(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def execute(parts: list[Part], *rest: object) -> None:
+        found = {"checks": 1, "failed": [], "outcomes": [], "claims": ["leak: ب"], "dead": []}
+        files.write_json(Path(rest[-1][verdict.VARIABLE]), found)  # type: ignore[index]
+
+    monkeypatch.setattr(rendering, "execute", execute)
+    assert submission.submit(NAME, NUMBER, project=project).is_file()
+    assert "warning: 1 sentences do not fit these results" in capsys.readouterr().err
+
+
 def test_the_report_still_has_the_placeholders_that_are_refused() -> None:
     front = split_front_matter((ROOT / submission.SOURCE).read_text("utf-8"), submission.SOURCE)[0]
     assert [front[key] for key in submission.FIELDS] == [placeholder for _, placeholder in submission.FIELDS.values()]

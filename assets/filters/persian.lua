@@ -191,16 +191,68 @@ local function directed_span(span)
   end)
 end
 
--- A check that failed or was not made (``rubric/tables.py``): red or grey; HTML has a style for the class.
-local VERDICTS = { failed = "#b42318", unchecked = "#5b6572" }
+-- What does not hold or died is red in both formats, what was not checked grey; HTML has a style for the classes. ``failed``,
+-- ``unchecked``: a check (``rubric.table``); ``unclaimed``, ``unknown``: a sentence, a value (``genmodels.claims``);
+-- ``dead``: a chunk, by its error's output.
+local COLOURS = {
+  failed = "#b42318", unclaimed = "#b42318", unknown = "#b42318", dead = "#b42318", unchecked = "#5b6572",
+}
+local count = { claim = 0, unclaimed = 0, unknown = 0, dead = 0 }
 
 local function verdict_span(span)
-  local colour = typst and (VERDICTS[span.classes[1]])
+  local colour = typst and COLOURS[span.classes[1]]
   if not colour then return nil end
   local out = pandoc.Inlines { pandoc.RawInline("typst", '#text(fill: rgb("' .. colour .. '"))[') }
   out:extend(span.content)
   out:insert(pandoc.RawInline("typst", "];"))
   return out
+end
+
+-- The output of a chunk that raised, one line: Quarto gives the traceback (coloured by raw HTML there), the other route its
+-- last line.
+local ENTITIES = { ["&lt;"] = "<", ["&gt;"] = ">", ["&quot;"] = '"', ["&#39;"] = "'", ["&amp;"] = "&" }
+local function dead_div(div)
+  local text, last = "", ""
+  local function collect(block) text = text .. "\n" .. block.text end
+  div:walk { CodeBlock = collect, RawBlock = function(block)
+    collect { text = block.text:gsub("<[^>]*>", ""):gsub("&[#%w]+;", ENTITIES) }
+  end }
+  for line in text:gsub("\27%[[%d;]*m", ""):gmatch("[^\n]+") do
+    if line:match("%S") then last = line end
+  end
+  local words = pandoc.Strong { pandoc.Str("✗"), pandoc.Space(), pandoc.Str("این"), pandoc.Space(), pandoc.Str("قطعهٔ"), pandoc.Space(),
+    pandoc.Str("کد"), pandoc.Space(), pandoc.Str("اجرا"), pandoc.Space(), pandoc.Str("نشد:"), pandoc.Space() }
+  return pandoc.Para { pandoc.Span({ words, pandoc.Code(last) }, pandoc.Attr("", { "dead" })) }
+end
+
+local function counted(blocks)
+  return blocks:walk {
+    Span = function(span)
+      local kind = span.classes[1]
+      if count[kind] then count[kind] = count[kind] + 1 end
+      if kind == "claim" then return {} end
+    end,
+    Div = function(div)
+      if not div.classes:includes("cell-output-error") then return nil end
+      count.dead = count.dead + 1
+      return dead_div(div)
+    end,
+  }
+end
+
+-- What page 1 says of all this, in place of ``[]{.claims-count}``.
+local function verdict_on_claims(span)
+  if not span.classes:includes("claims-count") then return nil end
+  local all, parts = count.claim + count.unclaimed, {}
+  if count.unclaimed > 0 then parts[#parts + 1] = count.unclaimed .. " جمله از " .. all .. " جملهٔ سنجیده با نتیجهٔ این اجرا نمی‌خواند" end
+  if count.dead > 0 then parts[#parts + 1] = count.dead .. " قطعهٔ کد اجرا نشد" end
+  if count.unknown > 0 then parts[#parts + 1] = count.unknown .. " مقدار به دست نیامد" end
+  if #parts == 0 then
+    span.content = pandoc.Inlines(pandoc.Str(persian_digits("همهٔ " .. all .. " جملهٔ سنجیده با نتیجهٔ این اجرا می‌خوانند.")))
+    return span
+  end
+  local told = "✗ " .. table.concat(parts, "؛ ") .. ". هر یک در جای خود سرخ نشان داده شده است."
+  return pandoc.Span({ pandoc.Strong { pandoc.Str(persian_digits(told)) } }, pandoc.Attr("", { "unclaimed" }))
 end
 
 local function with_lead_ins(blocks)
@@ -265,6 +317,6 @@ function Pandoc(doc)
   end
   if pandoc.utils.type(doc.meta.abstract) == "Blocks" then doc.meta.abstract = doc.meta.abstract:walk(walker) end
   student(doc.meta)
-  doc.blocks = doc.blocks:walk(walker) -- not doc:walk, which would turn the digits of toc-depth and other settings too
+  doc.blocks = counted(doc.blocks):walk { Span = verdict_on_claims }:walk(walker) -- not doc:walk, which would turn the digits of toc-depth and other settings too
   return doc
 end

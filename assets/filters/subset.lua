@@ -17,6 +17,7 @@ local CLASSES = { -- every class that a Div or a Span of the source may have
   ["content-visible"] = true, ["content-hidden"] = true, cell = true, ["cell-output"] = true, ["cell-output-stdout"] = true,
   ["cell-output-stderr"] = true, ["cell-output-display"] = true, ["cell-output-error"] = true, unnumbered = true,
   unlisted = true, underline = true, smallcaps = true, mark = true, failed = true, unchecked = true,
+  claim = true, unclaimed = true, unknown = true, ["claims-count"] = true,
 }
 
 local count, section, numbers, shift, numbered = { fig = 0, tbl = 0, lst = 0, eq = 0 }, {}, {}, 0, false

@@ -154,7 +154,7 @@ def parser() -> argparse.ArgumentParser:
     render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
     render.set_defaults(run=command_render)
 
-    rubric = commands.add_parser("rubric", help="did every check of the rendered document hold? (exit code 5 if not)")
+    rubric = commands.add_parser("rubric", help="did every check (exit code 5 if not) and every sentence (6) of the rendered document hold?")
     rubric.set_defaults(run=command_rubric)
     render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):

@@ -25,9 +25,7 @@ CELL_SECONDS = 600
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _UNICODE_ESCAPE = re.compile(r"\\u[0-9a-f]{4}|\\x[89a-f][0-9a-f]")  # what persian.lua turns back into characters
 
-_EVALUATE = """__import__('json').dumps([
-    (lambda v: [v._repr_markdown_(), True] if hasattr(v, '_repr_markdown_')
-     else [v, False] if isinstance(v, str) else [None, type(v).__name__])(value) for value in ({})])"""
+_EVALUATE = "__import__('genmodels.claims').claims.answers({}, globals())"
 
 
 def execute(
@@ -43,7 +41,8 @@ def execute(
     The kernel is this very interpreter, started in ``project`` with the variables of ``_environment`` (those already
     set win, as in Quarto) and ``variables`` on top; it speaks through sockets in ``scratch`` (a short path) and needs no
     installed kernel.
-    Raises ``UserError`` naming the chunk that failed.
+    What raises takes nothing else with it: its part says so (``Part.died``) and the next one is run. Raises ``UserError``
+    where a value is no text, a chunk runs too long, or the kernel dies.
     """
     groups = _groups(parts, settings)
     if not groups:
@@ -52,7 +51,7 @@ def execute(
     from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_client.manager import AsyncKernelManager
     from nbclient import NotebookClient
-    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
     spec = scratch / "kernels" / "report"
     spec.mkdir(parents=True)
@@ -69,24 +68,22 @@ def execute(
     notebook = nbformat.v4.new_notebook()
     client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, resources={"metadata": {"path": str(project)}})
 
-    def run(source: str, allow_error: bool = False) -> list[dict[str, Any]]:
+    def run(source: str) -> list[dict[str, Any]]:
         cell = nbformat.v4.new_code_cell(source)
-        cell.metadata["tags"] = ["raises-exception"] if allow_error else []
+        cell.metadata["tags"] = ["raises-exception"]
         notebook.cells.append(cell)
         return client.execute_cell(cell, len(notebook.cells) - 1).outputs
 
     def evaluate(run_of_inlines: list[Part]) -> None:
-        expressions = "".join(f"(\n{part.text}\n)," for part in run_of_inlines)
-        outputs = run(_EVALUATE.format(expressions))
-        results = json.loads(ast.literal_eval(outputs[-1]["data"]["text/plain"]))
-        for part, (text, markdown) in zip(run_of_inlines, results):
+        outputs = run(_EVALUATE.format(repr([part.text for part in run_of_inlines])))
+        answers = json.loads(ast.literal_eval(outputs[-1]["data"]["text/plain"]))
+        for part, answer in zip(run_of_inlines, answers, strict=True):
+            text, markdown, where = answer["text"], answer["markdown"], f"{name}, line {part.line}"
             if text is None:
-                where = f"{name}, line {part.line}"
-                raise UserError(f"{where}: `{part.text}` is a {markdown}, not text; wrap it in fa(…)")
+                raise UserError(f"{where}: `{part.text}` is a {answer['died']}, not text; wrap it in fa(…)")
             if not markdown and "\\" in _UNICODE_ESCAPE.sub("", repr(text)):
-                where = f"{name}, line {part.line}"
                 raise UserError(f"{where}: Quarto cannot show the text of `{part.text}` ({text!r}); return Markdown(…)")
-            part.outputs = [{"text": text, "markdown": markdown is True}]
+            part.outputs, part.died = [{"text": text, "markdown": markdown}], answer["died"]
 
     environment = {**environment_file(project), **os.environ, "IPYTHONDIR": str(scratch / "ipython")}
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever the caller's says
@@ -98,20 +95,16 @@ def execute(
         with client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project), stderr=subprocess.DEVNULL):  # its last words
             for group in groups:
                 current, started = group, time.monotonic()
-                if group[0].kind == "chunk":
-                    group[0].outputs = run(group[0].text, bool(option(group[0], "error", settings, False)))
-                    group[0].seconds = time.monotonic() - started
-                    continue
-                try:
+                if group[0].kind == "inline":
                     evaluate(group)
-                except CellExecutionError:
-                    for part in group:  # find the one that fails
-                        current = [part]
-                        evaluate([part])
-                    raise
-    except CellExecutionError as error:
-        message = f"{error.ename}: {error.evalue}".strip().split("\n")[-1]
-        raise UserError(f"{_where(current[0], name)} failed: {_ANSI.sub('', message)}") from None
+                    continue
+                group[0].outputs = run(group[0].text)
+                group[0].seconds = time.monotonic() - started
+                errors = [output for output in group[0].outputs if output["output_type"] == "error"]
+                if errors:
+                    message = f"{errors[0]['ename']}: {errors[0]['evalue']}".strip().split("\n")[-1]
+                    message = re.sub(r"\(\d+\.py, (?=line)", "(", _ANSI.sub("", message))  # the kernel's name of a chunk
+                    group[0].died = message.replace(str(project), ".")
     except CellTimeoutError:
         raise UserError(f"{_where(current[0], name)} ran longer than {CELL_SECONDS} s") from None
     except (DeadKernelError, RuntimeError) as error:
@@ -136,6 +129,11 @@ def _groups(parts: list[Part], settings: dict[str, Any]) -> list[list[Part]]:
         else:
             groups.append([part])
     return groups
+
+
+def deaths(parts: list[Part], name: str) -> list[str]:
+    """Each chunk and inline expression that raised, with its line and the error."""
+    return [f"{_where(part, name)} failed: {part.died}" for part in parts if part.died]
 
 
 def _where(part: Part, name: str) -> str:

@@ -16,7 +16,7 @@ import yaml
 from genmodels.errors import UserError
 
 CHUNK_OPTIONS = {
-    "label", "echo", "eval", "include", "output", "warning", "error", "code-fold", "code-summary",
+    "label", "echo", "eval", "include", "output", "warning", "code-fold", "code-summary",
     "fig-cap", "fig-alt", "tbl-cap", "out-width",
 }  # fmt: skip
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})\s*(?P<info>.*?)\s*$")
@@ -34,6 +34,7 @@ class Part:
     options: dict[str, Any] = field(default_factory=dict)
     outputs: list[dict[str, Any]] = field(default_factory=list)  # notebook outputs; for inline one {"text", "markdown"}
     seconds: float = 0.0  # of wall time that running it took
+    died: str = ""  # the error, in one line, of what raised
 
     @property
     def label(self) -> str:

@@ -3,8 +3,8 @@
 One execution serves both formats, and the next rendering too while nothing that decides its outputs has changed
 (``reuse``). Options come from ``_quarto.yml`` and the front matter, as Quarto merges them;
 labels, styles, Lua filters and the Typst look are the files in ``assets/`` that Quarto uses too. An option outside
-the subset, a failing chunk, an unresolved reference, a missing image: each is a ``UserError`` of one line, and no
-output is written. What it does not do: websites, books, other formats, or Quarto's caches.
+the subset, an unresolved reference, a missing image: each is a ``UserError`` of one line, and no
+output is written. A chunk that raises is marked where it stands and told on stderr, and so is what misses its names. What it does not do: websites, books, other formats, or Quarto's caches.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from typing import Any
 
 from genmodels import reuse
 from genmodels.errors import UserError
-from genmodels.execution import execute
+from genmodels.execution import deaths, execute
 from genmodels.files import atomic_writer, read_text, write_text
 from genmodels.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.persian import PERSIAN_DIGITS, jalali
@@ -115,12 +115,15 @@ def _executed(
     execute(parts, project, scratch, settings, source, {VARIABLE: str(scratch / VERDICT)})
     verdict = (scratch / VERDICT).read_text("utf-8") if (scratch / VERDICT).is_file() else None
     found = json.loads(verdict) if verdict else {}
+    if dead := deaths(parts, source):
+        print("\n".join(f"warning: {each}" for each in dead), file=sys.stderr)
+        verdict = json.dumps(found | {"dead": dead}, ensure_ascii=False, indent=2)
     # The key of before the execution: what changed meanwhile was perhaps not seen by every chunk. A failed check is made
-    # again: it may have failed for want of room.
-    if kept and not found.get("failed") and key == reuse.identity(parts, settings, project):
+    # again, and what died is run again: for want of room, perhaps.
+    if kept and not found.get("failed") and not dead and key == reuse.identity(parts, settings, project):
         reuse.keep(kept, key, parts, verdict, time.monotonic() - started)
     clock.lap("execute")
-    if verdict:
+    if found:
         seconds = sum(outcome["seconds"] for outcome in found.get("outcomes", ()))
         print(f"{'  of it rubric':12} {seconds:6.1f} s", file=sys.stderr)
     return verdict

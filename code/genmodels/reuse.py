@@ -51,8 +51,7 @@ def identity(parts: list[Part], settings: dict[str, Any], project: Path) -> str:
     digest: list[str] = [sys.version, platform.platform(), platform.node(), platform.processor()]
     for part in parts:
         if part.kind != "markdown":
-            run = (option(part, "eval", settings, True), option(part, "error", settings, False))
-            digest += [part.kind, part.text, repr(run)]
+            digest += [part.kind, part.text, repr(option(part, "eval", settings, True))]
     # A set: a folder that stands on the path twice names its distributions twice.
     digest += sorted({f"{found.name}=={found.version}" for found in metadata.distributions()})
     digest += sorted(f"{name}={value}" for name, value in {**environment_file(project), **os.environ}.items()

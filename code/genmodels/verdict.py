@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from genmodels import claims
 from genmodels.errors import UserError
 from genmodels.files import read_json, write_json
 
@@ -46,6 +47,12 @@ def held(total: int, unchecked: int) -> str:
     return f"all {total - unchecked} checks hold" + (f", {unchecked} not checked here" if unchecked else "")
 
 
+class ClaimsUnmet(UserError):
+    """Proofs hold, but a sentence does not fit these results, or a chunk died: the document was written, and marks them."""
+
+    exit_code = 6
+
+
 def place() -> Path:
     """Where the verdict of a rendering belongs."""
     return Path(os.environ.get(VARIABLE) or PROJECT / "_output" / NAME)
@@ -64,7 +71,7 @@ def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | 
         told[kind(found)].append(f"verify {stage} {found.name}: {found.detail}")
     write_json(place(), {
         "checks": sum(map(len, told.values())), "failed": told[CONTRADICTED], "unchecked": told[UNCHECKED],
-        "outcomes": [asdict(outcome) for outcome in outcomes],
+        "outcomes": [asdict(outcome) for outcome in outcomes], "claims": claims.unmet(), "dead": claims.dead(),
     })
 
 
@@ -74,6 +81,9 @@ def judge(path: Path | None = None) -> str:
     if not path.is_file():
         raise CheckFailed(f"{path} is missing: the document was not rendered to its end; run make again")
     verdict = read_json(path)
+    marked = _marked(verdict) if isinstance(verdict, dict) else ""
+    if marked and not verdict.get("failed"):
+        raise ClaimsUnmet(marked)
     lists = isinstance(verdict, dict) and all(isinstance(verdict.get(name), list) for name in ("failed", "unchecked"))
     if not lists or not verdict.get("checks"):
         raise CheckFailed(f"{path} is no verdict; render the document again")
@@ -81,5 +91,16 @@ def judge(path: Path | None = None) -> str:
         raise CheckFailed(
             f"{len(verdict['failed'])} of {verdict['checks']} checks failed, the document shows them in red: "
             + "; ".join(verdict["failed"])
+            + (f"; moreover, {marked}" if marked else "")
         )
     return f"rubric: {held(verdict['checks'], len(verdict['unchecked']))}"
+
+
+def _marked(verdict: dict[str, Any]) -> str:
+    """One line about sentences that do not fit the results and parts that died, or nothing."""
+    kinds = {"claims": "sentences do not fit these results", "dead": "chunks or inline expressions did not run"}
+    found = {said: verdict[kind] for kind, said in kinds.items() if verdict.get(kind)}
+    if not found:
+        return ""
+    count = " and ".join(f"{len(each)} {said}" for said, each in found.items())
+    return f"{count}, the document marks them: {'; '.join(line for each in found.values() for line in each)}"

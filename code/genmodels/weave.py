@@ -67,14 +67,14 @@ def _outputs(part: Part, figures: Path, settings: dict[str, Any], name: str) -> 
             if output["name"] == "stdout" or option(part, "warning", settings, True):
                 text = _ANSI.sub("", output["text"]).rstrip("\n")
                 blocks.append((False, text if mode == "asis" else _cell_output(text, output["name"])))
-        elif kind == "error":
-            blocks.append((False, _cell_output(f"{output['ename']}: {output['evalue']}", "error")))
+        elif kind == "error":  # persian.lua makes the marked line of it
+            blocks = [(True, _cell_output(part.died, "error"))]
         elif kind in ("display_data", "execute_result"):
             blocks.append((True, _display(output["data"], part, index, figures, mode, where)))
     if not part.label.startswith(("fig-", "tbl-")):
         return [text for _, text in blocks]
     shown = [text for displayed, text in blocks if displayed]
-    if part.label.startswith("fig-") and not any(text.startswith("![") for text in shown):
+    if part.label.startswith("fig-") and not part.died and not any(text.startswith("![") for text in shown):
         raise UserError(f"{where} has a figure's label but made no figure")
     if not shown:
         raise UserError(f"{where} has a table's label but returned no table")

@@ -65,4 +65,34 @@ def load(name: str, profile: str = "full") -> Any:
     return get(name).load(profile)
 
 
-__all__ = ["STAGES", "get", "known", "load"]
+class Absent:
+    """A result that cannot be opened: whatever is asked of it raises the reason."""
+
+    def __init__(self, reason: UserError) -> None:
+        self._reason = reason
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what Python itself asks
+            raise AttributeError(name)
+        raise self._reason
+
+
+class Shipped(dict[str, Any]):
+    """Results by stage, those that can be opened; a name beyond them gives ``Absent``, so that only its users fail."""
+
+    def __init__(self, profile: str = "full") -> None:
+        self._profile, found = profile, {name: self._opened(name, profile) for name in STAGES}
+        super().__init__({name: result for name, result in found.items() if not isinstance(result, Absent)})
+
+    def __missing__(self, name: str) -> Any:
+        return self._opened(name, self._profile)
+
+    @staticmethod
+    def _opened(name: str, profile: str) -> Any:
+        try:
+            return load(name, profile)
+        except UserError as error:
+            return Absent(error)
+
+
+__all__ = ["STAGES", "Absent", "Shipped", "get", "known", "load"]

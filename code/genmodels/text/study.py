@@ -75,6 +75,11 @@ def lemma_reading() -> list[dict[str, str]]:
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
+def reading_corpus() -> str:
+    """sha256 of the raw file whose words were read."""
+    return READING.read_text("utf-8").partition("# corpus sha256: ")[2].partition("\n")[0]
+
+
 def share_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
     """Wilson's 95% interval of a share (Wilson, 1927): usable for few hits, unlike the normal approximation."""
     centre = (hits + z * z / 2) / (count + z * z)

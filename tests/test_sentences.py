@@ -1,0 +1,176 @@
+"""Sentences that turn: made-up numbers in every direction, and nothing of anybody's run in the text."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from genmodels import circumstances, sentences
+from genmodels.lm.demonstration import Comparison, Margin
+from genmodels.wikipedia import KAGGLE_FILE
+
+
+@pytest.mark.parametrize(
+    ("ours", "told"),
+    [
+        (79.0, "۲٫۰۰ نات از آن بهتر است، بسی بیش از پراکندگی"), (80.5, "۰٫۵۰ نات از آن بهتر است، بیش از پراکندگی"),
+        (81.1, "از آن جداشدنی نیست: اختلاف ۰٫۱۰ نات است، نه بیش از پراکندگی"), (83.0, "۲٫۰۰ نات از آن بدتر است، بسی بیش از"),
+        (float("nan"), "جداشدنی نیست"),
+    ],
+)  # fmt: skip
+def test_the_improved_network_against_the_assignments(ours: float, told: str) -> None:
+    assert told in sentences.improved(81.0, ours, 0.2).data
+
+
+def test_published_likelihoods_stand_beside_ours_on_the_same_test_set_only() -> None:
+    others = ["PixelCNN", "Row LSTM"]
+    told = [sentences.beside_published(nll, 0.1, "static", others).data for nll in (80.0, 80.5, 82.0)]
+    assert told[0].startswith("از PixelCNN ۱٫۳۰ نات بهتر است و از Row LSTM ۰٫۵۴ نات بهتر است")
+    assert "با Row LSTM هم‌تراز است" in told[1] and told[2].count("بدتر است") == 2 and "خطای معیار میانگین ۰٫۱۰" in told[2]
+    other = sentences.beside_published(80.0, 0.1, "seeded", others).data
+    assert "سنجیدنی نیست" in other and "PixelCNN" not in other
+    assert sentences.comparable(80.0, "static").data == "۸۰٫۰۰" and "۸۰" not in sentences.comparable(80.0, "seeded").data
+
+
+def test_the_published_numbers_are_those_of_the_table() -> None:
+    report = (Path(__file__).resolve().parents[1] / "report.qmd").read_text("utf-8")
+    rows = dict(re.findall(r"^\| ([A-Za-z ]+?)(?: \(.*?\))? \| ([۰-۹٫]+) \|", report, re.MULTILINE))
+    assert rows == {name: f"{value:.2f}".translate(str.maketrans("0123456789.", "۰۱۲۳۴۵۶۷۸۹٫")) for name, value in sentences.PUBLISHED.items()}
+
+
+def test_which_perplexity_is_lower() -> None:
+    names = ["شبکهٔ بازگشتی", "ترنسفورمر"]
+    assert sentences.lower(names, [90.0, 80.0]).data == "سرگشتگی **ترنسفورمر** کمتر است: ۸۰٫۰ در برابر ۹۰٫۰"
+    assert "**شبکهٔ بازگشتی** کمتر" in sentences.lower(names, [80.0, 90.0]).data
+    assert sentences.lower(names, [80.01, 80.02]).data == "سرگشتگی دو مدل برابر است: ۸۰٫۰"
+
+
+def margins(**intervals: tuple[float, float]) -> dict[str, Margin]:
+    return {name: Margin(50.0, (low + high) / 2, low, high) for name, (low, high) in intervals.items()}
+
+
+def test_networks_against_counting() -> None:
+    below, above, across = (-0.3, -0.1), (0.1, 0.3), (-0.1, 0.1)
+    both = sentences.against_counting(margins(rnn=below, transformer=below)).data
+    assert both.startswith("هر دو شبکه از شمارش بهترند") and both.count("۱۸٫۱٪ کمتر") == 2 and "صفر را در بر ندارد" in both
+    neither = sentences.against_counting(margins(rnn=above, transformer=above)).data
+    assert neither.startswith("هر دو شبکه از شمارش عقب‌ترند") and neither.count("۲۲٫۱٪ بیشتر") == 2 and "بهتر" not in neither
+    split = sentences.against_counting(margins(rnn=below, transformer=above)).data
+    assert "شبکهٔ بازگشتی ۱۸٫۱٪ کمتر و سرگشتگی ترنسفورمر ۲۲٫۱٪ بیشتر از کنسر–نی است" in split and "هر دو" not in split
+    open_ = sentences.against_counting(margins(rnn=across, transformer=below)).data
+    assert "ترنسفورمر ۱۸٫۱٪ کمتر" in open_ and "میان کنسر–نی و شبکهٔ بازگشتی این آزمون داوری نمی‌کند" in open_
+    none = sentences.against_counting(margins(rnn=across, transformer=across)).data
+    assert none.startswith("میان کنسر–نی و شبکهٔ بازگشتی و ترنسفورمر") and "کمتر" not in none
+
+
+def comparison(low: float, high: float) -> Comparison:
+    return Comparison(SimpleNamespace(), SimpleNamespace(), (low + high) / 2, low, high)  # type: ignore[arg-type]
+
+
+def test_the_heavier_trainings() -> None:
+    better, worse, open_ = comparison(-0.3, -0.1), comparison(0.1, 0.3), comparison(-0.1, 0.2)
+    assert sentences.heavier(better, better, [0.02, 0.03]).data == "سود آن اندک است (۲٫۰٪ و ۳٫۰٪ از سرگشتگی) و ترتیب دو مدل را عوض نمی‌کند"
+    assert "آشکار است" in sentences.heavier(better, worse, [0.2, 0.3]).data
+    assert "عوض می‌کند" in sentences.heavier(better, worse, [0.2, 0.3]).data
+    assert "میان دو مدل داوری نمی‌کند" in sentences.heavier(better, open_, [0.2, 0.3]).data
+    assert "در یکی از دو شبکه کم نشده" in sentences.heavier(better, better, [-0.1, 0.3]).data
+    assert "در هر دو شبکه کم نشده" in sentences.heavier(better, better, [-0.1, -0.3]).data
+
+
+def test_the_two_corpora() -> None:
+    def told(perplexity: float, bits: float) -> str:
+        classic = {"test_perplexity": perplexity, "test_bits_per_fluent_character": bits}
+        return sentences.corpora(classic, {"test_perplexity": 80.0, "test_bits_per_character": 1.9}).data
+
+    assert "دشوارتر" in told(200.0, 1.0) and "وارونه به نظر می‌آید" in told(200.0, 1.0)
+    assert "کمتر مردد" in told(60.0, 1.0) and "دشوارتر" not in told(60.0, 1.0) and "وارونه" not in told(60.0, 1.0)
+    assert "فرقی ندارند" in told(80.0, 1.0) and "هم به سود پیکرهٔ کلاسیک نیست" in told(200.0, 2.5)
+
+
+def test_speeds_with_and_without_the_cache() -> None:
+    assert sentences.ratio(2.14).data == "۲٫۱ برابر سریع‌تر" and sentences.ratio(0.5).data == "۲٫۰ برابر کندتر"
+    assert sentences.ratio(1.02).data == sentences.ratio(0.96).data == "کمابیش هم‌سرعت"
+    assert "بالا می‌رود" in sentences.cache_growth([5.0, 11.0, 25.0]).data
+    assert "یکنواخت بالا نمی‌رود" in sentences.cache_growth([5.0, 4.0]).data and "سودی نداشت" in sentences.cache_growth([0.9, 2.0]).data
+
+
+# the circumstances of a run -------------------------------------------------------------------------------------------
+
+
+def test_machine_precision_and_test_set_are_read_from_the_results() -> None:
+    device = {"name": "Tesla T4", "bf16": False, "processes": 1}
+    assert circumstances.machine({"device": device}).data == "روی `Tesla T4` (۳۲ بیتی)"
+    shared = circumstances.machine({"device": {"name": "X", "bf16": True, "processes": 2}}).data
+    assert shared == "روی `X` (با `bf16`)، با ۲ فرایند که هر دسته را میان خود بخش می‌کنند"
+    assert [circumstances.test_set(name).data[:5] for name in ("static", "seeded", "new")] == ["آزمون", "آزمون", "آزمون"]
+    assert len({circumstances.test_set(name).data for name in ("static", "seeded", "threshold", "new")}) == 4
+    assert "ترتیب رده" in circumstances.class_order("static", [0, 0, 1]).data
+    assert "ترتیب رده" not in circumstances.class_order("static", [1, 0]).data and "ایستا" not in circumstances.class_order("seeded", [0]).data
+    assert "در جدول نیست" in circumstances.bf16_rows({"half-bf16": "no"}).data and "سنجیده است" in circumstances.bf16_rows({}).data
+
+
+def test_the_end_of_the_curve() -> None:
+    told = circumstances.overfitting(0.7, [81.1, 81.0, 81.0], 81.0).data
+    assert told.startswith("تقریباً ایستاده است") and told.endswith("۰٫۷ نات بالاتر از زیان آموزش است: بیش‌برازش اندک است")
+    assert "آشکار" in circumstances.overfitting(9.0, [81.0, 81.0], 81.0).data
+    assert "پایین‌تر" in circumstances.overfitting(-2.0, [85.0, 81.0], 81.0).data and "می‌جنبد" in circumstances.overfitting(1, [85.0], 81.0).data
+
+
+def history(loss: list[float], rate: list[float] | None = None) -> pd.DataFrame:
+    steps = range(100, 100 * len(loss) + 100, 100)
+    train = [90.0 - step for step in range(len(loss))]
+    return pd.DataFrame({"step": steps, "validation_loss": loss, "train_loss": train, "learning_rate": rate or [1e-3] * len(loss)})
+
+
+def test_a_hump_is_told_only_where_there_is_one() -> None:
+    humped = [86.0, 83.0, 82.0, 83.0, 85.0, 82.5, 82.0]
+    assert "میرایی وزن" in circumstances.hump(history(humped), 450).data
+    assert circumstances.hump(history(humped), 50).data.endswith("پایین‌تر آمده است.")
+    assert circumstances.hump(history(humped, [1e-3] * 5 + [1e-4] * 2), 450).data.endswith("پایین‌تر آمده است.")
+    assert circumstances.hump(history([86.0, 84.0, 83.0, 82.5]), 250).data == circumstances.hump(history([86.0]), 0).data == ""
+
+
+def test_legibility() -> None:
+    told = [circumstances.legibility(apart, 0.05).data for apart in (-0.3, 0.05, 0.3)]
+    assert told == ["خواناتر شده‌اند", "خواناتر نشده‌اند", "ناخواناتر شده‌اند"]
+
+
+def steps(*types: int) -> list[dict[str, int]]:
+    return [{"types": count, "characters": 700 - 100 * place} for place, count in enumerate(types)]
+
+
+def test_word_types_may_fall_or_rise() -> None:
+    assert "۲۰٫۰٪ کم می‌شود" in circumstances.word_types(steps(100, 90, 80)).data
+    kaggle = circumstances.word_types(steps(62035, 53851, 61400)).data
+    assert "پاک‌سازی آن را کم کرده و نرمال‌سازی آن را زیاد کرده است" in kaggle and "گونهٔ تازه" in kaggle and "کم می‌شود" not in kaggle
+    same = circumstances.word_types(steps(5, 5, 5)).data
+    assert "کرده" not in same and "۷۰۰ به ۵۰۰" in same
+
+
+def test_a_corpus_without_half_spaces_is_told_what_the_normaliser_makes_of_it() -> None:
+    found = {"in_text": 5000, "after_normalizing": 300, "paragraphs": 100, "recall": 0.8, "precision": 0.9}
+    assert "۸۰٫۰٪" in circumstances.half_spaces(found).data and "همه‌چیز برنمی‌گردد" in circumstances.half_spaces(found).data
+    assert "نادرست" not in circumstances.half_spaces(found | {"precision": 0.7}).data
+    assert "نه همه‌چیز برمی‌گردد و نه" in circumstances.half_spaces(found | {"precision": 0.7}).data
+    assert circumstances.half_spaces(found | {"recall": 1.0}).data.endswith("همه‌چیز برمی‌گردد.")
+    none = circumstances.half_spaces(found | {"in_text": 0, "recall": 1.0, "precision": 1.0}).data
+    assert "۱۰۰" in none and "۳۰۰ نیم‌فاصله" in none and "۳٫۰ تا در هر بند" in none and "٪" not in none
+
+
+def test_unseen_orders() -> None:
+    assert "در همهٔ مرتبه‌ها" in circumstances.unseen_orders({1: 0.1, 2: 0.3}).data
+    assert "در مرتبه‌های ۲ و ۳" in circumstances.unseen_orders({1: 0.0, 2: 0.3, 3: 0.5}).data
+    assert "در مرتبهٔ ۲ " in circumstances.unseen_orders({1: 0.0, 2: 0.3}).data and "متناهی" in circumstances.unseen_orders({1: 0.0}).data
+
+
+def test_the_corpus_and_the_reading_of_lemmas() -> None:
+    assert "صورت مسئله" in circumstances.corpus_file(KAGGLE_FILE, 0).data
+    assert "با نیم‌فاصله‌ها، با مرز" in circumstances.corpus_file("fawiki_docs.jsonl.gz", 9).data
+    assert "بی نیم‌فاصله." in circumstances.corpus_file("persian-wikipedia-sample.txt", 0).data
+    assert circumstances.read_text(True).data != circumstances.read_text(False).data
+    rows = [{"word": "صنایع", "hazm": "صنایع"}, {"word": "رفاهی", "hazm": "رفاه"}]
+    assert circumstances.lemma_errors(rows).data == "برای نمونه «صنایع» دست‌نخورده مانده و «رفاهی» به «رفاه» رسیده است"
