@@ -120,22 +120,31 @@ INVISIBLE = then(
 SPACES = mapping(_each({"\t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + _span((0x2000, 0x200A)): " "}))
 
 # «آ» written as ا + madda: hazm removes the mark, and «آن» becomes «ان». The same for ئ, ؤ, أ. Latin é likewise.
-_PAIRS = {"ا\u0653": "آ", "ا\u0654": "أ", "و\u0654": "ؤ", "ی\u0654": "ئ", "ي\u0654": "ئ", "ى\u0654": "ئ"}
+_PAIRS = {"ه\u0674": "ه\u0654", "ا\u0653": "آ", "ا\u0654": "أ", "و\u0654": "ؤ", "ی\u0654": "ئ", "ي\u0654": "ئ", "ى\u0654": "ئ"}
 COMPOSITION = then(
-    substitution("|".join(_PAIRS), lambda match: _PAIRS[match.group()], "\u0653 \u0654"),
+    substitution("|".join(_PAIRS), lambda match: _PAIRS[match.group()], "\u0653 \u0654 \u0674"),
     substitution(rf"[{LATIN}{GREEK}][\u0300-\u036f]", lambda match: unicodedata.normalize("NFC", match.group())),
 )
 
 _ARABIC = _each({"يىېۍے": "ی", "كڪ": "ک", "ګ": "گ", "ةەۀہھۂۃ": "ه", "إٱٲٳ": "ا", "ۆۇۈ": "و"})
+LOOK_ALIKES = "".join(_ARABIC)
 _LOOK_ALIKE = re.compile(rf"[ةۃ](?![\u064b-\u0652]?[{ARABIC}])|[{''.join(c for c in _ARABIC if c not in 'ةۃ')}]")  # منطقةالبروج stays
 _INITIAL_HAMZA = substitution(rf"(?<![{ARABIC}{ZWNJ}])أ", "ا", "أ")  # أحمد → احمد, while تأثیر keeps its letter
 ARABIC_LETTERS = then(lambda text: _LOOK_ALIKE.sub(lambda match: _ARABIC[match.group()], text), _INITIAL_HAMZA)
+_DASH = re.compile(rf"(?<=[{DIGITS}])ـ++(?=[{DIGITS}])|(?<= )ـ++(?= )")
+
+
+def tatweel(text: str) -> str:
+    """A stretched letter is the letter; between two numbers (۱۹۳۹ـ۱۹۴۵) or by itself the sign is a dash."""
+    return _DASH.sub("-", text).replace("ـ", "") if "ـ" in text else text
+
+
 VOWEL_MARKS = _span((0x064B, 0x0652), (0x0656, 0x065F), (0x0610, 0x061A), (0x06D6, 0x06ED), (0x0670, 0x0670))
 DIACRITICS = mapping(dict.fromkeys(VOWEL_MARKS, ""))
 
 _TO_PERSIAN = str.maketrans("0123456789٠١٢٣٤٥٦٧٨٩", "۰۱۲۳۴۵۶۷۸۹" * 2)
 _NUMBER = re.compile(  # a name or a unit of Latin letters keeps its digits: H2O, COVID-19, UTF-8, 4G, 2.5km
-    rf"[{LATIN}](?:[{LATIN}0-9]|[-_^.](?=[0-9{LATIN}]))*+|[0-9]++(?:[.,][0-9]++)*+(?:[{LATIN}][{LATIN}0-9]*+)?|[٠-٩]++"
+    rf"[{LATIN}0-9](?:[{LATIN}0-9]|[-_^.](?=[{LATIN}0-9])|(?<=[0-9]),(?=[0-9]))*+|[٠-٩]++"
 )
 _FOREIGN_DIGIT = re.compile("[0-9٠-٩]").search
 _HAS_LATIN = re.compile(f"[{LATIN}]").search

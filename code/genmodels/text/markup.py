@@ -108,13 +108,13 @@ _TAIL = r"(?<![.,;:!?،؛؟])"  # the sentence's own mark is no part of it
 _ADDRESS = re.compile(
     rf"\[?(?:https?|ftp)://{_END}*{_TAIL}|(?<!\w)www\.{_END}+{_TAIL}"
     r"|(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++"
-    rf"|(?<![\w.@-])[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++(?:(?<=\.com|\.org|\.net|\.edu|\.gov)|(?<=\.info)|(?<=\.ir))(?![\w-])(?:/{_END}*)?"
+    rf"|(?<![\w.@-])[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++(?:(?<=\.com|\.org|\.net|\.edu|\.gov)|(?<=\.info)|(?<=\.ir))/{_END}*{_TAIL}"
 )
-_HINTS = ("://", "www.", "@", ".com", ".org", ".net", ".edu", ".gov", ".info", ".ir")
+_HINTS = ("://", "www.", "@", ".com/", ".org/", ".net/", ".edu/", ".gov/", ".info/", ".ir/")
 
 
 def addresses(text: str) -> str:
-    """Addresses of the web and of mail."""
+    """Addresses of the web and of mail; a name of a site alone (bitcoin.org) is a word of its sentence."""
     return _ADDRESS.sub(" ", text) if any(map(text.__contains__, _HINTS)) else text
 
 
@@ -213,7 +213,7 @@ def _after_groups(text: str, position: int, ends: dict[int, int]) -> int:
 
 # --- residue --------------------------------------------------------------------------------------------------------
 
-_KEYWORDS = "thumb|thumbnail|frame|farme|frameless|left|right|center|none|upright|بندانگشتی|چپ|راست|وسط|قاب"
+_KEYWORDS = "thumb|thumbnail|frame|farme|frameless|left|right|center|none|upright|بندانگشتی|انگشتدان|انگشتی|چپ|راست|وسط|قاب"
 _PICTURE = substitution(
     r"(?:(?<![\w.-])[\w.-]++(?<=\.jpg|\.png|\.svg|\.gif|jpeg|webp)|(?<![\w.])[\d۰-۹]{1,4}(?:[x×][\d۰-۹]{1,4})?\s?px"
     rf"|(?<!\w)(?:{_KEYWORDS}))\s*+\|", " ", "|", re.I,

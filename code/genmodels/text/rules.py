@@ -22,7 +22,7 @@ from genmodels.text.characters import ARABIC, DIGITS, GREEK, LATIN, LETTERS, MAR
 from genmodels.text.characters import substitution, then
 
 MINIMUM_WORDS, HEADING_WORDS = 3, 6
-LONGEST_CALL = 12  # characters in the parentheses of f(x, y)
+LONGEST_CALL, LONGEST_FORMULA = 12, 40  # characters in the parentheses of f(x, y) and of (E = mc²)
 
 
 @dataclass(frozen=True)
@@ -83,8 +83,9 @@ _UNUSUAL = re.compile(f"[^{_ORDINARY}]")  # cheap: a text without any of these h
 _LABEL = re.compile(rf"[{ARABIC}{MARKS}{ZWNJ} -]+")
 _EMPTY_LABEL = re.compile(rf"\s*+(?:به|(?:به )?[{ARABIC}{MARKS}{ZWNJ}]++:)\s*+")  # (به ) (به انگلیسی: )
 _UNITS = rf"[{LATIN}{GREEK}°'′″]{{1,5}}[{NUMERALS}]{{0,2}}"
-_MEASURE = re.compile(rf"[~≈<>±+-]?\s?[{DIGITS}][{DIGITS}.,،٫٬/–-]{{0,20}}\s?(?:{_UNITS}(?:/{_UNITS})?)?|[{LATIN}{GREEK}]'?")
-_FORMULA = re.compile(rf"[=<>≤≥≠≈±×÷+^∈√#%٪{NUMERALS}]")
+_MEASURE = re.compile(rf"[~≈<>±+-]?\s?[{DIGITS}][{DIGITS}.,،٫٬/–-]{{0,20}}\s?(?:{_UNITS}(?:/{_UNITS})?)?")
+_FORMULA = re.compile(rf"[=<>≤≥≠≈±×÷+^∈√#%٪{NUMERALS}]|[A-Z][a-z]?[{DIGITS}]")  # E = mc², LiCoO2
+_LONG = re.compile(rf"[{LATIN}{GREEK}]{{2}}|(?![{LATIN}{GREEK}ɐ-ʯ]){_FOREIGN_LETTER}")  # more than variables: (x), (u, v)
 _PARENTHESIS = re.compile(r"[()]")
 _GLUED = re.compile(rf"[{LATIN}{GREEK}{DIGITS}{NUMERALS}{RAISED}']$").search  # f(x), P(A)
 
@@ -125,7 +126,8 @@ def _without_originals(content: str) -> str:
         return content if 0 < len(content) < 3 and " " not in content and (len(content) == 1 or content[0] in "؟!…±+") else ""
     if not _HAS_FOREIGN.search(content):
         return content
-    if not _HAS_PERSIAN.search(content) and (_MEASURE.fullmatch(content.strip()) or _FORMULA.search(content)):
+    short = len(content) <= LONGEST_FORMULA and not _HAS_PERSIAN.search(content)
+    if short and (_MEASURE.fullmatch(content.strip()) or _FORMULA.search(content) or not _LONG.search(content)):
         return content
     kept = ""
     for separator, part in zip(*[iter(["", *re.split("([؛;،,/])", content)])] * 2):
@@ -141,7 +143,7 @@ def _is_original(part: str) -> bool:
         return True
     if not _HAS_FOREIGN.search(rest) or _HAS_PERSIAN.search(rest):
         return False
-    return not _MEASURE.fullmatch(rest.strip()) and not _FORMULA.search(rest)
+    return not _MEASURE.fullmatch(rest.strip()) and not _FORMULA.search(rest[:LONGEST_FORMULA])
 
 
 _WORD = rf"[{LATIN}][{LATIN}'’.\d-]*+"
@@ -151,15 +153,13 @@ _OTHER = re.compile(  # letters of other scripts, but for what belongs to a Lati
 )
 _HAS_OTHER = re.compile(rf"[^{_ORDINARY}{ARABIC}{LATIN}{DIGITS}\[\]/&°×²³]").search
 _GREEK_WORD = re.compile(rf"[{GREEK}]{{3,}}")
-_ENGLISH = re.compile(rf"[{LATIN}](?<![{LATIN}'’.\d-].)[{LATIN}'’.\d-]*+(?:[ ،:؛&/]++{_WORD}){{3,}}+")  # four words in a row
-_LONG_WORD = re.compile(rf"[{LATIN}]{{3}}")
+_ENGLISH = re.compile(rf"[{LATIN}](?<![{LATIN}'’.\d-].)[{LATIN}'’.\d-]*+(?:[ :&/]++{_WORD}){{3,}}+")  # four words in a row
+_LONG_WORD = re.compile(rf"[{LATIN}]{{3,}}+")
 
 
 def _phrase(match: re.Match[str]) -> str:
-    """A list that only commas part, and the letters of a formula, belong to the sentence."""
-    run = match.group()
-    listed = "،" in run and " " not in run.replace("، ", "،")
-    return run if listed or not _LONG_WORD.search(run) else " "
+    """A phrase goes, the letters of a formula belong to the sentence."""
+    return " " if 3 * len(_LONG_WORD.findall(match.group())) >= len(match.group().split()) else match.group()
 
 
 def _foreign(text: str) -> str:
@@ -174,7 +174,7 @@ def _drop_foreign(text: str) -> str:
     foreign = len(_HAS_FOREIGN.findall(text)) if _UNUSUAL.search(text) else 0
     if not foreign:
         return text if _HAS_PERSIAN.search(text) else ""
-    return text if len(_HAS_PERSIAN.findall(text)) > foreign else ""
+    return text if 2 * len(_HAS_PERSIAN.findall(text)) > foreign else ""
 
 
 # --- what the other rules leave behind ------------------------------------------------------------------------------
@@ -246,10 +246,12 @@ _REPEATED = then(
     substitution(r"\.{2,}|…[.…]+", "…", ".. …"),
     substitution(r"([!؟،؛:])(?:\s*+\1)++|([٪—–])\2++", r"\1\2"),
     substitution(r"(?<![A-Za-z<-])--++(?![A-Za-z>])", "-", "--"),
+    substitution(r"(?<!«)«{2,}+([^«»]*)»{2,}", r"«\1»", "««"),
+    substitution(r'(?<=[^\s"])"{2,}|(?<!")"{2,}+(?=\S)', '"', '""'),
     lambda text: _empty_pairs(text) if "(" in text or "«" in text else text,
     lambda text: _empty_quotes(text) if '"' in text else text,
     substitution(" {2,}", " ", "  "),
-    substitution(r" (?=[،؛!؟)»]|[:.](?!\w))", ""),
+    substitution(r" (?=[،؛!؟)»]|[:.](?![A-Za-z0-9۰-۹]))", ""),
     substitution(r"([(«])(?: |[،؛]++(?![)»])|[:.]++(?=\s))", r"\1", "( «"),
     substitution(r"،++(?=[.؛:؟!)])(?<![(«]،)", "", "،"),
 )
@@ -284,7 +286,7 @@ RULES = _rules([
     ("spaces", "فاصله‌های نامعمول", "همهٔ گونه‌های فاصله یک فاصلهٔ ساده می‌شود.", characters.SPACES),
     ("composition", "حرف‌های دوتکه", "«آ» گاه دو نویسه است؛ hazm دومی را می‌اندازد و «آن» «ان» می‌شود.", characters.COMPOSITION),
     ("arabic_letters", "حرف‌های عربی", "«ي» و «ك» و «ة» یک واژه را دوگونه می‌نویسد.", characters.ARABIC_LETTERS),
-    ("tatweel", "کشیده", "تنها آرایش خط است.", lambda text: text.replace("ـ", "")),
+    ("tatweel", "کشیده", "تنها آرایش خط است.", characters.tatweel),
     ("diacritics", "اعراب", "کم و نامنظم نوشته می‌شود و واژه را چندگونه می‌کند.", characters.DIACRITICS),
     ("digits", "رقم‌های لاتین و عربی", "سه خط برای یک رقم، شمار نمادها را سه برابر می‌کند.", characters.digits),
     ("punctuation", "نقطه‌گذاری لاتین", "ویرگول و پرسش‌نشان لاتین همتای فارسی دارد.", characters.PUNCTUATION),
@@ -295,5 +297,5 @@ RULES = _rules([
     ("half_spaces", "نیم‌فاصلهٔ نابجا", "دیده نمی‌شود، ولی واژه را عوض می‌کند.", _HALF_SPACES),
     ("space_runs", "فاصلهٔ تکراری", "پس از حذف‌ها یک فاصله بس است.", lambda text: _SPACE_RUN.sub(" ", text).strip(" ")),
     ("headings", "عنوان و سطر کوتاه", "عنوان بخش و پارهٔ کمتر از سه واژه جمله نیست.", _drop_headings),
-    ("not_persian", "بند نافارسی", "بندی است که بیشتر حرف‌هایش فارسی نیست.", _drop_foreign),
+    ("not_persian", "بند نافارسی", "بندی است که دو سوم حرف‌هایش فارسی نیست.", _drop_foreign),
 ])
