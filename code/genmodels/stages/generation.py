@@ -26,7 +26,7 @@ from genmodels.lm.samples import PROMPTS, SETTINGS
 from genmodels.lm.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages import payload
 from genmodels.stages.base import Check, Opened, Stage
-from genmodels.text.prepare import PreparedText, prepared
+from genmodels.text.prepare import PREPARATION_VERSION, PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.ties import Again
 
@@ -147,6 +147,7 @@ class GenerationStage(Stage):
             "data": {
                 "name": next(iter(texts.values())).corpus_name,
                 "digest": data_digest(*(text.digest for text in texts.values())), "weights": _weights(results),
+                "preparation": PREPARATION_VERSION,
             },
             "seconds": round(time.monotonic() - started, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),

@@ -71,10 +71,7 @@ class LanguageStage(ModelStage):
         held_out = {split: first_documents(text, split, config.evaluation_documents) for split in ("validation", "test")}
         ids, offsets, characters = held_out["test"]
         arrays = {"test_ids": ids, "test_offsets": offsets, "test_characters": characters}
-        data = {
-            "name": text.corpus_name, "digest": text.digest, "corpus_sha256": text.corpus_digest, "corpus": config.text.corpus,
-            "train_tokens": int(len(text.tokens["train"])), "test_tokens": int(len(ids)),
-        }
+        data = text.identity | {"train_tokens": int(len(text.tokens["train"])), "test_tokens": int(len(ids))}
         return Material(dataset, data, arrays, {"tokenizer.json": text.tokenizer.to_bytes()}, {"text": text} | held_out)
 
     def initialize(self, model: nn.Module, material: Material) -> None:

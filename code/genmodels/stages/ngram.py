@@ -123,10 +123,7 @@ class NgramStage(Stage):
         metrics["slice"] = slice_metrics(shipped, arrays)
         manifest = {
             "config": to_plain(config),
-            "data": {
-                "name": text.corpus_name, "digest": text.digest, "corpus_sha256": text.corpus_digest,
-                "corpus": config.text.corpus, "train_tokens": int(len(tokens)), "test_tokens": int(len(ids)),
-            },
+            "data": text.identity | {"train_tokens": int(len(tokens)), "test_tokens": int(len(ids))},
             "seconds": round(time.monotonic() - started, 1),
             "cpu_seconds": round(time.process_time() - cpu, 1),
             "fingerprint": self.fingerprint(config),

@@ -91,10 +91,7 @@ class StudyStage(TrialsStage):
         return prepared(next(iter(runs.values())).experiment.text, folder)
 
     def data(self, material: PreparedText) -> dict[str, Any]:
-        return {
-            "name": material.corpus_name, "digest": material.digest, "corpus_sha256": material.corpus_digest,
-            "corpus": material.config.corpus, "train_tokens": len(material.tokens["train"]),
-        }
+        return material.identity | {"train_tokens": len(material.tokens["train"])}
 
     def dataset(self, run: StudyRun, material: PreparedText) -> NgramDataset:
         return NgramDataset(material.tokens["train"], material.offsets["train"], run.experiment.window, targets=run.targets)

@@ -88,9 +88,35 @@ class BPE:
         result: list[int] = []
         for piece in pieces(text):
             if piece not in known:
-                *_, known[piece] = (sequence for _, sequence in self._steps(piece))
+                known[piece] = self._merged([self._byte_ids[byte] for byte in piece.encode()])
             result += known[piece]
         return result
+
+    def _merged(self, symbols: list[int]) -> list[int]:
+        """One piece with all its merges made, in time n log n: a heap of mergeable places over a list of neighbours.
+
+        The same as merging one pair everywhere and looking again (``_steps``), since a merge makes only pairs that were learnt
+        later than itself.
+        """
+        count = len(symbols)
+        after, before = list(range(1, count + 1)), list(range(-1, count - 1))
+        heap = [(self.ranks[pair], place) for place, pair in enumerate(zip(symbols, symbols[1:])) if pair in self.ranks]
+        heapq.heapify(heap)
+        while heap:
+            rank, left = heapq.heappop(heap)
+            right = after[left]
+            if right == count or self.ranks.get((symbols[left], symbols[right])) != rank:
+                continue  # an old entry: one of the two was merged with another neighbour
+            symbols[left], symbols[right] = self.first_id + 256 + rank, -1
+            after[left] = after[right]
+            if after[left] < count:
+                before[after[left]] = left
+            for place in (before[left], left):
+                if place >= 0 and after[place] < count:
+                    pair = symbols[place], symbols[after[place]]
+                    if pair in self.ranks:
+                        heapq.heappush(heap, (self.ranks[pair], place))
+        return [symbol for symbol in symbols if symbol >= 0]
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text of ``ids``; bytes that are no whole character become U+FFFD."""

@@ -7,9 +7,10 @@ import takes seconds, is imported at first use. Two corpora come out of here:
 * ``classic``: what the assignment's preparation leaves: normalised, tokenised, stop words and punctuation out,
   lemmatised, joined with spaces.
 
-Faults of hazm met on Wikipedia and mended here: ``۱۲۰۶-۱۲۴۸``, ``۵۵٬۰۰۰`` and ``۷٪`` come back with spaces; parts of
-a verb are joined by ``_``; lemmas of verbs are pairs ``past#present``. Wrong lemmas of nouns (فرهنگی → فرهیخت#فرهنگ)
-are only avoided where the word is in hazm's own list of words.
+Faults of hazm met on Wikipedia and mended here: ``۱۲۰۶-۱۲۴۸``, ``۵۵٬۰۰۰``, ``-۵`` and ``H2O`` come back with spaces, پښتو with
+a Persian س; parts of a verb are joined by ``_``; lemmas of verbs are pairs ``past#present``. Wrong lemmas of nouns
+(فرهنگی → فرهیخت#فرهنگ) are only avoided where the word is in hazm's own list of words. Two of its steps take time in
+proportion to the square of a text with many words like سلاممم, so that a very long paragraph is given to it in pieces.
 """
 
 from __future__ import annotations
@@ -22,9 +23,23 @@ from itertools import chain
 from typing import Any
 
 from genmodels.text import fast_hazm
-from genmodels.text.rules import ZWNJ
+from genmodels.text.characters import ARABIC, LATIN, LETTERS, LOOK_ALIKES, MARKS, ZWNJ
 
-_RANGE = re.compile(r"(?<=[۰-۹]) ?([-–/×٬٫]) ?(?=[۰-۹])")
+LONGEST_PIECE, LONGEST_WORD = 10_000, 500  # characters; in the real files: a paragraph of 9,888, a word of 166
+_D = "0-9۰-۹"
+_SPLIT = r"؟!?.:،؛»\])}\"«\[({/\\\\…"  # hazm parts these, and numbers, from what they touch
+_SIGN = rf"[^\s{_SPLIT}{ARABIC}{MARKS}{ZWNJ}{_D}]"
+_HAS_COMPOUND = re.compile(rf"(?:{_SIGN}(?=[{_D}])|[{_D}](?={_SIGN}|[./][{_D}]))").search
+_COMPOUND = re.compile(rf"(?:{_SIGN}|[{_D}]|(?<=[{_D}])[./:](?=[{_D}]))+")  # H2O, -۵, ۱۲۰۶-۱۲۴۸, ۱۰^۶, ۷٪
+_PLAIN = re.compile(rf"[{_D}:]+|[^{_D}]+")
+_DECIMAL = re.compile(r"(?<![\d.])(\d+)\.(?=\d+(?![\d.]))")
+_HAS_LATIN = re.compile(f"[{LATIN}]").search
+_PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
+_PLACE = 0xE000  # private-use characters stand in for those that hazm is not to touch
+_HIDDEN = {ord(sign): chr(_PLACE + ord(sign)) for sign in "0123456789۰۱۲۳۴۵۶۷۸۹./:"}
+_RARE = re.compile(f"[{''.join(c for c in map(chr, range(0x620, 0x8CA)) if re.match(f'[{ARABIC}]', c) and c not in LETTERS + LOOK_ALIKES)}]")
+_STAND_IN = re.compile("[\ue000-\uf8ff]")
+_TOUCHING = re.compile(rf"(?<=[{LETTERS}])(?=[\ue6f0-\ue6f9])|(?<=[\ue6f0-\ue6f9])(?=[{LETTERS}])")
 _PERCENT = re.compile(r"(?<=[۰-۹]) (?=٪)")
 _MAY = re.compile(rf"\bمی{ZWNJ}(?=[۰-۹])")
 _PART_BORDER = re.compile(f"[_{ZWNJ}]")
@@ -59,22 +74,70 @@ def stop_words() -> frozenset[str]:
 def normalize(text: str) -> str:
     """One paragraph in hazm's normal form: letters, digits, spacing, half-spaces of affixes, guillemets.
 
-    Ranges and fractions between digits are kept together, and «می ۱۹۶۸» (May) stays a month. Source: hazm's
-    ``Normalizer`` with its defaults.
+    Numbers with a sign, ranges, fractions, powers and names like H2O are kept as written, letters of other languages in Arabic
+    script too, and «می ۱۹۶۸» (May) stays a month. Source: hazm's ``Normalizer`` with its defaults.
     """
-    return mend(_hazm_normalize()(text))
+    return normalize_by(_hazm_normalize(), text)
+
+
+def normalize_by(hazm: Callable[[str], str], text: str) -> str:
+    """``normalize`` with any function that gives hazm's normal form."""
+    words = text.split(" ")
+    if len(text) <= LONGEST_PIECE and max(map(len, words)) <= LONGEST_WORD:
+        return mend(_show(hazm(_hide(text))))
+    pieces: list[list[str]] = [[]]
+    length = 0
+    for word in words:
+        length += len(word) + 1
+        if length > LONGEST_PIECE or len(word) > LONGEST_WORD:  # what is no word is left as it is
+            pieces += ([word], []) if len(word) > LONGEST_WORD else ([word],)
+            length = len(pieces[-1]) and len(word) + 1
+        else:
+            pieces[-1].append(word)
+    joined = (" ".join(piece) for piece in pieces if piece)
+    return mend(" ".join(part if len(part) > LONGEST_WORD and " " not in part else _show(hazm(_hide(part))) for part in joined))
+
+
+def _hide(text: str, only_names: bool = False) -> str:
+    """``text`` with stand-ins for what hazm would part or write otherwise."""
+
+    def hidden(match: re.Match[str]) -> str:
+        token = match.group()
+        if _PLAIN.fullmatch(token):
+            return token
+        if not _HAS_LATIN(token):
+            token = token if only_names else _DECIMAL.sub(r"\1٫", token.translate(_PERSIAN))
+        return token if only_names and not _HAS_LATIN(token) else token.translate(_HIDDEN)
+
+    text = _STAND_IN.sub("", text)
+    if _HAS_COMPOUND(text):
+        text = _COMPOUND.sub(hidden, text)
+    return _RARE.sub(lambda match: chr(_PLACE + ord(match.group())), text)
+
+
+def _show(text: str) -> str:
+    """``_hide`` undone."""
+    if not _STAND_IN.search(text):
+        return text
+    return _STAND_IN.sub(lambda match: chr(ord(match.group()) - _PLACE), _TOUCHING.sub(" ", text))
 
 
 def mend(text: str) -> str:
     """What ``normalize`` does after hazm."""
-    text = _RANGE.sub(r"\1", text)
     text = _MAY.sub("می ", _PERCENT.sub("", text))
     return _SPACES.sub(" ", text).strip(f" {ZWNJ}")
 
 
 def words(text: str) -> list[str]:
     """Words and punctuation marks of normalised text; parts of one verb stay together (``گفته_شده_است``)."""
-    return _hazm_tokenize()(text.replace("…", " … "))
+    return words_by(_hazm_tokenize(), text)
+
+
+def words_by(hazm: Callable[[str], list[str]], text: str) -> list[str]:
+    """``words`` with any function that gives hazm's tokens; names with digits (H2O) are one of them."""
+    hidden = _hide(text, only_names=True)
+    tokens = hazm(hidden.replace("…", " … "))
+    return tokens if hidden == text else list(map(_show, tokens))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -84,6 +147,8 @@ def lemma(word: str) -> str:
     For verbs hazm gives ``past#present``. The past stem stands for the verb: it is a word of its own (the third person
     singular), the infinitive is it plus «ن», and unlike many present stems (رو، کن، دار) it rarely looks like a noun.
     """
+    if not word:
+        return ""
     found = _lemmatizer().lemmatize(word)
     past, _, present = found.partition("#")
     return readable(past or present or word)

@@ -46,7 +46,7 @@ from genmodels.text.tokenizer import Tokenizer
 from genmodels.wikipedia import SPLITS, Corpus
 from genmodels.workers import Workers, cores
 
-PREPARATION_VERSION = 1  # raise it when cleaning, normalising or tokenising gives other tokens
+PREPARATION_VERSION = 2  # raise it when cleaning, normalising or tokenising gives other tokens
 CORPORA = ("fluent", "classic")
 ARRAYS = {"tokens": np.uint16, "offsets": np.int64, "characters": np.int64, "fluent_characters": np.int64}
 STAGES = ("words", "content", "lemmas")  # of the classic corpus, whose words are counted after each
@@ -83,11 +83,24 @@ class PreparedText:
         """The raw file's sha256."""
         return self.statistics["corpus"]["sha256"]
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a result made of this text says of its data."""
+        return {
+            "name": self.corpus_name, "digest": self.digest, "corpus_sha256": self.corpus_digest, "corpus": self.config.corpus,
+            "preparation": PREPARATION_VERSION,
+        }
+
     def held_out_texts(self, split: str = "test", count: int | None = None) -> list[str]:
         """The prepared text of the first ``count`` documents of a split (byte-level BPE decodes exactly)."""
         borders = self.offsets[split]
         chosen = range(len(borders) - 1)[:count]
         return [self.tokenizer.decode(self.tokens[split][borders[d] : borders[d + 1]]) for d in chosen]
+
+
+def version_of(manifest: dict[str, Any]) -> int:
+    """The version of the preparation whose text a result was made of; the first one was not written down."""
+    return manifest["data"].get("preparation", 1)
 
 
 def prepared_root() -> Path:

@@ -1,26 +1,28 @@
 """Noise in Wikipedia text: the rules that remove it, one named transformation each, with its reason.
 
 ``RULES`` is applied in order to a paragraph (``cleaning.py``). A rule returns its argument where there is nothing to
-do, and never a longer text. Label and reason are Persian, for the report's table, which is generated from here.
+do, takes time in proportion to the length of the text whatever stands in it, and never makes it longer (but for
+``compatibility``: ﷲ is four letters). Markup is in ``markup.py``, single characters in ``characters.py``. Label and reason are
+Persian, for the report's table, which is generated from here.
+
+How a pattern stays linear: it can begin only where a run begins (a look-behind), and what a run took it never gives back
+(possessive quantifiers); nested brackets are counted on a stack.
 
 Not here: spacing, lost half-spaces, joining «می»: that is ``normalization.py`` (hazm).
 """
 
 from __future__ import annotations
 
-import html
 import re
-import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-ZWNJ = "\u200c"
-LETTERS = "ءآأؤئابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهی"  # Persian, with the hamza carriers of Persian spelling
-MARKS = "\u0653-\u0655"  # madda, hamza above and below (هٔ)
-LATIN, GREEK = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ", "Ͱ-Ͽἀ-῿"
-MINIMUM_WORDS, HEADING_WORDS = 3, 6
+from genmodels.text import characters, markup
+from genmodels.text.characters import ARABIC, DIGITS, GREEK, LATIN, LETTERS, MARKS, NUMERALS, RAISED, ZWNJ, Transformation
+from genmodels.text.characters import substitution, then
 
-Transformation = Callable[[str], str]
+MINIMUM_WORDS, HEADING_WORDS = 3, 6
+LONGEST_CALL, LONGEST_FORMULA = 12, 40  # characters in the parentheses of f(x, y) and of (E = mc²)
 
 
 @dataclass(frozen=True)
@@ -33,184 +35,240 @@ class Rule:
     apply: Transformation
 
 
-# --- building blocks ------------------------------------------------------------------------------------------------
+# --- marks of citation ----------------------------------------------------------------------------------------------
+
+_NOTE = r"یادداشت|پانویس|پانوشت|توضیح|برابرها?|منبع|ارجاع|persian-alpha|(?:lower|upper)-[a-z]+|latin|note|nb|ref|fn|[A-Z]|[آ-ی]"
+_DEMAND = (
+    r"نیازمند [^\[\]]{1,30}|نیاز به [^\[\]]{1,30}|پیوند مرده|پیوند شکسته|یادکرد[^\[\]]{0,30}|منبع(?: (?:بهتر|معتبر|نامعتبر|دست اول))?|کدام"
+    r"|چه کسی|چه زمانی|کجا|مشکوک|مبهم|citation needed|dead link"
+)
+_NUMBER = rf"[{DIGITS}]{{1,3}}"
+_CITATION = substitution(
+    rf"\[\s{{0,3}}(?:(?<!\W[A-Za-z]\[)(?:(?:(?:{_NOTE})\s)?{_NUMBER}(?:\s?[–-]\s?{_NUMBER})?|الف|[آبپتثجچحخدذ]|(?-i:[a-z]{{1,2}}))"
+    rf"|(?:{_DEMAND})\s?[؟?]?)\s{{0,3}}\]"
+    rf"|(?:(?<=[^\sA-Za-z0-9])|(?<=[.،؛:»)]\s))\[{_NUMBER}(?:\s?[,،]\s?{_NUMBER})+\]",  # an interval stands by itself
+    "", "[", re.I,
+)
+_BRACKET = re.compile(r"[\[\]]|\w++")
+_INTERVAL = re.compile(rf"\[[^\[\]()،,]{{1,20}}[،,؛;][^\[\]()،,]{{1,20}}\)|\([^\[\]()،,]{{1,20}}[،,؛;][^\[\]()،,]{{1,20}}\]")
 
 
-def _substitution(
-    pattern: str, replacement: str | Callable[[re.Match[str]], str], only_with: str = "", flags: int = 0
-) -> Transformation:
-    """``re.sub``, tried only on texts that hold one of the strings in ``only_with`` (a far cheaper search)."""
-    compiled, hints = re.compile(pattern, flags), only_with.split()
-    if not hints:
-        return lambda text: compiled.sub(replacement, text)
-    return lambda text: compiled.sub(replacement, text) if any(map(text.__contains__, hints)) else text
-
-
-def _mapping(table: dict[str, str]) -> Transformation:
-    """Replace single characters: one search for any of them (``str.translate`` looks up every character)."""
-    compiled = re.compile(f"[{re.escape(''.join(table))}]")
-    return lambda text: compiled.sub(lambda match: table[match.group()], text)
-
-
-def _each(groups: dict[str, str]) -> dict[str, str]:
-    return {character: new for group, new in groups.items() for character in group}
-
-
-def _span(*ranges: tuple[int, int]) -> str:
-    return "".join(chr(code) for first, last in ranges for code in range(first, last + 1))
-
-
-def _then(*steps: Transformation) -> Transformation:
-    def apply(text: str) -> str:
-        for step in steps:
-            text = step(text)
+def _brackets(text: str) -> str:
+    """Brackets without a partner or without a word in them go; words in brackets are the author's and stay."""
+    if "[" not in text and "]" not in text:
         return text
+    lone: set[int] = set()
+    opened: list[int] = []
+    last_word = -1
+    for match in _BRACKET.finditer(text):
+        if match.group() == "[":
+            opened.append(match.start())
+        elif match.group() != "]":
+            last_word = match.start()
+        elif not opened:
+            lone.add(match.start())
+        elif (begin := opened.pop()) > last_word:
+            lone |= {begin, match.start()}
+    lone.update(opened)
+    lone -= {place for match in _INTERVAL.finditer(text) for place in (match.start(), match.end() - 1)}  # [0, 1)
+    return "".join(" " if place in lone else sign for place, sign in enumerate(text)) if lone else text
 
-    return apply
-
-
-# --- residue of the web page and of wikitext ------------------------------------------------------------------------
-
-
-def _entities(text: str) -> str:
-    while "&" in text and len(plain := html.unescape(text)) < len(text):
-        text = plain
-    return text
-
-
-_TAGS = _substitution(r"<!--.*?-->|<(ref|math|style|script)\b[^<>]*>.*?</\1>|</?[a-zA-Z][^<>]{0,200}>", " ", "<", re.S)
-_LINKS = _substitution(
-    r"(?:https?|ftp)://[^\s«»()\[\]|]+|\bwww\.[^\s«»()\[\]|]+|[\w.+-]+@[\w-]+\.[\w.-]+"
-    r"|\b[a-zA-Z0-9-]+\.(?:com|org|net|edu|gov|info|ir)\b(?:/[^\s«»()\[\]|]*)?",
-    " ", "://  www. @ .com .org .net .edu .gov .info .ir",
-)
-_TEMPLATE = re.compile(r"\{\{[^{}]*\}\}|\{\\[^{}]*(?:\{[^{}]*\}[^{}]*)*\}")  # {{…}} and {\displaystyle …}
-_WIKI_FILE = re.compile(r"\[\[(?:پرونده|تصویر|رده|File|Image|Category|[a-z]{2,3}):[^\[\]]*\]\]", re.I)
-_WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
-_PICTURE = re.compile(
-    r"(?:[\w.-]+\.(?:jpg|png|svg|gif)|[\d۰-۹]+px|thumb|frame|farme|left|right|بندانگشتی|چپ|راست|وسط)\s*\|", re.I
-)
-_RESIDUE = re.compile(r"'{2,}|={2,}|[{}|^_~\\#*<>`]+")
-
-
-def _markup(text: str) -> str:
-    if "{" in text:
-        text = _TEMPLATE.sub(" ", text)
-    if "[[" in text:
-        text = _WIKI_LINK.sub(r"\1", _WIKI_FILE.sub(" ", text))
-    if "|" in text:
-        text = _PICTURE.sub(" ", text)
-    return _RESIDUE.sub(" ", text)
-
-
-_CITATION = _substitution(
-    r"\[(?=[^\[\]]{0,24}\])(?:[^\[\]]*[\d۰-۹٠-٩][^\[\]]*|\s*(?:الف|[آبپتثجچحخ]|[a-z]{1,2})\s*"
-    r"|[^\[\]]*(?:منبع|یادکرد|پیوند مرده|کدام|چه کسی|نیازمند|یادداشت|پانویس)[^\[\]]*)\]", "", "[",
-)
-_BRACKETS = _mapping({"[": " ", "]": " "})
-
-# --- characters -----------------------------------------------------------------------------------------------------
-
-_INVISIBLE = _mapping(_each({
-    _span((0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x200D, 0x200F), (0x202A, 0x202E),
-          (0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFD), (0xE000, 0xF8FF), (0x061C, 0x061C),
-          (0xD800, 0xDFFF)): "",
-    "\u200b¬": ZWNJ,  # two stand-ins for the half-space in pasted text
-}))
-_SPACES = _mapping(_each({"\t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + _span((0x2000, 0x200A)): " "}))
-
-# «آ» written as ا + madda: hazm removes the mark, and «آن» becomes «ان». The same for ئ, ؤ, أ.
-_PAIRS = {"ا\u0653": "آ", "ا\u0654": "أ", "و\u0654": "ؤ", "ی\u0654": "ئ", "ي\u0654": "ئ", "ى\u0654": "ئ"}
-_COMPOSITION = _substitution("|".join(_PAIRS), lambda match: _PAIRS[match.group()], "\u0653 \u0654")
-
-
-def _glyphs() -> dict[str, str]:
-    """Arabic presentation forms (ﺎ ﻪ …), where such a glyph stands for one letter."""
-    codes = [*range(0xFB50, 0xFE00), *range(0xFE70, 0xFEFD)]
-    forms = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in codes}
-    return {glyph: letter for glyph, letter in forms.items() if len(letter) == 1 and letter != glyph}
-
-
-_ARABIC = _each({"يىېۍے": "ی", "كڪګ": "ک", "ةەۀہھۂۃ": "ه", "إٱٲٳ": "ا", "ۆۇۈ": "و"})
-_ARABIC |= {glyph: _ARABIC.get(letter, letter) for glyph, letter in _glyphs().items()}
-_INITIAL_HAMZA = _substitution(rf"(?<![{LETTERS}{ZWNJ}])أ", "ا", "أ")  # أحمد → احمد, while تأثیر keeps its letter
-_ARABIC_LETTERS = _then(_mapping(_ARABIC), _INITIAL_HAMZA)
-_VOWEL_MARKS = _span((0x064B, 0x0652), (0x0656, 0x065F), (0x0610, 0x061A), (0x06D6, 0x06ED), (0x0670, 0x0670))
-_DIACRITICS = _mapping(dict.fromkeys(_VOWEL_MARKS, ""))
-_DIGITS = _mapping({old: new for digits in ("0123456789", "٠١٢٣٤٥٦٧٨٩") for old, new in zip(digits, "۰۱۲۳۴۵۶۷۸۹")})
-_PUNCTUATION = _then(
-    _substitution(r"(?<=[۰-۹])[,،](?=[۰-۹]{3}(?![۰-۹]))", "٬", ", ،"),  # 55,000 → ۵۵٬۰۰۰
-    _mapping(_each({",": "،", ";": "؛", "?": "؟", "“”„‟": '"', "‐‑‒−": "-", "―": "—"})),
-)
 
 # --- other scripts --------------------------------------------------------------------------------------------------
 
-_FOREIGN_LETTER = rf"[^\W\d_{LETTERS}]"
+_FOREIGN_LETTER = rf"[^\W\d_{ARABIC}{NUMERALS}{RAISED}]"
 _HAS_FOREIGN, _HAS_PERSIAN, _HAS_WORD = re.compile(_FOREIGN_LETTER), re.compile(f"[{LETTERS}]"), re.compile(r"\w")
 _ORDINARY = rf" {ZWNJ}.،؛:؟!()«»\"'/…–—=+%٪٫٬۰-۹{LETTERS}{MARKS}-"
 _UNUSUAL = re.compile(f"[^{_ORDINARY}]")  # cheap: a text without any of these has no foreign letter
-_LABEL = re.compile(rf"^\s*(?:[{LETTERS}{MARKS}{ZWNJ}]+[ {ZWNJ}-]?){{1,5}}[:：]")
-_EMPTY_LABEL = re.compile(rf"^\s*(?:به(?: [{LETTERS}{ZWNJ}]+:?)?|[{LETTERS}{ZWNJ}]+:)\s*$")  # (به ) (به انگلیسی: )
+_LABEL = re.compile(rf"[{ARABIC}{MARKS}{ZWNJ} -]+")
+_EMPTY_LABEL = re.compile(rf"\s*+(?:به|(?:به )?[{ARABIC}{MARKS}{ZWNJ}]++:)\s*+")  # (به ) (به انگلیسی: )
+_UNITS = rf"[{LATIN}{GREEK}°'′″]{{1,5}}[{NUMERALS}]{{0,2}}"
+_MEASURE = re.compile(rf"[~≈<>±+-]?\s?[{DIGITS}][{DIGITS}.,،٫٬/–-]{{0,20}}\s?(?:{_UNITS}(?:/{_UNITS})?)?")
+_FORMULA = re.compile(rf"[=<>≤≥≠≈±×÷+^∈√#%٪{NUMERALS}]|[A-Z][a-z]?[{DIGITS}]")  # E = mc², LiCoO2
+_LONG = re.compile(rf"[{LATIN}{GREEK}]{{2}}|(?![{LATIN}{GREEK}ɐ-ʯ]){_FOREIGN_LETTER}")  # more than variables: (x), (u, v)
+_PARENTHESIS = re.compile(r"[()]")
+_GLUED = re.compile(rf"[{LATIN}{GREEK}{DIGITS}{NUMERALS}{RAISED}']$").search  # f(x), P(A)
 
 
-def _without_originals(match: re.Match[str]) -> str:
-    """(به انگلیسی: Name؛ زادهٔ ۱۹۷۱) → (زادهٔ ۱۹۷۱); a parenthesis with nothing Persian in it goes."""
-    content = match.group(1)
-    if not _HAS_WORD.search(content) or _EMPTY_LABEL.match(content):
+def _originals(text: str) -> str:
+    """(به انگلیسی: Name؛ زادهٔ ۱۹۷۱) → (زادهٔ ۱۹۷۱); a parenthesis with nothing Persian in it goes, the innermost first."""
+    if "(" not in text:
+        return text
+    parts: list[str] = []
+    opened: list[int] = []  # where in ``parts`` each open parenthesis stands, but for those that hold one that is kept
+    position = 0
+    for match in _PARENTHESIS.finditer(text):
+        parts.append(text[position : match.start()])
+        position = match.end()
+        if match.group() == "(":
+            opened.append(len(parts))
+            parts.append("(")
+        elif opened:
+            begin = opened.pop()
+            content = "".join(parts[begin + 1 :])
+            kept = content if len(content) <= LONGEST_CALL and _GLUED(parts[begin - 1][-1:]) else _without_originals(content)
+            del parts[begin:]
+            if kept:
+                parts.append(f"({kept})")
+                opened.clear()
+            elif parts[-1].endswith(" "):
+                parts[-1] = parts[-1][:-1]
+        else:
+            parts.append(")")
+    return "".join([*parts, text[position:]])
+
+
+def _without_originals(content: str) -> str:
+    """What of a parenthesis stays."""
+    if _EMPTY_LABEL.fullmatch(content):
         return ""
+    if not _HAS_WORD.search(content):  # (؟) (!) (-) say something
+        return content if 0 < len(content) < 3 and " " not in content and (len(content) == 1 or content[0] in "؟!…±+") else ""
     if not _HAS_FOREIGN.search(content):
-        return match.group()
-    kept = [part for part in re.split("[؛;،,/]", content) if not _is_original(part)]
-    return f"{match.group()[: match.group().index('(')]}({'،'.join(kept).strip()})" if kept else ""
+        return content
+    short = len(content) <= LONGEST_FORMULA and not _HAS_PERSIAN.search(content)
+    if short and (_MEASURE.fullmatch(content.strip()) or _FORMULA.search(content) or not _LONG.search(content)):
+        return content
+    kept = ""
+    for separator, part in zip(*[iter(["", *re.split("([؛;،,/])", content)])] * 2):
+        if not _is_original(part):
+            kept += separator + part if kept else part
+    return kept.strip()
 
 
 def _is_original(part: str) -> bool:
-    rest = _LABEL.sub("", part)
-    return not _HAS_WORD.search(rest) or (bool(_HAS_FOREIGN.search(rest)) and not _HAS_PERSIAN.search(rest))
+    label, colon, rest = part.partition(":")
+    rest = rest if colon and len(label.split()) <= 5 and _LABEL.fullmatch(label) else part
+    if not _HAS_WORD.search(rest):
+        return True
+    if not _HAS_FOREIGN.search(rest) or _HAS_PERSIAN.search(rest):
+        return False
+    return not _MEASURE.fullmatch(rest.strip()) and not _FORMULA.search(rest[:LONGEST_FORMULA])
 
 
-_ORIGINALS = _substitution(r" ?\(([^()]*)\)", _without_originals, "(")
-_OTHER = rf"(?:(?![{LATIN}{GREEK}]){_FOREIGN_LETTER}|[\u0300-\u036f\u0900-\u0dff])"
-_RUN = re.compile(  # letters of other scripts, Greek words, four Latin words in a row
-    rf"{_OTHER}+|[{GREEK}]{{2,}}"
-    rf"|[{LATIN}][{LATIN}'’.\d۰-۹-]*(?:[ ،:؛&/+-]+[{LATIN}][{LATIN}'’.\d۰-۹-]*){{3,}}"
+_WORD = rf"[{LATIN}][{LATIN}'’.\d-]*+"
+_OTHER = re.compile(  # letters of other scripts, but for what belongs to a Latin word or variable: the mean x̄, the name Qurʾan
+    rf"(?:(?![{LATIN}{GREEK}]|(?<=[{LATIN}])[\u02b0-\u02ff]){_FOREIGN_LETTER}|(?<![{LATIN}{GREEK}\u0300-\u036f])[\u0300-\u036f]"
+    r"|[\u0900-\u0dff])+"
 )
+_HAS_OTHER = re.compile(rf"[^{_ORDINARY}{ARABIC}{LATIN}{DIGITS}\[\]/&°×²³]").search
+_GREEK_WORD = re.compile(rf"[{GREEK}]{{3,}}")
+_ENGLISH = re.compile(rf"[{LATIN}](?<![{LATIN}'’.\d-].)[{LATIN}'’.\d-]*+(?:[ :&/]++{_WORD}){{3,}}+")  # four words in a row
+_LONG_WORD = re.compile(rf"[{LATIN}]{{3,}}+")
+
+
+def _phrase(match: re.Match[str]) -> str:
+    """A phrase goes, the letters of a formula belong to the sentence."""
+    return " " if 3 * len(_LONG_WORD.findall(match.group())) >= len(match.group().split()) else match.group()
 
 
 def _foreign(text: str) -> str:
-    return _RUN.sub(" ", text) if _UNUSUAL.search(text) else text
+    if not _UNUSUAL.search(text):
+        return text
+    if _HAS_OTHER(text):
+        text = _GREEK_WORD.sub(" ", _OTHER.sub(" ", text))
+    return _ENGLISH.sub(_phrase, text)
 
 
 def _drop_foreign(text: str) -> str:
     foreign = len(_HAS_FOREIGN.findall(text)) if _UNUSUAL.search(text) else 0
     if not foreign:
         return text if _HAS_PERSIAN.search(text) else ""
-    return text if len(_HAS_PERSIAN.findall(text)) > foreign else ""
+    return text if 2 * len(_HAS_PERSIAN.findall(text)) > foreign else ""
 
 
 # --- what the other rules leave behind ------------------------------------------------------------------------------
 
-_BULLET = _substitution(r"^\s*(?:[•·▪●○◦■□★☆►–—\-]+\s*|[۰-۹]{1,2}\s?[.)\-–](?=\s*[^\s۰-۹]))", "")
-_REPEATED = _then(
-    _substitution(r"\.{2,}|…[.…]+", "…", ".. …"),
-    _substitution(r"([!؟،؛:٪\"«»+=—–-])(?:\s*\1)+", r"\1"),
-    _substitution(r"\([\s،؛:.\-–—/\"]*\)|«[\s،؛:.\-]*»|\"\s*\"", "", "( « \""),
-    _substitution(r"\s+([،؛:.!؟)»])|([(«])\s+|،+(?=[.؛:؟!)])|(?<=[(«])[،؛:.]+", r"\1\2"),
+_BULLETS = substitution(  # a minus before a number is no bullet, nor is the number of 3-methyl
+    rf"^\s*+(?:[•·▪●○◦■□★☆►]++\s*+|[–—-]++(?:\s++|(?=[{ARABIC}«]))|[۰-۹]{{1,2}}\s?[.)–-]\s++(?=[^\s۰-۹]))++", ""
 )
-_HALF_SPACES = _then(
-    _substitution(rf"{ZWNJ}{{2,}}", ZWNJ, ZWNJ * 2),
-    _substitution(rf"(?<![{LETTERS}{MARKS}]){ZWNJ}+|{ZWNJ}+(?![{LETTERS}{LATIN}])", "", ZWNJ),
+_MARK = re.compile(r"[()«»]|[^\s()«»،؛:.\-–—/\"]++")
+_PARTNER = {")": "(", "»": "«"}
+
+
+def _empty_pairs(text: str) -> str:
+    """Parentheses and guillemets around nothing but spaces and marks, however deep."""
+    spans: list[tuple[int, int]] = []
+    stack: list[tuple[str, int, bool]] = []  # sign, place, whether anything before it counts for the one around it
+    count = {"(": 0, "«": 0}
+    filled = False  # since the innermost open sign
+    for match in _MARK.finditer(text):
+        sign, place = match.group(), match.start()
+        if sign in count:
+            stack.append((sign, place, filled))
+            count[sign] += 1
+            filled = False
+        elif sign in _PARTNER and count[_PARTNER[sign]]:
+            while True:
+                opening, begin, before = stack.pop()
+                count[opening] -= 1
+                if opening == _PARTNER[sign]:
+                    break
+                filled = True
+            inner = text[begin + 1 : begin + 3]
+            single = place == begin + 2 and not inner[0].isspace()  # the comma (،), the minus (-)
+            called = place == begin + 1 and text[begin - 1 : begin].isascii() and text[begin - 1 : begin].isalpha()  # main()
+            if filled or single or called:
+                filled = True
+            else:
+                spans.append((begin, place + 1))
+                filled = before
+        else:
+            filled = True
+    return _without(text, spans)
+
+
+_QUOTED = re.compile('"')
+
+
+def _empty_quotes(text: str) -> str:
+    """Quotation marks around nothing; they are paired from the left, so that the space between "a" "b" is none."""
+    places = [match.start() for match in _QUOTED.finditer(text)]
+    spans, index = [], 0
+    while index + 1 < len(places):
+        begin, end = places[index : index + 2]
+        if not text[begin + 1 : end].strip():
+            spans.append((begin, end + 1))
+        index += 2
+    return _without(text, spans)
+
+
+def _without(text: str, spans: list[tuple[int, int]]) -> str:
+    parts, position = [], 0
+    for begin, end in sorted(spans):
+        if begin >= position:
+            parts.append(text[position:begin])
+            position = end
+    return "".join([*parts, text[position:]]) if spans else text
+
+
+_REPEATED = then(
+    substitution(r"\.{2,}|…[.…]+", "…", ".. …"),
+    substitution(r"([!؟،؛:])(?:\s*+\1)++|([٪—–])\2++", r"\1\2"),
+    substitution(r"(?<![A-Za-z<-])--++(?![A-Za-z>])", "-", "--"),
+    substitution(r"(?<!«)«{2,}+([^«»]*)»{2,}", r"«\1»", "««"),
+    substitution(r'(?<=[^\s"])"{2,}|(?<!")"{2,}+(?=\S)', '"', '""'),
+    lambda text: _empty_pairs(text) if "(" in text or "«" in text else text,
+    lambda text: _empty_quotes(text) if '"' in text else text,
+    substitution(" {2,}", " ", "  "),
+    substitution(r" (?=[،؛!؟)»]|[:.](?![A-Za-z0-9۰-۹]))", ""),
+    substitution(r"([(«])(?: |[،؛]++(?![)»])|[:.]++(?=\s))", r"\1", "( «"),
+    substitution(r"،++(?=[.؛:؟!)])(?<![(«]،)", "", "،"),
+)
+_HALF_SPACES = then(
+    substitution(rf"{ZWNJ}{{2,}}", ZWNJ, ZWNJ * 2),
+    substitution(rf"{ZWNJ}(?:(?<![{ARABIC}{MARKS}].)|(?![{ARABIC}{LATIN}]))", "", ZWNJ),
 )
 _SPACE_RUN = re.compile(r" {2,}")
 _APPARATUS = re.compile(
-    r"(?:منابع|پانویس|پی‌نوشت‌ها|جستارهای وابسته|پیوند به بیرون|همچنین ببینید|نگارخانه|تغییرمسیر)\b[^.]{0,40}\.?$"
+    r"(?:منابع(?: و مآخذ)?|پانویس(?:‌ها)?|پی‌نوشت(?:‌ها)?|جستارهای وابسته|پیوند به بیرون|همچنین ببینید|نگارخانه|تغییرمسیر) ?[.:…]?"
 )
 
 
 def _drop_headings(text: str) -> str:
     words = text.count(" ") + 1
     heading = words <= HEADING_WORDS and text[-1:] not in ".!؟:؛…»"
-    return "" if words < MINIMUM_WORDS or heading or _APPARATUS.match(text) else text
+    return "" if words < MINIMUM_WORDS or heading or _APPARATUS.fullmatch(text) else text
 
 
 def _rules(rows: Iterable[tuple[str, str, str, Transformation]]) -> tuple[Rule, ...]:
@@ -218,25 +276,26 @@ def _rules(rows: Iterable[tuple[str, str, str, Transformation]]) -> tuple[Rule, 
 
 
 RULES = _rules([
-    ("entities", "موجودیت‌های HTML", "بازماندهٔ صفحهٔ وب است؛ نویسهٔ اصلی جای آن می‌نشیند.", _entities),
-    ("tags", "برچسب‌های HTML", "دستور نمایش است، نه زبان.", _TAGS),
-    ("links", "نشانی وب و رایانامه", "رشته‌ای از نویسه‌هاست که در زبان معنایی ندارد.", _LINKS),
-    ("markup", "نشانه‌گذاری ویکی و فرمول", "الگو، پیوند، جدول و فرمول بازمانده از ویکی‌متن، جمله را می‌شکند.", _markup),
-    ("citations", "نشان ارجاع", "به پانویسی بیرون از جمله اشاره می‌کند که در داده نیست.", _then(_CITATION, _BRACKETS)),
-    ("invisible", "نویسه‌های نادیدنی", "دو واژهٔ یکسان را برای رایانه دو رشتهٔ متفاوت می‌کند.", _INVISIBLE),
-    ("spaces", "فاصله‌های نامعمول", "همهٔ گونه‌های فاصله یک فاصلهٔ ساده می‌شود.", _SPACES),
-    ("composition", "حرف‌های دوتکه", "«آ» گاه دو نویسه است؛ hazm دومی را می‌اندازد و «آن» «ان» می‌شود.", _COMPOSITION),
-    ("arabic_letters", "حرف‌های عربی", "«ي» و «ك» و «ة» یک واژه را دوگونه می‌نویسد.", _ARABIC_LETTERS),
-    ("tatweel", "کشیده", "تنها آرایش خط است.", lambda text: text.replace("ـ", "")),
-    ("diacritics", "اعراب", "کم و نامنظم نوشته می‌شود و واژه را چندگونه می‌کند.", _DIACRITICS),
-    ("digits", "رقم‌های لاتین و عربی", "سه خط برای یک رقم، شمار نمادها را سه برابر می‌کند.", _DIGITS),
-    ("punctuation", "نقطه‌گذاری لاتین", "ویرگول و پرسش‌نشان لاتین همتای فارسی دارد.", _PUNCTUATION),
-    ("originals", "نام‌های بیگانه در پرانتز", "صورت نام به خط دیگر است؛ جمله بی آن هم کامل است.", _ORIGINALS),
+    ("entities", "موجودیت‌های HTML", "بازماندهٔ صفحهٔ وب است؛ نویسهٔ اصلی جای آن می‌نشیند.", markup.entities),
+    ("compatibility", "صورت‌های نمایشی", "یک نویسه جای چند حرف (ﷲ) یا شکل یک حرف (ﮐ)؛ حرف‌ها جای آن می‌نشینند.", characters.compatibility),
+    ("tags", "برچسب‌های HTML", "دستور نمایش است، نه زبان.", markup.tags),
+    ("links", "نشانی وب و رایانامه", "رشته‌ای از نویسه‌هاست که در زبان معنایی ندارد.", markup.addresses),
+    ("markup", "نشانه‌گذاری ویکی و فرمول", "الگو، پیوند، جدول و فرمول بازمانده از ویکی‌متن، جمله را می‌شکند.", markup.markup),
+    ("citations", "نشان ارجاع", "به پانویسی بیرون از جمله اشاره می‌کند که در داده نیست.", then(_CITATION, _brackets)),
+    ("invisible", "نویسه‌های نادیدنی", "دو واژهٔ یکسان را برای رایانه دو رشتهٔ متفاوت می‌کند.", characters.INVISIBLE),
+    ("spaces", "فاصله‌های نامعمول", "همهٔ گونه‌های فاصله یک فاصلهٔ ساده می‌شود.", characters.SPACES),
+    ("composition", "حرف‌های دوتکه", "«آ» گاه دو نویسه است؛ hazm دومی را می‌اندازد و «آن» «ان» می‌شود.", characters.COMPOSITION),
+    ("arabic_letters", "حرف‌های عربی", "«ي» و «ك» و «ة» یک واژه را دوگونه می‌نویسد.", characters.ARABIC_LETTERS),
+    ("tatweel", "کشیده", "تنها آرایش خط است.", characters.tatweel),
+    ("diacritics", "اعراب", "کم و نامنظم نوشته می‌شود و واژه را چندگونه می‌کند.", characters.DIACRITICS),
+    ("digits", "رقم‌های لاتین و عربی", "سه خط برای یک رقم، شمار نمادها را سه برابر می‌کند.", characters.digits),
+    ("punctuation", "نقطه‌گذاری لاتین", "ویرگول و پرسش‌نشان لاتین همتای فارسی دارد.", characters.PUNCTUATION),
+    ("originals", "نام‌های بیگانه در پرانتز", "صورت نام به خط دیگر است؛ جمله بی آن هم کامل است.", _originals),
     ("foreign", "رشته‌های بیگانه", "خط دیگر و عبارت بلند لاتین فارسی نیست؛ واژهٔ لاتین تنها می‌ماند.", _foreign),
-    ("bullets", "نشان فهرست", "شماره و گلولهٔ آغاز بند، بخشی از جمله نیست.", _BULLET),
+    ("bullets", "نشان فهرست", "شماره و گلولهٔ آغاز بند، بخشی از جمله نیست.", _BULLETS),
     ("repeated", "نقطه‌گذاری تکراری", "نشانهٔ تکراری و پرانتز خالی، پس‌ماند حذف‌های پیشین است.", _REPEATED),
     ("half_spaces", "نیم‌فاصلهٔ نابجا", "دیده نمی‌شود، ولی واژه را عوض می‌کند.", _HALF_SPACES),
     ("space_runs", "فاصلهٔ تکراری", "پس از حذف‌ها یک فاصله بس است.", lambda text: _SPACE_RUN.sub(" ", text).strip(" ")),
     ("headings", "عنوان و سطر کوتاه", "عنوان بخش و پارهٔ کمتر از سه واژه جمله نیست.", _drop_headings),
-    ("not_persian", "بند نافارسی", "بندی است که بیشتر حرف‌هایش فارسی نیست.", _drop_foreign),
+    ("not_persian", "بند نافارسی", "بندی است که دو سوم حرف‌هایش فارسی نیست.", _drop_foreign),
 ])

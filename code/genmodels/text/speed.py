@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -53,10 +54,7 @@ if __name__ == "__main__":
 def plain_normalize(normalizer: Any) -> Callable[[str], str]:
     """``normalization.normalize`` with hazm's own ``normalize`` inside."""
 
-    def normalize(text: str) -> str:
-        return normalization.mend(normalizer.normalize(text))
-
-    return normalize
+    return partial(normalization.normalize_by, normalizer.normalize)
 
 
 def plain_classic(normalizer: Any) -> Callable[[str], str]:
@@ -67,7 +65,7 @@ def plain_classic(normalizer: Any) -> Callable[[str], str]:
     is_content, lemma = normalization.is_content.__wrapped__, normalization.lemma.__wrapped__
 
     def classic(text: str) -> str:
-        words = map(lemma, filter(is_content, tokenize(normalize(text).replace("…", " … "))))
+        words = map(lemma, filter(is_content, normalization.words_by(tokenize, normalize(text))))
         return " ".join(word for word in words if word not in stops)
 
     return classic
