@@ -152,8 +152,8 @@ def test_pdf(rendered: tuple[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "sample.pdf"
     path.write_bytes(pdf)
     text = subprocess.run(["pdftotext", str(path), "-"], capture_output=True, check=True).stdout.decode("utf-8")
-    for expected in ("PixelCNN", "۱۴۰۴", "transforms.Normalize", "accuracy: 98.7"):
-        assert expected in text
+    for expected in ("PixelCNN", "۱۴۰۴", "transforms.Normalize", "accuracy: 98.7", "مدل‌های مولد", "شبکه‌های", "پیکسل‌به‌پیکسل"):
+        assert expected in text, expected  # those with a half-space: found and copied as they are written
     assert "\ufffd" not in text
 
 
