@@ -165,6 +165,16 @@ def test_sample_has_no_character_without_a_glyph() -> None:
 # what is outside the subset -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("body", "complaint"), [("کار @nobody", "unknown citation key @nobody"), ("در **?@fig-x**", "unresolved cross-reference @fig-x")])
+def test_under_quarto_an_unknown_name_ends_the_rendering(tmp_path: Path, body: str, complaint: str) -> None:
+    """Quarto replaces Lua's ``error`` by a function that only prints, and marks what it cannot resolve with ``?@``."""
+    ours = (ROOT / "assets" / "filters" / "bibliography.lua").read_text("utf-8")
+    (tmp_path / "quarto.lua").write_text("local error = function() end\n" + ours, "utf-8")
+    command = [pypandoc.get_pandoc_path(), "--to=html", f"--bibliography={TESTS / 'sample.bib'}", f"--lua-filter={tmp_path / 'quarto.lua'}"]
+    done = subprocess.run(command, input=body, capture_output=True, encoding="utf-8")
+    assert done.returncode != 0 and complaint in done.stderr
+
+
 @pytest.mark.parametrize(
     ("body", "complaint"),
     [
