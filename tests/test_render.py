@@ -145,6 +145,7 @@ def test_pdf(rendered: tuple[str, bytes], tmp_path: Path) -> None:
     pdf = rendered[1]
     assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
     assert b"pdfuaid:part" in pdf or b"pdfuaid" in pdf  # PDF/UA-1
+    assert b"/Keywords" in pdf
     fonts = {name.split(b"+")[-1].split(b"-")[0] for name in re.findall(rb"/BaseFont\s*/([^\s/]+)", pdf)}
     assert fonts <= {b"Vazirmatn", b"JetBrainsMono", b"NewCM10", b"NewCMMath"} and b"Vazirmatn" in fonts
     if not shutil.which("pdftotext"):
@@ -163,6 +164,14 @@ def test_sample_has_no_character_without_a_glyph() -> None:
 
 
 # what is outside the subset -----------------------------------------------------------------------------------------
+
+
+def test_quartos_numbered_formula_gets_its_text_alternative() -> None:
+    call = "#math.equation(block: true, numbering: equation-numbering, [ "
+    formula = 'Math DisplayMath "a \\\\le b", RawInline (Format "typst") " ])<eq-a>"'
+    assert call.replace(", [ ", ', alt: "a \\\\le b", [ ') in filtered(f'[Para [RawInline (Format "typst") "{call}", {formula}]]', "typst", "--from=native")
+    spelt = call.replace(", [ ", ', alt: "at most", [ ')
+    assert filtered(f'[Para [RawInline (Format "typst") {json.dumps(spelt)}, {formula}]]', "typst", "--from=native").startswith(spelt)
 
 
 @pytest.mark.parametrize(("body", "complaint"), [("کار @nobody", "unknown citation key @nobody"), ("در **?@fig-x**", "unresolved cross-reference @fig-x")])
