@@ -145,6 +145,7 @@ def test_pdf(rendered: tuple[str, bytes], tmp_path: Path) -> None:
     pdf = rendered[1]
     assert pdf.startswith(b"%PDF-") and pdf.rstrip().endswith(b"%%EOF")
     assert b"pdfuaid:part" in pdf or b"pdfuaid" in pdf  # PDF/UA-1
+    assert b"/Keywords" in pdf
     fonts = {name.split(b"+")[-1].split(b"-")[0] for name in re.findall(rb"/BaseFont\s*/([^\s/]+)", pdf)}
     assert fonts <= {b"Vazirmatn", b"JetBrainsMono", b"NewCM10", b"NewCMMath"} and b"Vazirmatn" in fonts
     if not shutil.which("pdftotext"):
@@ -152,8 +153,8 @@ def test_pdf(rendered: tuple[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "sample.pdf"
     path.write_bytes(pdf)
     text = subprocess.run(["pdftotext", str(path), "-"], capture_output=True, check=True).stdout.decode("utf-8")
-    for expected in ("PixelCNN", "۱۴۰۴", "transforms.Normalize", "accuracy: 98.7"):
-        assert expected in text
+    for expected in ("PixelCNN", "۱۴۰۴", "transforms.Normalize", "accuracy: 98.7", "مدل‌های مولد", "شبکه‌های", "پیکسل‌به‌پیکسل"):
+        assert expected in text, expected  # those with a half-space: found and copied as they are written
     assert "\ufffd" not in text
 
 
@@ -163,6 +164,24 @@ def test_sample_has_no_character_without_a_glyph() -> None:
 
 
 # what is outside the subset -----------------------------------------------------------------------------------------
+
+
+def test_quartos_numbered_formula_gets_its_text_alternative() -> None:
+    call = "#math.equation(block: true, numbering: equation-numbering, [ "
+    formula = 'Math DisplayMath "a \\\\le b", RawInline (Format "typst") " ])<eq-a>"'
+    assert call.replace(", [ ", ', alt: "a \\\\le b", [ ') in filtered(f'[Para [RawInline (Format "typst") "{call}", {formula}]]', "typst", "--from=native")
+    spelt = call.replace(", [ ", ', alt: "at most", [ ')
+    assert filtered(f'[Para [RawInline (Format "typst") {json.dumps(spelt)}, {formula}]]', "typst", "--from=native").startswith(spelt)
+
+
+@pytest.mark.parametrize(("body", "complaint"), [("کار @nobody", "unknown citation key @nobody"), ("در **?@fig-x**", "unresolved cross-reference @fig-x")])
+def test_under_quarto_an_unknown_name_ends_the_rendering(tmp_path: Path, body: str, complaint: str) -> None:
+    """Quarto replaces Lua's ``error`` by a function that only prints, and marks what it cannot resolve with ``?@``."""
+    ours = (ROOT / "assets" / "filters" / "bibliography.lua").read_text("utf-8")
+    (tmp_path / "quarto.lua").write_text("local error = function() end\n" + ours, "utf-8")
+    command = [pypandoc.get_pandoc_path(), "--to=html", f"--bibliography={TESTS / 'sample.bib'}", f"--lua-filter={tmp_path / 'quarto.lua'}"]
+    done = subprocess.run(command, input=body, capture_output=True, encoding="utf-8")
+    assert done.returncode != 0 and complaint in done.stderr
 
 
 @pytest.mark.parametrize(

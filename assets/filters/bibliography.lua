@@ -3,9 +3,15 @@
 -- Citeproc runs twice: once with the document's Persian locale, for the marks in the text, and once in English, for the
 -- entries that are written in Latin script; those become left-to-right blocks. Afterwards no Cite is left and the metadata
 -- names no bibliography, so that neither Pandoc's citeproc nor Typst's own bibliography has anything to add.
--- An unknown key is an error.
+-- An unknown key, or a reference that Quarto could not resolve, is an error.
 
 local stringify = pandoc.utils.stringify
+
+local function fail(message, token)
+  message = message .. " ⟨" .. token .. "⟩"
+  error(message, 0) -- Quarto puts a function in its place that only prints
+  assert(false, message)
+end
 
 local function is_persian(text) return text:match("[\216-\219][\128-\191]") ~= nil end
 
@@ -28,8 +34,15 @@ local function check_keys(doc)
   for _, reference in ipairs(pandoc.utils.references(doc)) do known[reference.id] = true end
   doc:walk { Cite = function(cite)
     for _, citation in ipairs(cite.citations) do
-      if not known[citation.id] then error("unknown citation key @" .. citation.id .. " ⟨@" .. citation.id .. "⟩", 0) end
+      if not known[citation.id] then fail("unknown citation key @" .. citation.id, "@" .. citation.id) end
     end
+  end }
+end
+
+local function check_references(doc) -- Quarto warns, and prints a bold ?@fig-x
+  doc:walk { Strong = function(strong)
+    local id = stringify(strong):match("^%?(@%a+%-.+)$")
+    if id then fail("unresolved cross-reference " .. id, id) end
   end }
 end
 
@@ -84,6 +97,7 @@ local function only_if_cited(doc)
 end
 
 function Pandoc(doc)
+  check_references(doc)
   if not doc.meta.bibliography then return nil end
   if not only_if_cited(doc) then
     doc.meta.bibliography = nil

@@ -146,6 +146,19 @@ local function equation(span)
   return span
 end
 
+-- Quarto's own call for a numbered formula has no text alternative, unless the source spells one out.
+local function alternatives(list)
+  for index, inline in ipairs(list) do
+    local following = list[index + 1]
+    if inline.t == "RawInline" and following and following.t == "Math" then
+      inline.text = inline.text:gsub("(equation%-numbering), %[ $", function(numbering)
+        return numbering .. ", alt: " .. typst_string((following.text:gsub("%s+", " "))) .. ", [ "
+      end)
+    end
+  end
+  return list
+end
+
 -- Names that Pandoc 3.9 writes and Typst 0.14/0.15 renamed: the characters themselves are the same in every version.
 local RENAMED = {
   { "sect%.big", "⋂" }, { "sect%.sq", "⊓" }, { "sect", "∩" }, { "minus%.circle", "⊖" }, { "times%.circle%.big", "⨂" },
@@ -273,7 +286,7 @@ end
 local walker = {
   traverse = "topdown",
   Blocks = with_lead_ins,
-  Inlines = inlines,
+  Inlines = function(list) return inlines(typst and alternatives(list) or list) end,
   CodeBlock = code_block,
   Code = code,
   Math = math,
