@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -214,27 +213,29 @@ def test_a_history_of_another_training_is_a_failed_check(cache: Path, monkeypatc
 
 
 @pytest.mark.parametrize("error", [KeyError("slice"), ValueError("a\nb"), ZeroDivisionError(), RecursionError(), StaleResult("one line")])
-def test_any_exception_of_one_stage_is_its_own_failed_check(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Before, in and after the making again; the other stages are verified all the same."""
+@pytest.mark.parametrize(
+    ("at", "name"), [("load", "manifest"), ("belongs", "contents"), ("contradict", "contents"), ("contradict_with_data", "data")]
+)
+def test_any_exception_of_one_stage_is_its_own_failed_check(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, at: str, name: str
+) -> None:
+    """Before, in and after the making again; the other stage is verified all the same."""
 
-    class Broken(base.Stage):
-        name = "broken"
-        config = run = belongs = contradict = lambda *_: []  # type: ignore[assignment]  # noqa: E731
+    def fail(*_: object) -> Any:
+        raise error
+
+    class Whole(base.Stage):
+        config = run = belongs = contradict = contradict_with_data = lambda *_: []  # type: ignore[assignment]  # noqa: E731
 
         def load(self, profile: str) -> Any:
-            return base.Opened(store.StoredResult(Path(), {"payload": {}}), None) if at != "load" else self.fail()
+            return SimpleNamespace(manifest={"payload": {}})
 
-        def fail(self, *_: object) -> Any:
-            raise error
-
-    for at, name in (("load", "manifest"), ("belongs", "contents"), ("contradict", "contents"), ("contradict_with_data", "data")):
-        monkeypatch.setattr(Broken, at, Broken.fail) if at != "load" else None
-        broken = Broken()
-        monkeypatch.setattr(stages, "get", lambda which: broken if which == "broken" else stages.STAGES[which])
-        (found,) = verified(["broken"], whole=True, workers=1)
-        (failed,) = (check for check in found[1] if check.passed is False)
-        assert failed.name == name and "\n" not in failed.detail, at
-        monkeypatch.undo()
+    found = {"whole": Whole(), "broken": type("Broken", (Whole,), {at: fail})()}
+    monkeypatch.setattr(stages, "get", found.get)
+    (broken, failing), (whole, passing) = verified(["whole", "broken"], whole=True, workers=1)
+    (failed,) = (check for check in failing if check.passed is False)
+    assert (broken, failed.name) == ("broken", name) and "\n" not in failed.detail
+    assert whole == "whole" and all(check.passed for check in passing)
 
 
 @pytest.mark.parametrize(

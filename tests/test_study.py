@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from genmodels import files, store, training
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
+from genmodels.errors import UserError
 from genmodels.lm import study_tables
 from genmodels.lm.variants import Variant
 from genmodels.stages import study
@@ -138,6 +140,19 @@ def test_runs_of_another_setting_are_trained_again(stage: SmallStudy, monkeypatc
     part = stage._one("lstm", run, "full", toy_text())
     assert part["measures"]["validation_loss_nats"] > 1
     assert json.loads(kept.read_text())["identity"] != "other"
+
+
+@pytest.mark.parametrize("part", [{}, {"history": []}, {"measures": {}, "history": []}, None, "[" * 200_000])
+def test_a_damaged_finished_run_is_one_line(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch, part: Any) -> None:
+    """Of the right identity, but without what a finished run leaves; or no table at all."""
+    kept = stage._finished("lstm", "full")
+    monkeypatch.setattr(store, "run_identity", lambda config, data: "mine")
+    files.write_json(kept, part if part is None else {"identity": "mine"} | (part if isinstance(part, dict) else {}))
+    if isinstance(part, str):
+        kept.write_text(part)
+    with pytest.raises(UserError, match="lstm-full.json (is no finished run; delete it|cannot be read as JSON)") as error:
+        stage._one("lstm", stage.runs()["lstm"], "full", toy_text())
+    assert "\n" not in str(error.value)
 
 
 def test_one_target_a_window_is_the_last_of_all_targets() -> None:

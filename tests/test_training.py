@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -243,15 +245,23 @@ def test_a_damaged_state_of_a_shorter_training_is_no_obstacle(tmp_path: Path) ->
     assert len(record.losses) == 12
 
 
+def muon(state: dict[str, Any]) -> dict[str, Any]:
+    return state["optimizer"]["parts"][0]
+
+
+def adamw(state: dict[str, Any]) -> dict[str, Any]:
+    return state["optimizer"]["parts"][1]
+
+
 MISFITS = {
     "no weights": lambda s: s.pop("model"), "one weight less": lambda s: s["model"].pop("0.weight"),
     "one more": lambda s: s["model"].update(more=torch.zeros(1)), "another shape": lambda s: s["model"].update({"0.bias": torch.zeros(6)}),
     "no tensor": lambda s: s["model"].update({"0.bias": 3}), "no average": lambda s: s.pop("average"),
     "average of another shape": lambda s: s["average"].__setitem__(0, torch.zeros(2, 2)), "a shorter average": lambda s: s["average"].pop(),
-    "no optimiser": lambda s: s.pop("optimizer"), "no moments": lambda s: s["optimizer"].pop("state"),
-    "moments of another shape": lambda s: s["optimizer"]["state"][0].update(exp_avg=torch.zeros(1, 1)),
-    "half the moments": lambda s: s["optimizer"]["state"][1].pop("exp_avg_sq"), "moments of fewer": lambda s: s["optimizer"]["state"].pop(2),
-    "other groups": lambda s: s["optimizer"]["param_groups"].pop(), "no record": lambda s: s.pop("record"),
+    "no optimiser": lambda s: s.pop("optimizer"), "no moments": lambda s: muon(s).pop("state"),
+    "moments of another shape": lambda s: adamw(s)["state"][0].update(exp_avg=torch.zeros(1, 1)),
+    "half the moments": lambda s: adamw(s)["state"][1].pop("exp_avg_sq"), "moments of fewer": lambda s: muon(s)["state"].pop(1),
+    "other groups": lambda s: adamw(s)["param_groups"].pop(), "one optimiser": lambda s: s["optimizer"]["parts"].pop(), "no record": lambda s: s.pop("record"),
     "no losses": lambda s: s["record"].pop("losses"), "other steps": lambda s: s["record"].update(step=3),
     "losses that are none": lambda s: s["record"].update(losses=["x"] * s["record"]["step"]), "a table": lambda s: s.update(record=[]),
 }

@@ -30,7 +30,8 @@ class BatchOrder(Sampler[list[int]]):
 
     def __init__(self, size: int, batch_size: int, seed: int, start: int, stop: int) -> None:
         if size < batch_size:
-            raise UserError(f"the training set has {size} examples, fewer than one batch of {batch_size}; give a larger corpus or data set")
+            found = f"the training set has {size} examples, fewer than one batch of {batch_size}"
+            raise UserError(f"{found}; give a larger corpus or data set")
         self.size, self.batch_size, self.seed, self.start, self.stop = size, batch_size, seed, start, stop
         self.per_epoch = size // batch_size
 

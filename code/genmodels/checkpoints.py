@@ -38,7 +38,7 @@ def load_checkpoint(path: Path, identity: str) -> dict[str, Any]:
 
 
 def misfit(state: dict[str, Any], fresh: dict[str, Any], optimizers: tuple[torch.optim.Optimizer, ...]) -> str | None:
-    """What of a checkpoint does not belong to the run whose untrained state is ``fresh``; ``None`` where all of it does."""
+    """What of a checkpoint does not belong to the run whose untrained state is ``fresh``; ``None`` where all does."""
     try:
         for part in ("model", "average"):
             kept, wanted = (dict(one[part] if part == "model" else enumerate(one[part])) for one in (state, fresh))
@@ -48,13 +48,15 @@ def misfit(state: dict[str, Any], fresh: dict[str, Any], optimizers: tuple[torch
         record, step = state["record"], state["record"]["step"]
         if missing := fresh["record"].keys() - record.keys() - {"commits"}:
             return f"it records no {', '.join(sorted(missing))}"
-        numbers = [*record["losses"], *(value for row in record["history"] for value in row.values()), record["seconds"]]
+        rows = (value for row in record["history"] for value in row.values())
+        numbers = [*record["losses"], *rows, record["seconds"]]
         if len(record["losses"]) != step or any(not isinstance(number, (int, float)) for number in numbers):
             return f"{len(record['losses'])} losses of {step} steps"
         kept = state["optimizer"].get("parts", [state["optimizer"]])
         for optimizer, moments in zip(optimizers, kept, strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            if [len(group["params"]) for group in moments["param_groups"]] != [len(g["params"]) for g in optimizer.param_groups]:
+            sizes = ([len(group["params"]) for group in groups] for groups in (moments["param_groups"], optimizer.param_groups))
+            if next(sizes) != next(sizes):
                 return "the optimiser's groups"
             for index, parameter in enumerate(parameters if step else []):
                 found = moments["state"][index]

@@ -26,7 +26,8 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, BLACK = PALETTE
 LINES = [  # colour, line style, marker: no two alike in two of the three
     (BLUE, "-", "o"), (ORANGE, "--", "s"), (GREEN, "-.", "^"),
     (PURPLE, ":", "D"), (BLACK, (0, (5, 1)), "v"), (SKY, "-", "x"),
-    (YELLOW, "--", "P"), (BLUE, "-.", "s"), (ORANGE, ":", "^"), (GREEN, (0, (5, 1)), "D"), (PURPLE, "-", "v"), (BLACK, "--", "x"),
+    (YELLOW, "--", "P"), (BLUE, "-.", "s"), (ORANGE, ":", "^"), (GREEN, (0, (5, 1)), "D"),
+    (PURPLE, "-", "v"), (BLACK, "--", "x"),
 ]
 SPLITS = {"train_loss": "آموزش", "validation_loss": "اعتبارسنجی", "test_loss": "آزمون"}
 GREY = "#7F7F7F"
@@ -42,7 +43,7 @@ def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **o
 
 
 def styles(count: int, first: int = 0) -> list[tuple[str, Any, str]]:
-    """``count`` looks of lines, from number ``first`` on; ``ValueError`` where there are not so many: none is left out."""
+    """``count`` looks of lines, from number ``first`` on; ``ValueError`` where there are fewer: none is left out."""
     if first + count > len(LINES):
         raise ValueError(f"{first + count} lines in one figure, {len(LINES)} can be told apart; draw two figures")
     return LINES[first : first + count]

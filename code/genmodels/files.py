@@ -154,7 +154,7 @@ def read_json(path: Path | str) -> Any:
         return json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing") from None
-    except (OSError, ValueError, RecursionError) as error:  # RecursionError: brackets within brackets, thousands of them
+    except (OSError, ValueError, RecursionError) as error:  # brackets within brackets, thousands of them
         raise UserError(f"{path} cannot be read as JSON: {error}") from error
 
 

@@ -38,7 +38,8 @@ RAW_MD5 = {
     "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
     "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
 }
-DIGEST = "d2d06393f587fc4019e0ca5562ec7d4b86e96c144b865e97c576b4d23f7c130d"  # sha256 over the four, as in ``MNIST.digest``
+# sha256 over the four, as in ``MNIST.digest``
+DIGEST = "d2d06393f587fc4019e0ca5562ec7d4b86e96c144b865e97c576b4d23f7c130d"
 # Name -> dimensions that the IDX header must state.
 SHAPES: dict[str, tuple[int, ...]] = {
     "train-images-idx3-ubyte": (60_000, SIDE, SIDE),
@@ -169,7 +170,8 @@ def static_test_set(folder: str | os.PathLike[str] | None = None) -> Tensor | No
 
 def find_static(folder: Path) -> Path | None:
     """The file of the static test set in ``folder`` or below it; None where there is none."""
-    return next((path for place in folders(folder) for name in (STATIC_NPZ, STATIC_AMAT) if (path := place / name).is_file()), None)
+    candidates = (place / name for place in folders(folder) for name in (STATIC_NPZ, STATIC_AMAT))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _static_npz(path: Path) -> np.ndarray:

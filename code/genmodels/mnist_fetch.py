@@ -59,7 +59,8 @@ def fetch(destination: Path, source: Path | None = None) -> list[str]:
     else:
         raw, origin = _from_network()
     static = _static(folder, destination)  # read and checked before anything is written
-    _write({f"{name}.gz": gzip.compress(content, compresslevel=9, mtime=0) for name, content in raw.items()} | static, destination)
+    packed = {f"{name}.gz": gzip.compress(content, compresslevel=9, mtime=0) for name, content in raw.items()}
+    _write(packed | static, destination)
     return _tell(mnist.from_raw(raw), f"{origin}, written to {destination}", destination)
 
 

@@ -20,8 +20,8 @@ VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  
 def place() -> tuple[int, int, int]:
     """Rank, number of processes and rank on this machine, from torchrun's variables; (0, 1, 0) without them.
 
-    An empty variable counts as unset. Raises ``UserError`` where they contradict each other: left by another program, they
-    would make this process wait for ever, or leave its work to a rank 0 that nobody started.
+    An empty variable counts as unset. Raises ``UserError`` where they contradict each other: left by another program,
+    they would make this process wait for ever, or leave its work to a rank 0 that nobody started.
     """
     given = {name: os.environ.get(name, "").strip() for name in VARIABLES}
     try:
@@ -32,7 +32,8 @@ def place() -> tuple[int, int, int]:
     if missing or not 0 <= rank < size or local < 0:
         found = ", ".join(f"{name}={value}" for name, value in given.items() if value)
         lack = f", {' and '.join(missing)} not set" * bool(missing)
-        raise UserError(f"these are not torchrun's variables: {found}{lack}; start with torchrun, or unset {' '.join(VARIABLES)}")
+        way_out = f"start with torchrun, or unset {' '.join(VARIABLES)}"
+        raise UserError(f"these are not torchrun's variables: {found}{lack}; {way_out}")
     return rank, size, local
 
 
@@ -51,12 +52,13 @@ class Ranks:
         self.cuda = torch.cuda.is_available()
         self.device = torch.device("cuda", self.local) if self.cuda else torch.device("cpu")
         if self.cuda and self.local >= torch.cuda.device_count():
-            raise UserError(f"LOCAL_RANK is {self.local}, and there are {torch.cuda.device_count()} GPUs; start as many processes")
+            count = torch.cuda.device_count()
+            raise UserError(f"LOCAL_RANK is {self.local}, and there are {count} GPUs; start as many processes")
         if self.size > 1 and not dist.is_initialized():
             try:
                 dist.init_process_group("nccl" if self.cuda else "gloo")
             except (ValueError, RuntimeError) as error:  # a port that is none, an address where nobody answers
-                raise UserError(f"the {size} processes of torchrun cannot meet ({error}); start with torchrun") from error
+                raise UserError(f"the {size} processes cannot meet ({error}); start with torchrun") from error
 
     def leave(self) -> None:
         """Close the connections to the other processes."""

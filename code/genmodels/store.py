@@ -105,8 +105,8 @@ class StoredResult:
         try:
             return read(self.folder / name)
         except Exception as error:  # each library has half a dozen kinds for a damaged file
-            reason = " ".join(str(error).split())[:120]
-            raise StaleResult(f"{self.folder / name} cannot be read ({type(error).__name__}: {reason}); {self._again}") from error
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+            raise StaleResult(f"{self.folder / name} cannot be read ({reason}); {self._again}") from error
 
     @property
     def _again(self) -> str:
@@ -250,7 +250,7 @@ def load(stage: str, profile: str, config: dict[str, Any] | None = None, digest:
         raise StaleResult(f"{folder / 'manifest.json'} lacks {', '.join(sorted(missing))}; {again}")
     if (manifest.get("stage"), manifest.get("profile")) != (stage, profile):
         raise StaleResult(f"{folder} holds stage {manifest.get('stage')!r}, profile {manifest.get('profile')!r}; {again}")
-    if not (_table(manifest["payload"]) and isinstance(manifest["data"], dict) and isinstance(manifest["data"].get("digest"), str)):
+    if not (_table(manifest["payload"]) and isinstance(data := manifest["data"], dict) and isinstance(data.get("digest"), str)):
         raise StaleResult(f"{folder / 'manifest.json'} is damaged: its payload or data are no tables; {again}")
     present = payload_names(folder)
     if stray := present ^ set(manifest["payload"]):

@@ -196,7 +196,8 @@ def _train(
 ) -> Record:
     """``train`` among ``ranks``."""
     if config.batch_size % ranks.size:
-        raise UserError(f"a batch of {config.batch_size} cannot be shared by {ranks.size} processes; start a number that divides it")
+        found = f"batch_size {config.batch_size} cannot be shared by {ranks.size} processes"
+        raise UserError(f"{found}; start a number that divides it")
     model.to(ranks.device).train()
     average = WeightAverage(model, config.ema_decay)
     optimizer = make_optimizer(model, config)
@@ -204,7 +205,8 @@ def _train(
     record = Record()
 
     def fits(state: dict[str, Any]) -> str | None:
-        return misfit(state, _snapshot("", model, optimizer, average, record), getattr(optimizer, "parts", (optimizer,)))
+        fresh = _snapshot("", model, optimizer, average, record)
+        return misfit(state, fresh, getattr(optimizer, "parts", (optimizer,)))
 
     if checkpoint is not None and checkpoint.exists():
         state = load_checkpoint(checkpoint, identity)
@@ -232,7 +234,8 @@ def _train(
         record.losses += torch.stack(pending).tolist() if pending else []
         pending.clear()
         if not all(map(math.isfinite, record.losses[since:])):
-            raise UserError(f"the loss is not finite before step {record.step}; lower learning_rate or switch bf16 off in the stage's settings")
+            way_out = "lower learning_rate or switch bf16 off in the stage's settings"
+            raise UserError(f"the loss is not finite before step {record.step}; {way_out}")
         record.seconds = base_seconds + time.monotonic() - started
         record.cpu_seconds = base_cpu + time.process_time() - cpu_started
 
@@ -305,7 +308,9 @@ def _snapshot(
     }
 
 
-def _shorter(steady: Steady, config: TrainingConfig, fits: Callable[[dict[str, Any]], str | None]) -> dict[str, Any] | None:
+def _shorter(
+    steady: Steady, config: TrainingConfig, fits: Callable[[dict[str, Any]], str | None]
+) -> dict[str, Any] | None:
     """The state that a shorter training of the same kind kept; one of the same length is none: it starts anew."""
     if not steady.path.exists():
         return None

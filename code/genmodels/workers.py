@@ -61,7 +61,8 @@ class Workers:
             while waiting:
                 yield waiting.popleft().result()
         except BrokenProcessPool as error:
-            raise UserError("a worker process was killed (out of memory?); free some memory and try again, with --workers 1 where the command has it") from error
+            way_out = "free some memory and try again, with --workers 1 where the command has it"
+            raise UserError(f"a worker process was killed (out of memory?); {way_out}") from error
 
 
 def _one_of_several() -> None:

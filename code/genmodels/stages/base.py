@@ -90,8 +90,9 @@ class Result(Opened):
         if wanted != given:
             name = next(name for name in [*wanted, *given] if wanted.get(name) != given.get(name))
             raise StaleResult(
-                f"the weights of {self.manifest['stage']!r} are another network's: {name} has shape {given.get(name, 'none')}, "
-                f"its config wants {wanted.get(name, 'none')}; {store.remake(self.manifest['stage'], self.manifest['profile'])}"
+                f"the weights of {self.manifest['stage']!r} are another network's: {name} has shape "
+                f"{given.get(name, 'none')}, its config wants {wanted.get(name, 'none')}; "
+                + store.remake(self.manifest["stage"], self.manifest["profile"])
             )
         model.load_state_dict(weights)
         return model.eval()
@@ -121,15 +122,16 @@ class Stage(ABC):
         checks: list[Check] = []
         try:
             result = self.load(profile)
-            checks = [Check("manifest", True, f"{len(result.manifest['payload'])} files match their sha256; settings are today's")]
+            detail = f"{len(result.manifest['payload'])} files match their sha256; settings are today's"
+            checks = [Check("manifest", True, detail)]
             self.belongs(result)
             return checks + self.contradict(result)
-        except Exception as error:  # whatever is wrong with one result is its own failed check, not the end of all checks
+        except Exception as error:  # what is wrong with one result is its own failed check, not the end of all
             return [*checks, Check("contents" if checks else "manifest", False, told(error))]
 
     @abstractmethod
     def belongs(self, result: Any) -> None:
-        """Parse every file of the payload and see that it is of this result (``payload.py``); ``StaleResult`` if not."""
+        """Parse every file of the payload, see that it is of this result (``payload.py``); ``StaleResult`` if not."""
 
     @abstractmethod
     def contradict(self, result: Any) -> list[Check]:
@@ -247,7 +249,8 @@ class ModelStage(Stage):
         payload.like(manifest, {"fingerprint": list, "seconds": float}, "manifest.json")
         _ = result.metrics, result.slice, result.history  # parsed before the network is built
         model = result.model()
-        sound = all(t.dtype == model.state_dict()[name].dtype and t.isfinite().all() for name, t in result.stored.weights().items())
+        kinds = {name: tensor.dtype for name, tensor in model.state_dict().items()}
+        sound = all(t.dtype == kinds[name] and t.isfinite().all() for name, t in result.stored.weights().items())
         payload.require(sound, "weights.safetensors holds numbers of another kind, or not finite ones")
         measures = {"parameters": sum(p.numel() for p in model.parameters()), "slice": payload.Each(float)}
         payload.like(result.metrics, measures, "metrics.json")

@@ -112,14 +112,15 @@ class ClassifierStage(ModelStage):
         data, metrics = result.manifest["data"], result.metrics
         payload.like(data, {"name": "MNIST", "train_images": int, "test_images": int}, "manifest.json, data")
         count = data["test_images"]
-        payload.require(0 < count <= result.config.test_images, f"manifest.json: {count} test images are not the settings'")
+        payload.require(0 < count <= result.config.test_images, f"manifest.json: {count} test images, not the settings'")
         labels = payload.Array((count,), high=CLASSES - 1)
         payload.arrays(result.slice, {"test_images": payload.Array((count, mnist.PIXELS // 8)), "test_labels": labels})
         same = data["digest"] == data_digest(mnist.DIGEST, result.slice["test_images"].tobytes())
         payload.require(same, "slice.npz: the test images are not those of the manifest's data")
         wanted = {f"{split}_{name}": float for split in ("validation", "test") for name in ("accuracy", "nll_nats")}
         payload.like(metrics, wanted | {"test_images": count}, "metrics.json")
-        measured = {f"test_{name}": payload.About(metrics[f"test_{name}"], METRIC_TOLERANCE) for name in ("accuracy", "nll_nats")}
+        names = ("test_accuracy", "test_nll_nats")
+        measured = {name: payload.About(metrics[name], METRIC_TOLERANCE) for name in names}
         payload.like(metrics["slice"], measured, "metrics.json, slice")
 
     def tiny(self, config: ClassifierConfig) -> tuple[ClassifierConfig, Dataset[Batch]]:

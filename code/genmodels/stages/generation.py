@@ -165,7 +165,8 @@ class GenerationStage(Stage):
         for name in config.networks:
             for choice in config.settings:
                 count = 1 if SETTINGS[choice].get("greedy") else config.samples
-                samples[f"{name}--{choice}"] = payload.Array((len(config.subjects), count, config.new_tokens), low=PADDING)
+                shape = (len(config.subjects), count, config.new_tokens)
+                samples[f"{name}--{choice}"] = payload.Array(shape, low=PADDING)
         payload.arrays(result.slice, samples)
         payload.like(result.metrics, {
             "measures": dict.fromkeys(config.networks, dict.fromkeys(config.settings, payload.Each(float))),

@@ -154,10 +154,8 @@ class ImageSamplesStage(Stage):
         train = images.train_images[: len(images.train_images) - shown.config.validation_images]
         test_set, test = test_bits(images, shown.config, folder)
         if test_set != shown.metrics["test_set"]:
-            raise UserError(
-                f"the test set here is {test_set!r}, that of {config.shown} is {shown.metrics['test_set']!r}; give the data folder "
-                f"that it was trained with, or make it again: python -m genmodels train {config.shown} --profile {profile}"
-            )
+            found = f"the test set here is {test_set!r}, that of {config.shown} is {shown.metrics['test_set']!r}"
+            raise UserError(f"{found}; give the data folder of its training, or {store.remake(config.shown, profile)}")
         test = every(test, shown.config.test_images)
         real = {"dynamic": test, "threshold": mnist.threshold(every(images.test_images, shown.config.test_images))}
         kinds = {name: results[name].config.binarization for name in config.models} | {INDEPENDENT: "dynamic"}
@@ -217,8 +215,8 @@ class ImageSamplesStage(Stage):
         payload.files(result.manifest, "metrics.json", "slice.npz")
         weights = dict.fromkeys((*config.models, config.classifier), str)
         payload.like(result.manifest["data"], {"name": "MNIST", "weights": weights}, "manifest.json, data")
-        kinds = {name: stages.get(name).config(profile).binarization for name in config.models} | {INDEPENDENT: "dynamic"}
-        kinds |= {f"{REAL}-{kind}": kind for kind in kinds.values()}
+        kinds = {name: stages.get(name).config(profile).binarization for name in config.models}
+        kinds |= {INDEPENDENT: "dynamic"} | {f"{REAL}-{kind}": kind for kind in ("dynamic", *kinds.values())}
         first = [float] * config.gallery
         payload.like(result.metrics, {
             "binarization": kinds, "test_set": str, "unlikely": {"places": [int] * config.gallery, "nll_nats": first},
@@ -270,14 +268,17 @@ def _worst_again(result: ImageSamplesResult, entropy: Tensor) -> Check:
     return Check("worst", same, "the worst samples, found again")
 
 
-def _shapes(config: ImageSamplesConfig, kinds: dict[str, str], found: dict[str, np.ndarray]) -> dict[str, payload.Array]:
+def _shapes(
+    config: ImageSamplesConfig, kinds: dict[str, str], found: dict[str, np.ndarray]
+) -> dict[str, payload.Array]:
     """What the arrays are, by name; of real images there may be fewer than of samples."""
     tested, packed = len(found.get("nll", ())), mnist.PIXELS // 8
     shapes = {"mean-image": payload.Array((mnist.SIDE, mnist.SIDE), "f", high=1)}
     for kind in set(kinds.values()):
         size = len(found.get(f"mean--{kind}", ()))
-        shapes |= {f"mean--{kind}": payload.Array((size,), "f", low=-np.inf), f"shares--{kind}": payload.Array((CLASSES,), "f", high=1)}
+        shapes[f"mean--{kind}"] = payload.Array((size,), "f", low=-np.inf)
         shapes[f"covariance--{kind}"] = payload.Array((size, size), "f", low=-np.inf)
+        shapes[f"shares--{kind}"] = payload.Array((CLASSES,), "f", high=1)
     for name in kinds:
         count = min(config.samples, tested) if name.startswith(REAL) else config.samples
         shapes[f"distances--{name}"] = payload.Array((min(config.neighbours, count),), high=mnist.PIXELS)

@@ -102,13 +102,15 @@ class LanguageStage(ModelStage):
         return {"test_perplexity": found.perplexity, "test_bits_per_character": found.bits_per_character}
 
     def belongs(self, result: Result) -> None:
-        """Beside what every model has: the tokenizer makes the shipped tokens, and the measures are those of one list of losses."""
+        """The tokenizer makes the shipped tokens; the measures are those of one list of losses."""
+        payload.files(result.manifest, *self.files)
+        tokenizer = Tokenizer.load(result.stored.folder / "tokenizer.json")
         super().belongs(result)
         config, data, metrics = result.config, result.manifest["data"], result.metrics
         plan = config.training
         documents = payload.documents(result.slice, config.text.vocabulary, data.get("test_tokens"))
-        payload.arrays(result.slice, {f"test_{name}": payload.Array((None,)) for name in ("ids", "offsets", "characters")})
-        payload.tokenized(Tokenizer.load(result.stored.folder / "tokenizer.json"), *documents)
+        payload.require(len(result.slice) == 3, "slice.npz holds more than the test documents")
+        payload.tokenized(tokenizer, *documents)
         payload.like(data, {"corpus": config.text.corpus, "train_tokens": int}, "manifest.json, data")
         wanted: dict[str, Any] = {
             "corpus": config.text.corpus, "train_tokens": data["train_tokens"],
@@ -116,7 +118,8 @@ class LanguageStage(ModelStage):
         }
         characters, tokens = int(documents[2].sum()), int(len(documents[0]) - len(documents[2]))
         for split in ("validation", "test"):
-            payload.like(metrics, {f"{split}_document_nll_nats": payload.Each(float), f"{split}_tokens": int}, "metrics.json")
+            counted = {f"{split}_document_nll_nats": payload.Each(float), f"{split}_tokens": int}
+            payload.like(metrics, counted, "metrics.json")
             nats, count = math.fsum(metrics[f"{split}_document_nll_nats"]), metrics[f"{split}_tokens"]
             wanted |= {
                 f"{split}_loss_nats": payload.About(nats / max(count, 1)), f"{split}_bits_per_character": float,

@@ -70,7 +70,8 @@ class NgramResult(Opened):
         except (KeyError, IndexError, TypeError, ValueError) as error:
             raise DataError(f"counts.npz holds no n-gram model ({type(error).__name__}: {error}); make the result again") from error
         if (model.vocabulary, model.order) != (self.config.text.vocabulary, self.config.orders[-1]):
-            raise DataError(f"counts.npz holds {model.order}-grams of {model.vocabulary} symbols, not the settings'; make the result again")
+            found = f"counts.npz holds {model.order}-grams of {model.vocabulary} symbols"
+            raise DataError(f"{found}, not the settings'; make the result again")
         return model
 
 
@@ -136,25 +137,28 @@ class NgramStage(Stage):
         return NgramResult(store.load(self.name, profile, to_plain(config)), config)
 
     def belongs(self, result: NgramResult) -> None:
-        """Everything but the counts, which are next: each order's row says what the shipped losses of the documents say."""
+        """All but the counts, which are next: each order's row says what the shipped losses of the documents say."""
         payload.files(result.manifest, "counts.npz", "metrics.json", "slice.npz")
         payload.like(result.manifest, {"fingerprint": list}, "manifest.json")
         config, data, metrics = result.config, result.manifest["data"], result.metrics
         ids, _, characters = payload.documents(result.slice, config.text.vocabulary, data.get("test_tokens"))
+        shapes = {f"test_{name}": payload.Array((None,)) for name in ("ids", "offsets", "characters")}
         losses = payload.Array((len(config.orders), len(characters)), "f")
-        payload.arrays(result.slice, {f"test_{name}": payload.Array((None,)) for name in ("ids", "offsets", "characters")} | {"document_nll_nats": losses})
+        payload.arrays(result.slice, shapes | {"document_nll_nats": losses})
         rows = []
         for order in config.orders:
             found = result.test(order)
             rows.append({
-                "order": order, "ngrams": int, "once_share": float, "discounts": payload.Each(float), "fit_cpu_seconds": float,
-                "unseen_test_share": float, "add_one_test_perplexity": float, "test_tokens": found.tokens,
-                "test_perplexity": payload.About(found.perplexity), "test_loss_nats": payload.About(found.loss),
+                "order": order, "ngrams": int, "once_share": float, "discounts": payload.Each(float),
+                "fit_cpu_seconds": float, "unseen_test_share": float, "add_one_test_perplexity": float, 
+                "test_tokens": found.tokens, "test_perplexity": payload.About(found.perplexity),
+                "test_loss_nats": payload.About(found.loss),
                 "test_bits_per_character": payload.About(found.bits_per_character), "validation_perplexity": float,
             })
         payload.like(metrics, {
             "corpus": config.text.corpus, "vocabulary": config.text.vocabulary, "orders": rows,
-            "train_tokens": data.get("train_tokens"), "matches": payload.Each({"length": int, "share": float, "loss_nats": float}),
+            "train_tokens": data.get("train_tokens"),
+            "matches": payload.Each({"length": int, "share": float, "loss_nats": float}),
             "samples": [{"order": order, "text": str} for order in config.orders], "continuations": list,
             "shipped_ngrams": [int] * config.orders[-1], "slice": payload.Each(float),
         }, "metrics.json")

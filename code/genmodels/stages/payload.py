@@ -1,7 +1,7 @@
 """Whether the files of a result belong to it: parsed, shaped as its settings say, in agreement with each other.
 
-``verify`` asks this before it makes anything again: it costs milliseconds, and whatever is computed later may rely on it.
-A stage says in ``belongs`` what it wants; here is how that is said. All raise ``StaleResult`` with the file and the place.
+``verify`` asks this before it makes anything again: it costs little, and whatever is computed later may rely on it.
+A stage says in ``belongs`` what it wants; here is how that is said. All raise ``StaleResult`` with file and place.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ class About:
 
 
 def like(found: Any, wanted: Any, where: str) -> None:
-    """``wanted`` describes ``found``: tables by the entries that they must have, lists entry by entry, ``Each``, ``About``;
-    ``float`` is any finite number, another type one of its values, anything else a value to be equal to."""
+    """``wanted`` describes ``found``: tables by entries that they must have, lists entry by entry, ``Each``, ``About``;
+    ``float`` is any finite number, another type one of its values, anything else a value to be equal to.
+    """
     if isinstance(wanted, Each):
         require(isinstance(found, (list, dict)) and found, f"{where} holds nothing")
         wanted = [wanted.kind] * len(found) if isinstance(found, list) else dict.fromkeys(found, wanted.kind)
@@ -82,7 +83,7 @@ def files(manifest: Mapping[str, Any], *names: str) -> None:
 
 @dataclass(frozen=True)
 class Array:
-    """An array: ``shape`` (None: any size), kind of dtype (``"iu"`` whole, ``"f"`` floating), least and largest value."""
+    """An array: shape (None: any size), kind of dtype (``"iu"`` whole, ``"f"`` floating), least and largest value."""
 
     shape: tuple[int | None, ...]
     kind: str = "iu"
@@ -106,18 +107,20 @@ def arrays(found: Mapping[str, np.ndarray], wanted: Mapping[str, Array], where: 
 def history(
     frame: pd.DataFrame, plan: TrainingConfig, columns: Sequence[str], seconds: float, per_epoch: int | None = None
 ) -> None:
-    """A row an evaluation of ``plan``, its learning rates, ``columns`` beside the training loss, no more time than ``seconds``.
+    """A row an evaluation of ``plan``, its learning rates, ``columns`` beside the training loss.
 
-    ``per_epoch``: steps of an epoch, where they are known.
+    It takes no more time than ``seconds``; ``per_epoch``: steps of an epoch, where they are known.
     """
     names = ["step", "epoch", "seconds", "learning_rate", "train_loss", *columns]
-    require(sorted(map(str, frame.columns)) == sorted(names), f"history.csv has the columns {', '.join(map(str, frame.columns))[:80]}")
+    found = sorted(map(str, frame.columns))
+    require(found == sorted(names), f"history.csv has the columns {', '.join(found)[:80]}")
     table = {name: np.asarray(frame[name], dtype=float) for name in names}
     require(all(np.isfinite(column).all() for column in table.values()), "history.csv holds what is no finite number")
     steps = evaluation_steps(plan)
     require(table["step"].tolist() == steps, f"history.csv is not of {len(steps)} evaluations in {plan.steps} steps")
     rates = [learning_rate_at(step - 1, plan) for step in steps]
-    require(np.allclose(table["learning_rate"], rates, rtol=ROUNDING, atol=1e-18), "history.csv has other learning rates")
+    same = np.allclose(table["learning_rate"], rates, rtol=ROUNDING, atol=1e-18)
+    require(same, "history.csv has other learning rates")
     spent = [0.0, *table["seconds"], seconds + 0.1]  # the whole is rounded to a tenth
     require(np.all(np.diff(spent) >= 0), "history.csv: the seconds do not rise, or exceed those of the whole")
     steps_of = table["step"] / table["epoch"]
@@ -125,10 +128,13 @@ def history(
     require(even, "history.csv has other epochs than the training set makes")
 
 
-def documents(found: Mapping[str, np.ndarray], vocabulary: int, tokens: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``test_ids``, ``test_offsets`` and ``test_characters`` of a slice: whole documents of ``tokens`` ids altogether."""
+def documents(
+    found: Mapping[str, np.ndarray], vocabulary: int, tokens: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """``test_ids``, ``test_offsets``, ``test_characters`` of a slice: whole documents of ``tokens`` ids altogether."""
     ids, offsets, characters = (found[f"test_{name}"] for name in ("ids", "offsets", "characters"))
-    shapes = {"ids": Array((tokens,), high=vocabulary - 1), "offsets": Array((len(characters) + 1,)), "characters": Array((None,))}
+    shapes = {"ids": Array((tokens,), high=vocabulary - 1), "offsets": Array((len(characters) + 1,))}
+    shapes["characters"] = Array((None,))
     arrays({name: found[f"test_{name}"] for name in shapes}, shapes)
     whole = offsets[0] == 0 and offsets[-1] == len(ids) and (np.diff(offsets) >= 2).all() and len(characters)
     require(whole, "slice.npz: the documents do not cover the tokens")

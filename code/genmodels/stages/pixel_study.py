@@ -170,7 +170,7 @@ class PixelStudy(TrialsStage):
             "validation_image_nll_nats": payload.Each(float),
         }, "metrics.json")
         losses = measures["validation_image_nll_nats"]
-        payload.require(len(losses) == judged, f"metrics.json: the losses of {len(losses)} validation images, not of {judged}")
+        payload.require(len(losses) == judged, f"metrics.json: the losses of {len(losses)} images, not of {judged}")
         mean = payload.About(sum(losses) / len(losses))  # each is rounded to four decimals
         payload.like(measures, {"validation_nll_nats": mean}, "metrics.json")
         return {"grey": payload.Array((mnist.SIDE, mnist.SIDE), high=255)}

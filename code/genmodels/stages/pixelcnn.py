@@ -177,9 +177,11 @@ class PixelCNNStage(ModelStage):
     def belongs(self, result: Result) -> None:
         super().belongs(result)
         config, data, metrics = result.config, result.manifest["data"], result.metrics
-        payload.like(data, {"name": "MNIST", "test_set": str, "train_images": int, "test_images": int}, "manifest.json, data")
-        fits = (data["test_set"] == "threshold") == (config.binarization == "threshold") and data["test_images"] <= config.test_images
-        payload.require(fits, f"manifest.json: {data['test_images']} images of the test set {data['test_set']!r} are not the settings'")
+        kinds = {"name": "MNIST", "test_set": str, "train_images": int, "test_images": int}
+        payload.like(data, kinds, "manifest.json, data")
+        count, test_set = data["test_images"], data["test_set"]
+        fits = (test_set == "threshold") == (config.binarization == "threshold") and count <= config.test_images
+        payload.require(fits, f"manifest.json: {count} images of the test set {test_set!r} are not the settings'")
         payload.arrays(result.slice, {
             "test_images": payload.Array((min(SLICE_TEST_IMAGES, data["test_images"]), mnist.PIXELS // 8)),
             "train_grey": payload.Array((min(SLICE_TRAIN_IMAGES, data["train_images"]), mnist.SIDE, mnist.SIDE)),

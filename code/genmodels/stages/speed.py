@@ -19,8 +19,6 @@ from genmodels.files import data_digest
 from genmodels.stages import payload
 from genmodels.stages.base import Check, Opened, Stage
 
-PEERS = ("", "_peer", "_peer_own_loss")  # our network, and what it is beside
-
 
 class SpeedStage(Stage):
     """One benchmark as a result; ``module`` measures."""
@@ -55,7 +53,7 @@ class SpeedStage(Stage):
         """What ``measure`` gives for these settings, as ``payload.like`` reads it."""
 
     def belongs(self, result: Opened) -> None:
-        """The measures of these settings; every ratio that has a numerator and a denominator is theirs."""
+        """The measures of these settings; named and numbered as they ask."""
         payload.files(result.manifest, "metrics.json")
         digest = data_digest(self.name, repr(sorted(result.config.items())))
         payload.like(result.manifest, {"data": {"digest": digest, "name": str}}, "manifest.json")
@@ -75,10 +73,9 @@ class DecodingSpeed(SpeedStage):
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         numbers = _numbers("cache_seconds", "plain_seconds", "ratio", "cache_bytes", "positions_ratio")
         speeds = _numbers(*map(str, settings["batches"]))
-        return {
-            "rows": [{"kv_heads": heads, "tokens": n} | numbers for heads in settings["kv_heads"] for n in settings["lengths"]],
-            "networks": {"rnn": speeds, "transformer": speeds}, "generated": int,
-        }
+        rows = [{"kv_heads": heads, "tokens": n} for heads in settings["kv_heads"] for n in settings["lengths"]]
+        networks = {"rnn": speeds, "transformer": speeds}
+        return {"rows": [row | numbers for row in rows], "networks": networks, "generated": int}
 
 
 class PeerSpeed(SpeedStage):
@@ -86,7 +83,8 @@ class PeerSpeed(SpeedStage):
 
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         ours = {"parameters": int, "tokens_per_second": float}
-        rows = {f"{name}{peer}": ours | ({"ratio": float} if peer else {}) for name in ("rnn", "transformer") for peer in PEERS}
+        kinds = {"": ours, "_peer": ours | {"ratio": float}, "_peer_own_loss": ours | {"ratio": float}}
+        rows = {f"{name}{peer}": kind for name in ("rnn", "transformer") for peer, kind in kinds.items()}
         seconds = _numbers("ours_seconds", "peer_seconds", "ratio")
         return {"training": rows, "generation": {"tokens": settings["tokens"]} | seconds}
 
@@ -115,7 +113,7 @@ class TextSpeed(_HeldOutSpeed):
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         step = _numbers("megabytes", "plain_mb_per_second", "mb_per_second", "ratio")
         whole = _numbers("megabytes", "cpu_seconds", "seconds", "peak_megabytes")
-        runs = [{"factor": factor, "workers": workers} | whole for factor in (1, settings["times"]) for workers in (1, 2)]
+        runs = [{"factor": n, "workers": workers} | whole for n in (1, settings["times"]) for workers in (1, 2)]
         return {"steps": [{"step": name} | step for name in ("normalize", "classic")], "whole": runs}
 
 
@@ -123,7 +121,8 @@ class BPESpeed(_HeldOutSpeed):
     name, module = "speed-bpe", "genmodels.text.bpe_speed"
 
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
-        row = dict.fromkeys(("pieces", "readings", "recount_readings"), int) | _numbers("seconds", "tokenizers_seconds", "ratio")
+        row = dict.fromkeys(("pieces", "readings", "recount_readings"), int)
+        row |= _numbers("seconds", "tokenizers_seconds", "ratio")
         return {"characters": int, "rows": [{"vocabulary": size} | row for size in settings["vocabularies"]]}
 
 
@@ -131,11 +130,12 @@ class TrainingSpeed(SpeedStage):
     name, module = "speed-training", "genmodels.pixelcnn.training_speed"
 
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
-        form = {"form": str} | _numbers("seconds", "images_per_second", "ratio", "flops", "gflops_per_second", "of_product")
+        form = _numbers("seconds", "images_per_second", "ratio", "flops", "gflops_per_second", "of_product")
         point = dict.fromkeys(("channels", "layers", "side"), int) | _numbers("flops", "seconds")
         fitted = {name: _numbers("seconds", "flops") for name in settings["law"]}
         return {
-            "forms": payload.Each(form), "left_out": dict, "product": payload.Each(float), "differences": payload.Each(float),
+            "forms": payload.Each({"form": str} | form), "left_out": dict, "product": payload.Each(float),
+            "differences": payload.Each(float),
             "law": [{"varied": name, name: value} | {k: v for k, v in point.items() if k != name}
                     for name, values in settings["law"].items() for value in values],
             "exponents": {"flops": float} | fitted,

@@ -138,14 +138,16 @@ class StudyStage(TrialsStage):
         payload.like(result.metrics, {"validation_document_tokens": payload.Each(int)}, "metrics.json")
         tokens, targets = result.metrics["validation_document_tokens"], config.window if run.targets == "all" else 1
         payload.like(measures, {
-            "targets_seen": config.training.steps * config.training.batch_size * targets, "validation_tokens": sum(tokens),
+            "targets_seen": config.training.steps * config.training.batch_size * targets,
+            "validation_tokens": sum(tokens),
             "validation_document_nll_nats": [float] * len(tokens), "validation_bits_per_character": float,
         }, "metrics.json")
         loss = math.fsum(measures["validation_document_nll_nats"]) / max(sum(tokens), 1)
         wanted = {"validation_loss_nats": payload.About(loss), "validation_perplexity": payload.About(math.exp(loss))}
         payload.like(measures, wanted, "metrics.json")
         ids = payload.Array((config.window,), low=IGNORED, high=config.text.vocabulary - 1)
-        return {"contexts": replace(ids, low=0), "targets": ids if run.targets == "all" else replace(ids, shape=(), low=0)}
+        one = replace(ids, shape=(), low=0)
+        return {"contexts": replace(ids, low=0), "targets": ids if run.targets == "all" else one}
 
     def common_shapes(self, result: TrialsResult) -> dict[str, payload.Array]:
         tokens = result.manifest["data"].get("train_tokens")

@@ -24,10 +24,11 @@ from genmodels.stages.base import Check, Opened, Stage, compare_metrics
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
 from genmodels.text.prepare import CORPORA, PREPARATION_VERSION, prepared, version_of
-from genmodels.text.study import text_statistics
+from genmodels.text.study import first_merges, text_statistics
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.wikipedia import SPLITS
 
+STUDIES = ("normalization", "half_spaces", "example", "lemmas", "windows", "left_by_classic")
 NETWORKS = {"fluent": "rnn", "classic": "rnn-classic"}  # trained on each corpus
 HELD_OUT_DOCUMENTS = 40
 HELD_OUT_CHARACTERS = 600
@@ -55,7 +56,7 @@ class TextResult(Opened):
 def _as_the_networks(result: TextResult) -> None:
     """``StaleResult`` where a network that was trained on this very text has another tokenizer.
 
-    The digest of the data is made of those of both corpora, which are the networks': where they make it, the text is the same.
+    The digest of the data is made of those of both corpora, which the networks have: where they make it, the text is one.
     """
     profile = result.manifest["profile"]
     try:
@@ -66,7 +67,7 @@ def _as_the_networks(result: TextResult) -> None:
         return
     for corpus, manifest in shipped.items():
         same = manifest["payload"].get("tokenizer.json") == result.tokenizer_digest(corpus)
-        payload.require(same, f"{corpus}-tokenizer.json is not that of {manifest['stage']}, which was trained on this text")
+        payload.require(same, f"{corpus}-tokenizer.json is not that of {manifest['stage']}, trained on this text")
 
 
 def slice_metrics(tokenizer: Tokenizer, texts: list[str]) -> dict[str, float]:
@@ -118,18 +119,20 @@ class TextStage(Stage):
         return TextResult(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
 
     def belongs(self, result: TextResult) -> None:
-        """Statistics of these corpora, tokenizers that the networks of the same text have, texts that can be read back."""
+        """Statistics of these corpora, tokenizers that the networks of the same text have, texts of the right kind."""
         corpora, manifest, metrics = result.config, result.manifest, result.metrics
         payload.files(manifest, "metrics.json", "held-out.json", *(f"{corpus}-tokenizer.json" for corpus in corpora))
         payload.like(manifest, {"fingerprint": list, "data": {"corpus_sha256": str}}, "manifest.json")
         for corpus, config in corpora.items():
             tokenizer = result.tokenizer(corpus)
             raw = {"name": manifest["data"].get("name"), "sha256": manifest["data"]["corpus_sha256"]}
-            splits = {split: {"documents": int, "words": int, "tokens": int, "tokens_per_word": float} for split in SPLITS}
-            wanted = {"kind": corpus, "vocabulary": tokenizer.vocabulary_size, "corpus": raw, "splits": splits, "cleaning": dict}
-            payload.like(metrics.get(corpus), wanted, f"metrics.json, {corpus}")
-            payload.require(tokenizer.vocabulary_size <= config.vocabulary, f"{corpus}-tokenizer.json has too many symbols")
-        payload.require(len(set(map(result.tokenizer_digest, corpora))) == len(corpora), "both corpora have one tokenizer")
+            sizes = {"documents": int, "words": int, "tokens": int, "tokens_per_word": float}
+            wanted = {"kind": corpus, "vocabulary": tokenizer.vocabulary_size, "corpus": raw, "cleaning": dict}
+            payload.like(metrics.get(corpus), wanted | {"splits": dict.fromkeys(SPLITS, sizes)}, f"metrics.json, {corpus}")
+            fits = tokenizer.vocabulary_size <= config.vocabulary
+            payload.require(fits, f"{corpus}-tokenizer.json has too many symbols")
+        apart = len(set(map(result.tokenizer_digest, corpora))) == len(corpora)
+        payload.require(apart, "both corpora have one tokenizer")
         _as_the_networks(result)
         texts = result.held_out
         payload.like(texts, payload.Each(str), "held-out.json")
@@ -137,10 +140,8 @@ class TextStage(Stage):
         payload.require(fits, "held-out.json holds no beginnings of documents")
         payload.like(metrics, {"slice": {"tokens_per_word": float, "round_trip_share": float}}, "metrics.json")
         if result.manifest["profile"] == "full":
-            bpe_of, parts = result.tokenizer().as_bpe(), ("normalization", "half_spaces", "example", "lemmas", "windows", "left_by_classic")
-            first = [bpe_of.text(new) for new in range(bpe_of.first_id + 256, bpe_of.first_id + 296)][: len(bpe_of.merges)]
-            payload.like(metrics, {"study": dict.fromkeys(parts, payload.Each(object)) | {"bpe": {"first_merges": list}}}, "metrics.json")
-            payload.require([row[2] for row in metrics["study"]["bpe"]["first_merges"]] == first, "metrics.json: other first merges")
+            study = dict.fromkeys(STUDIES, payload.Each(object)) | {"bpe": {"first_merges": first_merges(result.tokenizer())}}
+            payload.like(metrics, {"study": study}, "metrics.json")
 
     def contradict(self, result: TextResult) -> list[Check]:
         again = slice_metrics(result.tokenizer(), result.held_out)

@@ -61,9 +61,10 @@ class Replay(Dataset):
 def _finished_part(path: Path, identity: str) -> dict[str, Any] | None:
     """What an earlier call kept of the finished run ``identity``, if it did; ``UserError`` where that is damaged."""
     part = read_json(path) if path.exists() else {}
-    if not isinstance(part, dict) or (part.get("identity") == identity and not {"measures", "history", "seconds"} <= part.keys()):
+    mine = isinstance(part, dict) and part.get("identity") == identity
+    if not isinstance(part, dict) or mine and not {"measures", "history", "seconds"} <= part.keys():
         raise UserError(f"{path} is no finished run; delete it, or start over with --restart")
-    return part if part.get("identity") == identity else None
+    return part if mine else None
 
 
 class TrialsStage(Stage):
@@ -123,7 +124,7 @@ class TrialsStage(Stage):
 
     @abstractmethod
     def run_belongs(self, run: Any, measures: dict[str, Any], result: TrialsResult) -> dict[str, payload.Array]:
-        """See that the measures of a run are its own (``StaleResult`` if not). Returns what a part of its first batches is."""
+        """See that the measures of a run are its own (``StaleResult`` if not). Returns what the parts of a batch are."""
 
     def common_arrays(self, material: Any) -> dict[str, np.ndarray]:
         """What the slice holds beside the first batches."""
@@ -229,7 +230,8 @@ class TrialsStage(Stage):
 
     def belongs(self, result: TrialsResult) -> None:
         payload.files(result.manifest, "history.csv", "metrics.json", "slice.npz")
-        payload.like(result.manifest, {"fingerprint": dict.fromkeys(result.config, list), "seconds": float}, "manifest.json")
+        kinds = {"fingerprint": dict.fromkeys(result.config, list), "seconds": float}
+        payload.like(result.manifest, kinds, "manifest.json")
         payload.like(result.metrics, {"runs": dict.fromkeys(result.config, dict)}, "metrics.json")
         wanted, seconds = self.common_shapes(result), result.manifest["seconds"]
         payload.require("run" in result.history, "history.csv names no runs")
@@ -237,8 +239,8 @@ class TrialsStage(Stage):
         payload.require(not unknown, f"history.csv has runs that the settings have not: {', '.join(map(str, unknown))}")
         for key, run in result.config.items():
             plan, measures = run.experiment.training, result.metrics["runs"][key]
-            shared = {"parameters": int, "train_loss_nats": float, "cpu_seconds": float}
-            payload.like(measures, shared | {"opening": [float] * min(OPENING_STEPS, plan.steps)}, f"metrics.json, {key}")
+            shared = {"parameters": int, "train_loss_nats": float, "cpu_seconds": float, "opening": payload.Each(float)}
+            payload.like(measures, shared, f"metrics.json, {key}")
             steps = (len(measures["opening"]), plan.batch_size)
             for name, part in self.run_belongs(run, measures, result).items():
                 wanted[f"{key}_{name}"] = replace(part, shape=steps + part.shape)

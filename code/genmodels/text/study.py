@@ -154,7 +154,6 @@ def bpe_study(train: list[str], test: list[str], tokenizer: Tokenizer) -> dict[s
     encoded = tokenizer.encode_batch([f" {word}" for word in held_out])
     lengths = {word: len(ids) for word, ids in zip(held_out, encoded)}
     bpe = tokenizer.as_bpe()
-    first = enumerate(bpe.merges[:40], bpe.first_id + 256)
     return {
         "vocabularies": [_vocabulary_row(train, test, size) for size in VOCABULARIES],
         "stock_pattern": _vocabulary_row(train, test, tokenizer.vocabulary_size, stock_pattern=True),
@@ -164,10 +163,17 @@ def bpe_study(train: list[str], test: list[str], tokenizer: Tokenizer) -> dict[s
         "whole_word_share": sum(n for word, n in held_out.items() if lengths[word] == 1) / total,
         "tokens_per_seen_word": _mean((lengths[word], n) for word, n in held_out.items() if word in counts),
         "tokens_per_unseen_word": _mean((lengths[word], n) for word, n in held_out.items() if word not in counts),
-        "first_merges": [[bpe.text(left), bpe.text(right), bpe.text(new)] for new, (left, right) in first],
+        "first_merges": first_merges(tokenizer),
         "trace": bpe.trace(TRACED),
         "shown_words": [[word.strip(), [bpe.text(i) for i in bpe.encode(word)]] for word in SHOWN_WORDS],
     }
+
+
+def first_merges(tokenizer: Tokenizer) -> list[list[str]]:
+    """The first forty merges: left, right, and what they make."""
+    bpe = tokenizer.as_bpe()
+    first = enumerate(bpe.merges[:40], bpe.first_id + 256)
+    return [[bpe.text(left), bpe.text(right), bpe.text(new)] for new, (left, right) in first]
 
 
 def _vocabulary_row(train: list[str], test: list[str], size: int, stock_pattern: bool = False) -> dict[str, Any]:
