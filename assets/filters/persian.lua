@@ -8,6 +8,7 @@
 --   code          left to right; Persian strings and comments inside it are isolated, so that they drag nothing along
 --   tables        "left" means "at the start of the line", which is on the right here
 --   lead-ins      Typst: the line that ends in a colon stays on the page of the list that it introduces
+--   captions      HTML: the kind and number of a figure or table, up to the colon, stand out (class caption-label)
 --   equations     HTML: the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
 
 local typst = FORMAT:match("typst") ~= nil
@@ -283,9 +284,24 @@ local function with_lead_ins(blocks)
   return out
 end
 
+local function with_labels(blocks) -- «جدول ۱:» at the beginning of a caption
+  for index, block in ipairs(blocks) do
+    local caption = blocks[index + 1]
+    if block.t == "RawBlock" and block.text:match("^%s*<figcaption") and caption and caption.content then
+      local label, rest = pandoc.Inlines {}, pandoc.Inlines {}
+      for _, inline in ipairs(caption.content) do
+        local ended = #label > 0 and stringify(label[#label]):match(":$")
+        if #rest > 0 or ended then rest:insert(inline) else label:insert(inline) end
+      end
+      if #rest > 0 then caption.content = pandoc.Inlines { pandoc.Span(label, pandoc.Attr("", { "caption-label" })) } .. rest end
+    end
+  end
+  return blocks
+end
+
 local walker = {
   traverse = "topdown",
-  Blocks = with_lead_ins,
+  Blocks = function(blocks) return html and with_labels(blocks) or with_lead_ins(blocks) end,
   Inlines = function(list) return inlines(typst and alternatives(list) or list) end,
   CodeBlock = code_block,
   Code = code,

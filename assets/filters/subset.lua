@@ -17,7 +17,8 @@ local CLASSES = { -- every class that a Div or a Span of the source may have
   ["content-visible"] = true, ["content-hidden"] = true, cell = true, ["cell-output"] = true, ["cell-output-stdout"] = true,
   ["cell-output-stderr"] = true, ["cell-output-display"] = true, ["cell-output-error"] = true, unnumbered = true,
   unlisted = true, underline = true, smallcaps = true, mark = true, failed = true, unchecked = true,
-  claim = true, unclaimed = true, unknown = true, ["claims-count"] = true,
+  claim = true, unclaimed = true, unknown = true, ["claims-count"] = true, notice = true, ["notice-title"] = true,
+  note = true, tip = true, important = true, warning = true, caution = true,
 }
 
 local count, section, numbers, shift, numbered = { fig = 0, tbl = 0, lst = 0, eq = 0 }, {}, {}, 0, false
@@ -76,12 +77,11 @@ local function float(kind, id, content, caption)
     }
     return out
   end
-  local prefix = pandoc.Inlines { pandoc.Span({ pandoc.Str(label("crossref-" .. kind .. "-title") .. "\u{a0}"), pandoc.Str(number),
-    pandoc.Str(":") }, pandoc.Attr("", { "caption-label" })), pandoc.Space() }
+  local prefix = pandoc.Inlines { pandoc.Str(label("crossref-" .. kind .. "-title") .. "\u{a0}" .. number .. ":"), pandoc.Space() }
   local figcaption = pandoc.Blocks {
     rawb('<figcaption id="' .. id .. '-caption" class="quarto-float-caption quarto-float-' .. kind .. '">'),
     pandoc.Plain(prefix .. caption), rawb("</figcaption>") }
-  local body = pandoc.Blocks { pandoc.Div(content, pandoc.Attr("", { "float-content" }, { ["aria-describedby"] = id .. "-caption" })) }
+  local body = pandoc.Blocks { pandoc.Div(content, pandoc.Attr("", {}, { ["aria-describedby"] = id .. "-caption" })) }
   local out = pandoc.Blocks { rawb('<figure class="quarto-float quarto-float-' .. kind .. ' figure">') }
   out:extend(position == "top" and figcaption .. body or body .. figcaption)
   out:insert(rawb("</figure>"))
@@ -164,7 +164,7 @@ end
 
 -- divs --------------------------------------------------------------------------------------------------------------
 
-local function callout(div, kind)
+local function callout(div, kind) -- of Typst; those of HTML are made by callouts.lua, before
   for name in pairs(div.attributes) do
     if name ~= "title" then fail("the callout option " .. name .. " is outside the subset", name .. "=") end
   end
@@ -172,17 +172,11 @@ local function callout(div, kind)
   local title = div.attributes.title and pandoc.read(div.attributes.title, "markdown").blocks[1].content
   if div.content[1] and div.content[1].t == "Header" then title = div.content:remove(1).content end
   title = title or pandoc.Inlines { label("callout-" .. kind .. "-title") }
-  if typst then
-    local out = pandoc.Blocks { rawb("#callout(body: [") }
-    out:extend(div.content)
-    out:insert(pandoc.Plain(pandoc.Inlines { raw("], title: [") } .. title .. pandoc.Inlines { raw(']' ..
-      ', icon_color: rgb("#' .. COLOURS[kind] .. '"), icon: none)') }))
-    return out
-  end
-  return pandoc.Div({
-    pandoc.Div({ pandoc.Div({ pandoc.Plain(title) }, pandoc.Attr("", { "callout-title-container" })) }, pandoc.Attr("", { "callout-header" })),
-    pandoc.Div(div.content, pandoc.Attr("", { "callout-body-container", "callout-body" })),
-  }, pandoc.Attr("", { "callout", "callout-style-default", "callout-titled", "callout-" .. kind }, { role = "note" }))
+  local out = pandoc.Blocks { rawb("#callout(body: [") }
+  out:extend(div.content)
+  out:insert(pandoc.Plain(pandoc.Inlines { raw("], title: [") } .. title .. pandoc.Inlines { raw(']' ..
+    ', icon_color: rgb("#' .. COLOURS[kind] .. '"), icon: none)') }))
+  return out
 end
 
 local function conditional(div)
@@ -201,7 +195,7 @@ local function check_classes(element)
     if not CLASSES[class] then fail("the class ." .. class .. " is outside the subset", class) end
   end
   for name in pairs(element.attributes) do
-    if name ~= "dir" and name ~= "lang" then fail("the attribute " .. name .. " is outside the subset", name .. "=") end
+    if name ~= "dir" and name ~= "lang" and name ~= "role" then fail("the attribute " .. name .. " is outside the subset", name .. "=") end
   end
 end
 

@@ -21,7 +21,7 @@ TOP = {
     "toc-title", "jupyter", "execute", "format", "filters", "project", "code-fold",
 }  # fmt: skip
 FORMAT = {
-    "html": {"embed-resources", "html-math-method", "theme", "css", "appendix-style", "fig-format", "include-in-header"},
+    "html": {"embed-resources", "html-math-method", "minimal", "theme", "template", "css", "appendix-style", "fig-format", "include-in-header"},
     "typst": {"papersize", "section-numbering", "font-paths", "include-in-header", "keep-typ"},
 }
 

@@ -172,8 +172,10 @@ class _Document:
         for style in [self.project / s for s in styles]:
             for font in re.findall(r'url\("([^"]+)"\)', style.read_text("utf-8")):
                 required(style.parent / font)
-        arguments = ["--to=html5", f"--template={ASSETS / 'html' / 'page.html'}", "--embed-resources", "--mathml"]
-        arguments += [f"--css={self.project / style}" for style in styles] + [f"--css={ASSETS / 'html' / 'page.css'}"]
+        template = settings.get("template")
+        page_file = required(self.project / template) if template else ASSETS / "html" / "page.html"
+        arguments = ["--to=html5", f"--template={page_file}", "--embed-resources", "--mathml"]
+        arguments += [f"--css={self.project / style}" for style in styles]
         arguments += [f"--include-in-header={required(self.project / f)}" for f in as_list(settings.get("include-in-header"))]
         if settings.get("toc"):
             arguments += ["--toc", f"--toc-depth={int(settings.get('toc-depth', 3)) + self.shift}"]
@@ -232,7 +234,6 @@ class _Document:
             "abstract-title": self.labels.get("section-title-abstract"),
         }
         strings = read_yaml(ASSETS / "strings.yml")
-        data["skip-to-content"] = strings["skip-to-content"]
         if settings.get("date"):
             data["date"] = _date(settings["date"], settings.get("date-format"), strings["months"])
         for key in ("bibliography", "csl"):
@@ -247,7 +248,7 @@ class _Document:
 
         metadata = self.scratch / "metadata.json"
         metadata.write_text(json.dumps(self.metadata(settings), ensure_ascii=False, default=str), "utf-8")
-        filters = [f"--lua-filter={ASSETS / 'filters' / name}.lua" for name in ("subset", "bibliography", "persian")]
+        filters = [f"--lua-filter={ASSETS / 'filters' / name}.lua" for name in ("callouts", "subset", "bibliography", "persian")]
         command = [pypandoc.get_pandoc_path(), str(self.woven), "--from=markdown", "--standalone", "--wrap=none",
                    f"--metadata-file={metadata}", *filters, *arguments]  # fmt: skip
         locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"

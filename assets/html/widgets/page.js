@@ -1,4 +1,4 @@
-// The contents follow the reader; on a phone they begin closed. Quarto's page brings its own, and is left alone.
+// The contents follow the reader; on a phone they are folded, and fold again where a line of them was chosen.
 
 const contents = document.querySelector("nav#TOC > details");
 
@@ -27,13 +27,17 @@ function follow() {
 }
 
 if (contents) {
-  if (matchMedia("(max-width: 62rem)").matches) contents.open = false;
+  const narrow = matchMedia("(max-width: 50rem)");
+  const fold = () => { contents.open = !narrow.matches; };
+  fold();
+  narrow.addEventListener("change", fold);
+  contents.addEventListener("click", (event) => { if (narrow.matches && event.target.closest("a")) contents.open = false; });
   follow();
 }
 
 // What scrolls inside its own box (wide code, tables, formulas) can be scrolled by keyboard.
 function reachable() {
-  for (const box of document.querySelectorAll("main pre, main .float-content, main p, .passage-detail, .equation > *")) {
+  for (const box of document.querySelectorAll("main pre, figure > div, main p, .passage-detail, .equation > *")) {
     const wider = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
     if (wider && getComputedStyle(box).overflowX === "auto") box.tabIndex = 0;
     else box.removeAttribute("tabindex");

@@ -10,7 +10,6 @@
 
   function apply(name) {
     if (name === "light" || name === "dark") root.dataset.theme = name;
-    root.dataset.bsTheme = current(); // Quarto's Bootstrap
   }
 
   function button() {
@@ -27,7 +26,7 @@
       remember(name);
       show();
     });
-    system.addEventListener("change", () => { apply(); show(); });
+    system.addEventListener("change", show);
     show();
     document.getElementById("title-block-header")?.append(toggle);
   }
