@@ -13,7 +13,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import pickle
 import struct
 import subprocess
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from genmodels import mnist
-from genmodels.datafolder import VARIABLE
+from genmodels.datafolder import VARIABLE, place_in
 from genmodels.download import download
 from genmodels.errors import DataError
 from genmodels.files import write_bytes
@@ -50,7 +49,7 @@ def fetch(destination: Path, source: Path | None = None) -> list[str]:
         raw, origin = _from_source(source), str(source)
     elif (present := _present(destination) or _present(destination.parent)) is not None:
         return _tell(mnist.load(present), f"already in {present}")
-    elif (present := _present(Path(os.environ.get(VARIABLE) or os.devnull).expanduser())) is not None:
+    elif (elsewhere := place_in(VARIABLE)) and (present := _present(elsewhere)) is not None:
         raw, origin = mnist.read_all(present), f"{present} ({VARIABLE})"
     else:
         raw, origin = _from_network()
