@@ -98,6 +98,7 @@ def strange_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     before = Path.cwd()
     patch = pytest.MonkeyPatch()
     patch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path_factory.mktemp("kaggle")))
+    patch.setenv("KAGGLE_CACHE_MOUNT_FOLDER", str(tmp_path_factory.mktemp("input")))  # nothing attached, as on Kaggle
     for name in ("KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
         patch.delenv(name, raising=False)
     os.chdir(tmp_path_factory.mktemp("elsewhere"))

@@ -1,11 +1,13 @@
 """The raw corpus: splits, every way a file can be bad (one line each), and fetching with nothing half-written."""
 
 import gzip
+import io
 import json
 import os
 import stat
 import sys
 import types
+import zipfile
 
 import pytest
 
@@ -21,6 +23,7 @@ def clean_environment(monkeypatch, tmp_path):
     for name in ("GENMODELS_DATA", "KAGGLE_USERNAME", "KAGGLE_KEY", "KAGGLE_API_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KAGGLE_CONFIG_DIR", str(tmp_path / "kaggle"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
 
 
 def write_text(folder, paragraphs=300, name=wikipedia.KAGGLE_FILE):
@@ -170,10 +173,153 @@ def test_known_digest_is_compared(tmp_path):
     one_line(error)
 
 
-def test_zip_is_not_taken_for_text(tmp_path):
-    (tmp_path / "archive.zip").write_bytes(b"PK")
-    with pytest.raises(DataError, match="unzip"):
+# --- as Kaggle gives it ------------------------------------------------------------------------------------------
+
+
+def zipped(**members):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+NAMED = {"__MACOSX/._Persian-WikiText-1.txt": b"\0\5\x16\7", "fa/Persian-WikiText-1.txt": b"", "fa/Persian-WikiText-2.txt": b"x"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Persian-WikiText-1.txt.zip", "archive.zip", "wikipedia/archive (1).ZIP", wikipedia.KAGGLE_FILE, "fawiki/a.zip"]
+)
+def test_the_zip_is_the_text_that_is_in_it(tmp_path, name):
+    """Whatever it is called and wherever it lies: the same documents, name, size and digest as the text itself."""
+    text = write_text(tmp_path / "plain").read_bytes()
+    place = tmp_path / "data" / name
+    place.parent.mkdir(parents=True)
+    place.write_bytes(zipped(**(NAMED | {"fa/Persian-WikiText-1.txt": text})))
+    plain, packed = wikipedia.load(tmp_path / "plain"), wikipedia.load(tmp_path / "data")
+    assert packed.path == place and packed.documents == plain.documents and packed.summary() == plain.summary()
+    assert (packed.name, packed.digest, packed.bytes) == (plain.name, plain.digest, plain.bytes)
+    assert wikipedia.load(place).digest == wikipedia.digest(place) == plain.digest
+    wikipedia.fetch(tmp_path / "to", place)
+    assert [(p.name, p.read_bytes()) for p in (tmp_path / "to").iterdir()] == [(wikipedia.KAGGLE_FILE, text)]
+
+
+def test_the_text_itself_comes_before_a_zip_and_gzip_under_a_texts_name_is_read(tmp_path):
+    path = write_text(tmp_path / "fawiki")
+    (tmp_path / "archive.zip").write_bytes(zipped(**{wikipedia.KAGGLE_FILE: "دیگر"}))
+    assert wikipedia.locate(tmp_path) == path
+    digest = wikipedia.load(tmp_path).digest
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    assert wikipedia.load(tmp_path).digest == digest
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PK", "damaged or truncated zip"), (zipped(**{wikipedia.KAGGLE_FILE: "س\n\n" * 999})[:-30], "damaged or truncated zip"),
+        (zipped(**{wikipedia.KAGGLE_FILE: "سلام" * 99}).replace("سلام".encode()[:5], b"x", 1)[:60] + b"\0" * 99, "damaged or truncated zip"),
+        (zipped(), "holds no Persian-WikiText-1.txt .but nothing"), (zipped(**{"a.csv": "x"}), r"holds no .*but a.csv"),
+        (zipped(**{"a.txt": "x", "b.txt": "y"}), "but a.txt, b.txt"), (zipped(**{"a.txt": "<html><body>x"}), "is a web page"),
+    ],
+)  # fmt: skip
+def test_a_bad_zip_is_one_line(tmp_path, content, message):
+    (tmp_path / "archive.zip").write_bytes(content)
+    with pytest.raises(DataError, match=message) as error:
         wikipedia.load(tmp_path / "archive.zip")
+    one_line(error)
+
+
+def test_a_zip_that_others_damaged_does_not_hide_the_text(tmp_path):
+    for name, content in (("a.zip", b"PK\3\4"), ("b.zip", zipped(x="y"))):
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match="no Persian Wikipedia text"):
+        wikipedia.load(tmp_path)
+    path = write_json(tmp_path, RECORDS)
+    assert wikipedia.locate(tmp_path) == path
+
+
+SIGN_IN = "<!DOCTYPE html>\n<html lang=\"en\">\n\n<head><title>Kaggle</title></head>\n\n<body>\n\nSign in\n\n</body></html>\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SIGN_IN, "is a web page"), ("\ufeff\n\n" + SIGN_IN.lower(), "is a web page"),
+        (SIGN_IN.replace("Sign in", "\n\n".join(["ورود به حساب"] * 50)), "is a web page"),
+        ('<?xml version="1.0"?>\n\n<Error>AccessDenied</Error>\n', "is a web page"),
+        ('{"code": 403,\n\n"message":\n\n"denied"}', "no Persian text .0.0%"), ("some text\n\n" * 99, "no Persian text"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "no Persian text"), ("12345\n\n" * 99, "no Persian text"),
+    ],
+)  # fmt: skip
+def test_another_text_is_refused_with_what_it_is(tmp_path, text, message):
+    (tmp_path / wikipedia.KAGGLE_FILE).write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=message) as error:
+        wikipedia.load(tmp_path)
+    one_line(error)
+
+
+def test_a_text_that_was_cut_short_is_refused_or_doubted(tmp_path):
+    path = write_text(tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-3])  # within the last letter
+    with pytest.raises(DataError, match="ends there, within a letter: it was cut short"):
+        wikipedia.load(tmp_path)
+    path.write_bytes(whole[:-2])
+    assert "its last line does not end: was it cut short?" in wikipedia.load(tmp_path).summary()
+    path.write_bytes(whole)
+    summary = wikipedia.load(tmp_path).summary()
+    assert "cut short" not in summary and "shorter than the published file of 56,695,825 characters" in summary
+    assert f"{len(whole):,} bytes, 100 documents, 300 paragraphs" in summary and "100.0% of the letters Persian" in summary
+    assert "\n" not in summary and "doubt" not in wikipedia.load(write_json(tmp_path / "json", RECORDS)).doubts
+
+
+def test_share_of_persian_letters(tmp_path):
+    (tmp_path / "a.txt").write_text("سلام abcd ١۲ «؛» \u200c—\n\n" * 99, encoding="utf-8")
+    assert wikipedia.load(tmp_path / "a.txt").persian == pytest.approx(0.6, abs=0.05)  # digits and ؛ count as the script's
+
+
+@pytest.mark.parametrize("inner", ["persian-wikipedia-dataset", "datasets/miladfa7/persian-wikipedia-dataset/versions/1", ""])
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_attached_file_is_found_by_itself(tmp_path, monkeypatch, inner, packed):
+    folder = tmp_path / "input" / inner
+    (tmp_path / "input" / "another" / "deep").mkdir(parents=True)
+    path = write_text(folder)
+    if packed:
+        path = path.rename(folder / "data.txt")
+        (folder / "archive.zip").write_bytes(zipped(**{wikipedia.KAGGLE_FILE: path.read_bytes()}))
+        path = folder / "archive.zip"
+    monkeypatch.setenv("KAGGLE_CACHE_MOUNT_FOLDER", str(tmp_path / "input"))
+    monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "empty"))
+    assert wikipedia.locate() == path
+    with pytest.raises(DataError, match="no Persian Wikipedia text"):
+        wikipedia.locate(tmp_path / "empty")  # a folder that is asked for is the one that is meant
+    wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    assert wikipedia.locate(tmp_path / "data").name == wikipedia.KAGGLE_FILE
+    own = write_text(tmp_path / "empty", 9)
+    assert wikipedia.locate() == own
+
+
+@pytest.mark.parametrize("text", ["\ud800", "سلام \udfff", "\ude00\ud83d"])
+def test_half_a_character_is_refused_at_the_door(tmp_path, text):
+    write_json(tmp_path, [*RECORDS, {"split": "test", "paragraphs": ["یک", text]}])
+    with pytest.raises(DataError, match=r"line 4 holds \\ud[8def]00|line 4 holds \\udfff") as error:
+        wikipedia.load(tmp_path)
+    one_line(error)
+    write_json(tmp_path, [*RECORDS, {"split": "test", "paragraphs": ["یک 😀", "\x00\ufffe"]}])
+    assert wikipedia.load(tmp_path).paragraphs == 8
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems know no such names")
+def test_a_name_that_is_no_utf8_is_told_with_a_sign_in_its_place(tmp_path):
+    path = write_text(tmp_path).rename(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.txt"))
+    corpus = wikipedia.load(path)
+    assert corpus.name == "\ufffd.txt" and corpus.summary().encode("utf-8")
+
+
+def test_deep_json_is_one_line(tmp_path):
+    write_json(tmp_path, [*RECORDS, "[" * 200_000])
+    with pytest.raises(DataError, match="line 4"):
+        wikipedia.load(tmp_path)
 
 
 def test_fetch_copies_checks_and_does_not_work_twice(tmp_path, capsys):
@@ -292,6 +438,34 @@ def test_kaggle_json_that_others_may_read(tmp_path):
         wikipedia_fetch.check_credentials()
     path.chmod(stat.S_IRUSR | stat.S_IWUSR)
     assert wikipedia_fetch.check_credentials() == path
+
+
+def test_only_the_credential_in_use_is_judged(tmp_path, monkeypatch):
+    """As kagglehub looks for them: a token before a name with key before kaggle.json; empty ones count as absent."""
+    legacy = credentials(tmp_path, "{")  # broken
+    token = tmp_path / "home" / ".kaggle" / "access_token"
+    token.parent.mkdir(parents=True)
+    token.write_text("\n")
+    with pytest.raises(DataError, match="kaggle.json is not JSON"):
+        wikipedia_fetch.check_credentials()
+    (path := token.with_suffix(".txt")).write_text("KGAT_0123\n")
+    path.chmod(0o600)
+    assert wikipedia_fetch.check_credentials() == path
+    token.write_text("<html>sign in</html>")
+    token.chmod(0o644)
+    with pytest.raises(DataError, match=f"chmod 600 {token}"):
+        wikipedia_fetch.check_credentials()
+    token.chmod(0o600)
+    with pytest.raises(DataError, match="access_token holds no token"):
+        wikipedia_fetch.check_credentials()
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_4567")
+    assert wikipedia_fetch.check_credentials() is None
+    monkeypatch.setenv("KAGGLE_API_TOKEN", str(path))
+    assert wikipedia_fetch.check_credentials() == path
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    for name in (token, path, legacy):
+        name.unlink()
+    assert wikipedia_fetch.check_credentials() is None  # anonymous
 
 
 def test_environment_replaces_kaggle_json(tmp_path, monkeypatch):

@@ -127,7 +127,8 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` to ``path`` atomically, as UTF-8 with ``\\n`` line ends."""
+    """Write ``text`` to ``path`` atomically, as UTF-8 with ``\\n`` line ends. ``UserError`` for half a character in it."""
+    require_whole_characters(text, f"the text for {path}")
     with atomic_writer(path, "w") as stream:
         stream.write(text)
 
@@ -137,10 +138,21 @@ def write_json(path: Path | str, value: Any) -> None:
     write_text(path, json.dumps(value, ensure_ascii=False, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
+def require_whole_characters(text: str, what: str, kind: type[UserError] = UserError) -> None:
+    """Raise ``kind`` for a lone surrogate: half a character, that JSON and YAML can write (``\\ud800``) and UTF-8 cannot."""
+    if not text.isascii() and (found := re.search("[\ud800-\udfff]", text)):
+        raise kind(f"{what} holds \\u{ord(found[0]):04x}, half a character (a lone surrogate); write the whole one")
+
+
+def shown(path: Path | str) -> str:
+    """A path's text for messages and manifests: bytes of it that are no UTF-8 become U+FFFD."""
+    return os.fsencode(path).decode("utf-8", "replace")
+
+
 def read_text(path: Path | str) -> str:
-    """The text of a UTF-8 file; ``UserError`` where it is none or cannot be read."""
+    """The text of a UTF-8 file, without a byte order mark; ``UserError`` where it is none or cannot be read."""
     try:
-        return Path(path).read_text("utf-8")
+        return Path(path).read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 at byte {error.start}; save it as UTF-8") from None
     except OSError as error:
@@ -174,7 +186,7 @@ def data_digest(*parts: bytes | memoryview | str) -> str:
     """sha256 over several parts, each preceded by its length so that borders cannot shift."""
     digest = hashlib.sha256()
     for part in parts:
-        raw = part.encode() if isinstance(part, str) else memoryview(part).cast("B")
+        raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else memoryview(part).cast("B")
         digest.update(len(raw).to_bytes(8, "little"))
         digest.update(raw)
     return digest.hexdigest()

@@ -13,7 +13,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
-import os
 import pickle
 import struct
 import subprocess
@@ -27,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from genmodels import mnist
-from genmodels.datafolder import VARIABLE
+from genmodels.datafolder import VARIABLE, place_in
 from genmodels.download import download
 from genmodels.errors import DataError
 from genmodels.files import write_bytes
@@ -47,7 +46,7 @@ def fetch(destination: Path, source: Path | None = None) -> list[str]:
     static binarisation, which no mirror has, is taken along from the first two where it lies there.
     Raises ``DataError`` when a source is damaged or none answers, ``UserError`` when the folder cannot be written.
     """
-    folder = source or Path(os.environ.get(VARIABLE) or os.devnull).expanduser()
+    folder = source or place_in(VARIABLE) or Path(os.devnull)
     if source is not None:
         raw, origin = _from_source(source), str(source)
     elif (present := _present(destination) or _present(destination.parent)) is not None:

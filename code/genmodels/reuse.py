@@ -25,6 +25,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from genmodels.datafolder import place_in
 from genmodels.errors import UserError
 from genmodels.execution import environment_file, option
 from genmodels.files import data_digest, file_digest, is_system_file, read_json, write_json
@@ -59,7 +60,7 @@ def identity(parts: list[Part], settings: dict[str, Any], project: Path) -> str:
     for folder in dict.fromkeys((PACKAGE, project / "code")):
         digest += _contents(folder, "*.py")
     digest += _contents(PROJECT / "assets", "*", LOOKS)
-    digest += _contents(Path(os.environ.get("GENMODELS_CACHE") or PROJECT / "cache"), "*", ("checkpoints",))
+    digest += _contents(place_in("GENMODELS_CACHE") or PROJECT / "cache", "*", ("checkpoints",))
     return data_digest(*digest)
 
 

@@ -35,6 +35,7 @@ from safetensors.torch import save as save_safetensors
 
 from genmodels import ranks
 from genmodels.config import differences
+from genmodels.datafolder import place_in
 from genmodels.errors import StaleResult, UserError
 from genmodels.files import data_digest, exclusive_lock, file_digest, is_system_file, read_json, write_bytes, write_json
 from genmodels.precision import bf16_is_native
@@ -47,7 +48,7 @@ LIBRARIES = ("torch", "numpy", "hazm", "tokenizers", "safetensors")
 
 def cache_folder() -> Path:
     """``GENMODELS_CACHE`` if set, else the project's ``cache/``."""
-    return Path(os.environ.get("GENMODELS_CACHE") or PROJECT / "cache")
+    return place_in("GENMODELS_CACHE") or PROJECT / "cache"
 
 
 def result_folder(stage: str, profile: str) -> Path:

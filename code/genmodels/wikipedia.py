@@ -1,9 +1,11 @@
 """Persian Wikipedia: where the raw text comes from, and how it becomes documents with a split.
 
-Three files are understood, looked for in this order in the data folder and in its ``fawiki`` and ``wikipedia``:
+Three files are understood, looked for in this order in the data folder and in its ``fawiki`` and ``wikipedia`` (and the
+first, where no folder is asked for, below ``/kaggle/input``, where Kaggle and Colab attach a dataset):
 
 1. ``Persian-WikiText-1.txt``: the assignment's file (Kaggle, ``miladfa7/persian-wikipedia-dataset``). UTF-8, paragraphs
-   separated by an empty line, every half-space (ZWNJ) already replaced by a plain space, no article boundaries.
+   separated by an empty line, every half-space (ZWNJ) already replaced by a plain space, no article boundaries. Also
+   inside the zip that Kaggle gives, under any name; its name, bytes and digest are then those of the text in it.
 2. ``fawiki_docs.jsonl.gz``: one article a line, ``{"split", "title", "paragraphs"}``, with half-spaces and boundaries.
 3. ``persian-wikipedia-sample.txt``: a sample in the format of (1).
 
@@ -11,45 +13,47 @@ Files without boundaries are cut into pseudo-documents of ``PARAGRAPHS_PER_DOCUM
 sequence is cut once, in file order, 96 : 2 : 2 into train, validation and test. Contiguous parts, not random ones: with
 random paragraphs the same article would stand on both sides. At most two articles can (one at each cut).
 
-A corpus is never in memory as a whole: ``load`` reads the file once to check and count it, ``Corpus.stream`` reads it again,
+A corpus is never in memory as a whole: ``load`` reads the file to check and count it, ``Corpus.stream`` reads it again,
 one document at a time. Lines and paragraphs have a largest length, so that a file without line ends is an error and no
 flood.
 
-Nothing is cleaned here; see ``text/cleaning.py``. Fetching is in ``wikipedia_fetch.py``.
+Nothing is cleaned here; see ``text/cleaning.py``. The file and its place are ``wikipedia_file.py``'s, fetching ``wikipedia_fetch.py``'s.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import zlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
 from genmodels.errors import DataError
-from genmodels.files import file_digest
+from genmodels.files import require_whole_characters, shown
+from genmodels.wikipedia_file import FILE_NAMES, KAGGLE_FILE, WAYS_OUT, digest, is_json, locate, raw_bytes, scanned, text_name
+
+__all__ = [
+    "FILE_NAMES", "KAGGLE_FILE", "KNOWN_DIGESTS", "LICENCE", "SPLITS", "WAYS_OUT", "Corpus", "Document", "digest", "fetch", "load",
+    "locate", "raw_bytes", "text_name",
+]  # fmt: skip
 
 SPLITS = ("train", "validation", "test")
 PARAGRAPHS_PER_DOCUMENT = 20
 HELD_OUT_SHARE = 0.02  # of the documents, for validation and again for test
 LONGEST_PARAGRAPH = 1 << 20  # bytes; the longest of the real files has some ten thousand
 LONGEST_ARTICLE = 1 << 26  # bytes of one JSON line
-KAGGLE_DATASET = "miladfa7/persian-wikipedia-dataset"
-KAGGLE_FILE = "Persian-WikiText-1.txt"
+LEAST_PERSIAN = 0.1  # share of the letters; a sign-in page, an error message or another language has none
 LICENCE = "text by Wikipedia's contributors, CC BY-SA; Kaggle prints CC0-1.0 for its file"
-FILE_NAMES = (KAGGLE_FILE, "fawiki_docs.jsonl.gz", "persian-wikipedia-sample.txt")
-SUBFOLDERS = ("", "fawiki", "wikipedia")
 KNOWN_DIGESTS = {  # sha256 by file name; a file that is not listed is accepted, and its digest is told
     "persian-wikipedia-sample.txt": "e9a4f4dbed6abf42f9dbe41e39ef4018fa901816ee11d7a1dacfb2c26697a403",
 }
-WAYS_OUT = (
-    "run `python -m genmodels data wikipedia`, or put the file into the data folder yourself "
-    f"(kaggle datasets download -d {KAGGLE_DATASET} -f {KAGGLE_FILE}), "
-    "or give its place with --from PATH, or set GENMODELS_DATA to the folder that holds it"
-)
+_WEB_PAGE = re.compile(r"\s*<(?:!doctype|html|head|body|meta|title|script|\?xml)\b", re.IGNORECASE)
+_HEAD = 4096  # bytes in which a web page says that it is one
 
 
 @dataclass(frozen=True)
@@ -63,19 +67,28 @@ class Document:
 
 @dataclass(frozen=True)
 class Corpus:
-    """One raw file, checked and counted. ``digest`` is the sha256 of its ``bytes`` bytes; ``sizes`` documents by split."""
+    """One raw file, checked and counted. ``digest`` is the sha256 of its ``bytes`` bytes; ``sizes`` documents by split.
+
+    ``characters`` of the paragraphs; ``persian``: share of the letters that are of the Arabic script; ``doubts``: what
+    speaks against the file being whole, in words, or nothing.
+    """
 
     path: Path
+    name: str
     digest: str
     bytes: int
     paragraphs: int
     characters: int
     sizes: dict[str, int]
+    persian: float
+    doubts: str
 
-    @property
-    def name(self) -> str:
-        """The file's name."""
-        return self.path.name
+    def summary(self) -> str:
+        """One line by which a reader can tell whether this is the text that was meant."""
+        return (
+            f"{self.name}: {self.bytes:,} bytes, {sum(self.sizes.values()):,} documents, {self.paragraphs:,} paragraphs, "
+            f"{self.characters:,} characters, {self.persian:.1%} of the letters Persian{self.doubts}"
+        )
 
     def stream(self, *splits: str) -> Iterator[Document]:
         """The documents of these splits (default: all) in file order, read from the file one at a time."""
@@ -88,47 +101,44 @@ class Corpus:
         return list(self.stream())
 
 
-def locate(folder: Path | str | None = None) -> Path:
-    """The first known file in ``folder`` (a file's own path is taken as it is); ``DataError`` names the ways out."""
-    if folder is None:
-        from genmodels.datafolder import data_folder
-
-        folder = data_folder()
-    folder = Path(folder)
-    if folder.is_file():
-        if folder.suffix == ".zip":
-            raise DataError(f"{folder} is a zip archive; unpack it first: unzip {folder}")
-        return folder
-    for name in FILE_NAMES:
-        for sub in SUBFOLDERS:
-            if (path := folder / sub / name).is_file():
-                return path
-    raise DataError(f"no Persian Wikipedia text in {folder} (wanted {', '.join(FILE_NAMES)}); {WAYS_OUT}")
-
-
 def load(folder: Path | str | None = None) -> Corpus:
     """Check and count the corpus of ``folder`` (default: the data folder).
 
-    Raises ``DataError`` (one line) for a missing file, text that is not UTF-8 (with the byte offset), a truncated
-    gzip, a broken JSON line (with its number), an empty text, a line or paragraph beyond all measure, a known file with
-    another checksum.
+    Raises ``DataError`` (one line) for a missing file, text that is not UTF-8 (with the byte offset) or not Persian, a web
+    page, a truncated gzip or zip, a broken JSON line (with its number), an empty text, a line or paragraph beyond all
+    measure, a known file with another checksum.
     """
     path = locate(folder)
-    digest = file_digest(path)
-    wanted = KNOWN_DIGESTS.get(path.name)
-    if wanted is not None and digest != wanted:
-        raise DataError(f"{path} is not the file of that name: sha256 {digest}, wanted {wanted}; fetch it again")
+    name = text_name(path)
+    found, size, doubts = scanned(path, name)
+    wanted = KNOWN_DIGESTS.get(name)
+    if wanted is not None and found != wanted:
+        raise DataError(f"{path} is not the file of that name: sha256 {found}, wanted {wanted}; fetch it again")
     sizes: Counter[str] = Counter()
     paragraphs = characters = 0
-    for document in _documents(path, 0 if _is_json(path) else sum(1 for _ in _paragraphs(path))):
+    counts = np.zeros(256, np.int64)  # of the bytes
+    for document in _documents(path, 0 if is_json(name) else sum(1 for _ in _paragraphs(path))):
         sizes[document.split] += 1
         paragraphs += len(document.paragraphs)
         characters += sum(map(len, document.paragraphs))
+        counts += np.bincount(np.frombuffer("".join(document.paragraphs).encode(), np.uint8), minlength=256)
     if not sizes:
         raise DataError(f"{path} holds no text; fetch it again")
+    if (persian := _persian_share(counts)) < LEAST_PERSIAN:
+        raise DataError(f"{path} is no Persian text ({persian:.1%} of its letters are); {WAYS_OUT}")
     if missing := [split for split in SPLITS if not sizes[split]]:
         raise DataError(f"{path} has no {' and no '.join(missing)} text; a corpus needs all of {', '.join(SPLITS)}")
-    return Corpus(path, digest, path.stat().st_size, paragraphs, characters, dict(sizes))
+    return Corpus(path, shown(name), found, size, paragraphs, characters, dict(sizes), persian, doubts)
+
+
+def _persian_share(counts: np.ndarray) -> float:
+    """Share of the Arabic script (U+0600 ... U+06FF) in the letters of UTF-8 text, from the counts of its bytes.
+
+    A letter is known by its first byte: ASCII letters, U+00C0 and on, without U+2000 ... U+2FFF (punctuation, half-spaces).
+    """
+    arabic = counts[0xD8:0xDC].sum()
+    others = counts[65:91].sum() + counts[97:123].sum() + counts[0xC3:0xF5].sum() - arabic - counts[0xE2] - counts[0xEF]
+    return float(arabic / max(1, arabic + others))
 
 
 def fetch(destination: Path | str, source: Path | str | None = None) -> list[str]:
@@ -138,39 +148,34 @@ def fetch(destination: Path | str, source: Path | str | None = None) -> list[str
     return wikipedia_fetch.fetch(Path(destination), None if source is None else Path(source))
 
 
-def _is_json(path: Path) -> bool:
-    return path.name.endswith(".gz")
-
-
 def _documents(path: Path, paragraphs: int) -> Iterator[Document]:
     """Documents of either kind of file; ``paragraphs`` is their number where the file has no articles."""
-    return _json_documents(path) if _is_json(path) else _pseudo_documents(_paragraphs(path), paragraphs)
+    return _json_documents(path) if is_json(path.name) else _pseudo_documents(_paragraphs(path), paragraphs)
 
 
 def _lines(path: Path, longest: int) -> Iterator[str]:
     """Lines without their ends; every way in which the bytes can be bad becomes one ``DataError``."""
     offset = number = 0
-    try:
-        with (gzip.open if _is_json(path) else open)(path, "rb") as stream:
-            while raw := stream.readline(longest + 1):
-                number += 1
-                if len(raw) > longest:
-                    raise DataError(
-                        f"{path}, line {number} (from byte {offset} on) is longer than {longest:,} bytes; "
-                        "write one paragraph a line, with an empty line after each"
-                    )
-                try:
-                    text = raw.decode("utf-8-sig" if offset == 0 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise DataError(
-                        f"{path} is not UTF-8 at byte {offset + error.start}; save it as UTF-8 or fetch it again"
-                    ) from None
-                offset += len(raw)
-                yield text.rstrip("\r\n")
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise DataError(f"{path} is a damaged or truncated gzip file ({error}); fetch it again") from None
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    json_lines = is_json(path.name)
+    with raw_bytes(path) as raw, gzip.open(raw) if json_lines else raw as stream:
+        while line := stream.readline(longest + 1):
+            number += 1
+            if len(line) > longest:
+                raise DataError(
+                    f"{path}, line {number} (from byte {offset} on) is longer than {longest:,} bytes; "
+                    "write one paragraph a line, with an empty line after each"
+                )
+            try:
+                text = line.decode("utf-8-sig" if offset == 0 else "utf-8")
+            except UnicodeDecodeError as error:
+                cut = " and ends there, within a letter: it was cut short" if error.reason.startswith("unexpected end") else ""
+                raise DataError(
+                    f"{path} is not UTF-8 at byte {offset + error.start}{cut}; save it as UTF-8 or fetch it again"
+                ) from None
+            if offset < _HEAD and _WEB_PAGE.match(text):
+                raise DataError(f"{path} is a web page, not the text (perhaps the site asked to sign in); {WAYS_OUT}")
+            offset += len(line)
+            yield text.rstrip("\r\n")
 
 
 def _paragraphs(path: Path) -> Iterator[str]:
@@ -215,7 +220,9 @@ def _json_documents(path: Path) -> Iterator[Document]:
             split, paragraphs = record["split"], record["paragraphs"]
             if split not in SPLITS or not isinstance(paragraphs, list) or not all(isinstance(part, str) for part in paragraphs):
                 raise ValueError(f"split {split!r}, or paragraphs that are no list of texts")
-        except (ValueError, KeyError, TypeError) as error:
+            if "\\u" in line:  # the only way to write half a character
+                require_whole_characters("".join(paragraphs), f"{path}, line {number}", DataError)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{path}, line {number}: not a document {{split, title, paragraphs}} "
                 f"({type(error).__name__}: {error}); fetch it again"

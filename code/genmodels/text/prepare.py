@@ -34,7 +34,7 @@ import numpy as np
 
 from genmodels import wikipedia
 from genmodels.config import TextConfig, to_plain
-from genmodels.datafolder import project_root
+from genmodels.datafolder import place_in, project_root
 from genmodels.errors import DataError, UserError
 from genmodels.files import data_digest, exclusive_lock, file_digest, read_json, write_json
 from genmodels.progress import progress_bar
@@ -105,9 +105,7 @@ def version_of(manifest: dict[str, Any]) -> int:
 
 def prepared_root() -> Path:
     """Where prepared arrays live: ``GENMODELS_PREPARED``, else ``data/prepared`` of the project."""
-    if place := os.environ.get("GENMODELS_PREPARED"):
-        return Path(place).expanduser().absolute()
-    return project_root() / "data" / "prepared"
+    return place_in("GENMODELS_PREPARED") or project_root() / "data" / "prepared"
 
 
 def prepared(
@@ -126,7 +124,7 @@ def prepared(
         Workers(workers)  # refuses a number below one, also where nothing is left to do
     raw = wikipedia.locate(folder)
     sources = {
-        "raw_digest": file_digest(raw), "config": to_plain(config), "version": PREPARATION_VERSION,
+        "raw_digest": wikipedia.digest(raw), "config": to_plain(config), "version": PREPARATION_VERSION,
         "hazm": importlib.metadata.version("hazm"),
     }
     place = prepared_root() / f"{config.corpus}-{data_digest(json.dumps(sources, sort_keys=True))[:16]}"
@@ -151,6 +149,7 @@ def _kept(config: TextConfig, place: Path, tell: bool = False) -> PreparedText |
 def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], workers: int | None) -> PreparedText:
     started = time.perf_counter()
     corpus = wikipedia.load(raw)
+    print(f"genmodels: {corpus.summary()}", file=sys.stderr)
     if workers is None:
         workers = cores() if corpus.characters > SERIAL_CHARACTERS else 1
     with _whole_folder(place) as folder, Workers(workers) as pool:
