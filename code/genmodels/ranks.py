@@ -11,6 +11,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from genmodels.precision import is_exact
+
 Batch = tuple[Tensor, ...]
 
 
@@ -26,7 +28,7 @@ class Ranks:
         self.size = 1 if alone else int(os.environ.get("WORLD_SIZE", "1"))
         self.rank = 0 if alone else int(os.environ.get("RANK", "0"))
         self.local = int(os.environ.get("LOCAL_RANK", "0"))
-        self.cuda = torch.cuda.is_available()
+        self.cuda = torch.cuda.is_available() and not is_exact()
         self.device = torch.device("cuda", self.local) if self.cuda else torch.device("cpu")
         if self.size > 1 and not dist.is_initialized():
             dist.init_process_group("nccl" if self.cuda else "gloo")
