@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,12 +60,36 @@ def test_an_honest_study_verifies_and_a_forged_one_does_not(stage: SmallStudy) -
     difference = result.runs.validation_nll_nats["ours"] - result.runs.validation_nll_nats["spec"]
     assert result.effects["ours"][0] == pytest.approx(difference, abs=1e-3)
     metrics = files.read_json(folder / "metrics.json")
-    metrics["runs"]["ours"]["opening"][1] *= 1.02
+    metrics["runs"]["ours"]["opening"][0] *= 1.02
     metrics["runs"]["gates"]["parameters"] -= 1
     files.write_json(folder / "metrics.json", metrics)
     reseal(folder)
     found = outcome(stage)
     assert [key for key, held in found.items() if not held] == ["gates", "ours"]
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {tests!r})
+import test_pixel_study as t
+from genmodels import __main__
+t.mnist.load = lambda folder=None: t.toy_images()
+study = t.SmallStudy()
+runs = study.runs()
+study.runs = lambda: {{"spec": runs["spec"]}}
+t.stages.get = lambda name: study
+sys.exit(__main__.main(["train", "pixelcnn-study"]))
+"""
+
+
+def test_under_torchrun_one_process_trains_and_waits_for_none(stage: SmallStudy, tmp_path: Path) -> None:
+    """A study is not shared: rank 1 leaves at once, and rank 0 may not open a group that it would wait in for ever."""
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER.format(tests=str(Path(__file__).parent)))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+    assert set(stage.load("full").metrics["runs"]) == {"spec"}
 
 
 def test_budgets_are_equal_and_changes_single() -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from genmodels import batches, files, mnist, stages, store, training
+from genmodels import files, mnist, stages, store, training
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, trials
@@ -222,29 +222,32 @@ def test_the_usual_training_starts_from_torchs_own_initialisation() -> None:
     assert config.model == ThresholdStage().config("full").model and config.binarization == "threshold"
 
 
-@pytest.mark.parametrize("change", ["optimizer", "schedule", "loss", "initialisation", "order"])
-def test_changed_training_behaviour_is_noticed(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+def test_changed_training_behaviour_is_noticed(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How small a change may be: ``test_fingerprint.py``."""
     stage.run("full")
-    if change == "optimizer":
-        monkeypatch.setattr(training, "make_optimizer", lambda model, config: torch.optim.SGD(model.parameters(), lr=0.1))
-    elif change == "schedule":
-        monkeypatch.setattr(training, "learning_rate_at", lambda step, config: config.learning_rate / 3)
-    elif change == "loss":
-        honest = stage.objective()
-        monkeypatch.setattr(stage, "objective", lambda: replace(honest, total=lambda m, b: 1.01 * honest.total(m, b)))
-    elif change == "initialisation":
-        monkeypatch.setattr(stage, "seeded_model", lambda config: stage.build(config))
-    else:
-        monkeypatch.setattr(batches.BatchOrder, "__iter__", lambda self: ([i % 16 for i in range(s, s + 4)] for s in range(8)))
-    assert outcome(stage)["behaviour"] is False
+    monkeypatch.setattr(training, "make_optimizer", lambda model, config: torch.optim.SGD(model.parameters(), lr=0.1))
+    assert outcome(stage) == {"manifest": True, "behaviour": False, "test_nll_nats": True}
+
+
+def test_final_measures_are_made_where_the_training_was_and_in_fp32(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    measure, sliced, cpu = stage.final_metrics, stage.slice_metrics, torch.nn.Module.cpu
+    monkeypatch.setattr(torch.nn.Module, "cpu", lambda self: (told.append("to the CPU"), cpu(self))[1])
+    monkeypatch.setattr(stage, "final_metrics", lambda *given: (told.append(torch.backends.cudnn.allow_tf32), measure(*given))[1])
+    monkeypatch.setattr(stage, "slice_metrics", lambda *given: (told.append("slice"), sliced(*given))[1])
+    stage.run("full")
+    assert told == [False, "to the CPU", "slice"]
 
 
 def test_another_config_names_the_field(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run("full")
     config = stage.config("full")
-    monkeypatch.setattr(stage, "config", lambda profile: replace(config, training=replace(config.training, learning_rate=0.5)))
-    (check,) = stage.verify("full")
-    assert not check.passed and f"training.learning_rate: asked 0.5, stored {config.training.learning_rate}" in check.detail
+    for name, factor in {"learning_rate": 1.001, "seed": 2, "ema_decay": 0.999, "gradient_clip": 0.9, "momentum": 1.01}.items():
+        stored = getattr(config.training, name)
+        other = replace(config, training=replace(config.training, **{name: factor * stored}))
+        monkeypatch.setattr(stage, "config", lambda profile, other=other: other)
+        (check,) = stage.verify("full")
+        assert not check.passed and f"training.{name}: asked {factor * stored}, stored {stored}" in check.detail
 
 
 @pytest.mark.parametrize("name", list(stages.STAGES))
@@ -259,5 +262,5 @@ def test_shipped_results_belong_to_todays_settings_and_behaviour(name: str) -> N
         assert again == pytest.approx(result.manifest["fingerprint"], rel=base.FINGERPRINT_TOLERANCE)
     elif isinstance(stage, trials.TrialsStage):
         for key, run in result.config.items():
-            again = stage.tiny_losses(run)
+            again = stage.fingerprint(run)
             assert again == pytest.approx(result.manifest["fingerprint"][key], rel=base.FINGERPRINT_TOLERANCE), key

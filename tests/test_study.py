@@ -124,7 +124,7 @@ def test_another_behaviour_and_forged_numbers_are_contradicted(stage: SmallStudy
         changed = outcome(stage)
         assert changed["manifest"] and not any(changed[key] for key in stage.runs())
     metrics = files.read_json(folder / "metrics.json")
-    metrics["runs"]["gelu"]["opening"][1] *= 1.02
+    metrics["runs"]["gelu"]["opening"][0] *= 1.02
     metrics["runs"]["lstm"]["parameters"] += 1
     files.write_json(folder / "metrics.json", metrics)
     reseal(folder)

@@ -51,10 +51,13 @@ def half_orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """U V^T of the singular value decomposition U S V^T, roughly: singular values between about 0.5 and 1.5.
 
     Newton-Schulz steps on an odd polynomial of degree five with the coefficients of Jordan et al. Products in bf16
-    where the processor has it, which is exact enough for a direction, else in fp32 (emulated bf16 takes minutes).
+    where the processor has it, which is exact enough for a direction, else in fp32 (emulated bf16 takes minutes); those
+    of an fp64 matrix in fp64.
     """
     a, b, c = 3.4445, -4.7750, 2.0315
-    low = torch.bfloat16 if bf16_is_native(matrix.device.type) else torch.float32
+    low = torch.promote_types(matrix.dtype, torch.float32)
+    if low == torch.float32 and bf16_is_native(matrix.device.type):
+        low = torch.bfloat16
     tall = matrix.size(0) > matrix.size(1)
     x = (matrix.T if tall else matrix).to(low)
     x = x / x.norm().clamp(min=1e-7)  # spectral norm at most 1

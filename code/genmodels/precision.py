@@ -3,13 +3,18 @@
 PyTorch computes bf16 products on any CPU, but without AVX-512 (or Arm's bf16 instructions) one by one: a product of two
 1024 x 1024 matrices ran at 1 GFLOP/s against 76 in fp32, a training 75 times slower. There fp32 is used instead, and
 the manifest says so. The choice depends on the processor alone, so a stopped run goes on in the precision it had.
+
+``exact`` is for what must be the same on every machine: fp64, on the processor, from draws that no library decides.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
 import torch
+from torch import Tensor
 
 
 @lru_cache(maxsize=None)
@@ -23,3 +28,28 @@ def bf16_is_native(kind: str) -> bool:
 def autocast(kind: str, wanted: bool = True) -> torch.autocast:
     """bf16 autocast on a device of this kind where it is ``wanted`` and native; else fp32."""
     return torch.autocast(kind, dtype=torch.bfloat16, enabled=wanted and bf16_is_native(kind))
+
+
+@contextmanager
+def exact() -> Iterator[None]:
+    """Inside the block a training is the same on every machine, up to the rounding of fp64.
+
+    What is made is made in fp64: PyTorch's fp32 normal and uniform numbers differ in their last bit between vector units.
+    Trainings stay on the CPU, and dropout masks are drawn as uniform numbers (``lm.base.dropout``).
+    """
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def is_exact() -> bool:
+    """Whether this is inside an ``exact`` block."""
+    return torch.get_default_dtype() == torch.float64
+
+
+def widened(x: Tensor) -> Tensor:
+    """``x`` in fp32, or in fp64 where it is: what losses are kept in."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

@@ -12,6 +12,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from genmodels.errors import UserError
+from genmodels.precision import is_exact
 
 Batch = tuple[Tensor, ...]
 VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")  # those of torchrun that are read
@@ -49,7 +50,7 @@ class Ranks:
         rank, size, local = place()
         self.rank, self.size = (0, 1) if alone else (rank, size)
         self.local = local if size > 1 else 0
-        self.cuda = torch.cuda.is_available()
+        self.cuda = torch.cuda.is_available() and not is_exact()
         self.device = torch.device("cuda", self.local) if self.cuda else torch.device("cpu")
         if self.cuda and self.local >= torch.cuda.device_count():
             count = torch.cuda.device_count()

@@ -37,7 +37,7 @@ from genmodels.checkpoints import StopRequest, load_checkpoint, misfit, save_che
 from genmodels.config import CooldownTrainingConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.optimizers import MuonWithAdamW, make_optimizer
-from genmodels.precision import autocast
+from genmodels.precision import autocast, is_exact, widened
 from genmodels.progress import progress_bar
 from genmodels.ranks import Batch, Ranks
 
@@ -146,6 +146,13 @@ class WeightAverage:
                 torch._foreach_copy_(parameters, kept)
 
 
+def draw(batch: Batch, objective: Objective, seed: int, step: int, rank: int = 0) -> Batch:
+    """A batch with all that is random in a step: what ``objective`` draws is in it, the dropout masks follow torch's seed."""
+    batch = objective.prepare(batch, generator_for(seed, "draws", step))
+    torch.manual_seed(seed_for(seed, "dropout", step, rank))
+    return tuple(part.double() if is_exact() and part.is_floating_point() else part for part in batch)
+
+
 def train(
     model: nn.Module,
     dataset: Dataset[Any],
@@ -248,8 +255,7 @@ def _train(
     with StopRequest() as stop, bar:
         for batch in batches:
             step = record.step
-            batch = objective.prepare(batch, generator_for(config.seed, "draws", step))
-            torch.manual_seed(seed_for(config.seed, "dropout", step, ranks.rank))
+            batch = draw(batch, objective, config.seed, step, ranks.rank)
             share = tuple(part.to(ranks.device, non_blocking=True) for part in ranks.share(batch))
             for group, decay in zip(optimizer.param_groups, decays, strict=True):
                 group["lr"] = learning_rate_at(step, config)
@@ -261,7 +267,7 @@ def _train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             average.update(step)
-            signals = ranks.sum(torch.stack([loss.detach().float(), torch.tensor(float(stop.asked), device=loss.device)]))
+            signals = ranks.sum(torch.stack([widened(loss.detach()), torch.tensor(float(stop.asked), device=loss.device)]))
             pending.append(signals[0])
             record.step += 1
             bar.update()

@@ -61,8 +61,8 @@ class RotaryPositions(nn.Module):
         theta = base ** (-torch.arange(0, head, 2, dtype=torch.float64) / head)  # (D/2,)
         angles = torch.outer(torch.arange(context, dtype=torch.float64), theta)  # (context, D/2)
         both = torch.cat([angles, angles], dim=1)  # dimension k is paired with k + D/2
-        self.register_buffer("cos", both.cos().float(), persistent=False)
-        self.register_buffer("sin", both.sin().float(), persistent=False)
+        self.register_buffer("cos", both.cos().to(torch.get_default_dtype()), persistent=False)
+        self.register_buffer("sin", both.sin().to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """Turn ``x`` (B, H, T, D), whose first position is ``start``."""

@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genmodels.errors import UserError
+from genmodels.precision import is_exact
 
 IGNORED = -100
 """The target value of positions that have nothing to predict."""
@@ -105,6 +106,14 @@ class LanguageModel(nn.Module):
             )
 
 
+def dropout(x: Tensor, rate: float, training: bool) -> Tensor:
+    """``F.dropout``. Where all must be ``exact`` its masks come from uniform numbers, which every machine draws alike:
+    PyTorch asks MKL for Bernoulli numbers where it has it, and draws other ones where not."""
+    if not is_exact():
+        return F.dropout(x, rate, training)
+    return x * (torch.rand_like(x) >= rate) / (1 - rate) if training else x
+
+
 def locked_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """Variational dropout (Gal & Ghahramani 2016, arXiv 1512.05287): one mask a sequence, the same at all its times.
 
@@ -112,7 +121,7 @@ def locked_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     """
     if not training or rate == 0:
         return x
-    return x * F.dropout(x.new_ones(1, x.shape[1], x.shape[2]), rate)
+    return x * dropout(x.new_ones(1, x.shape[1], x.shape[2]), rate, training)
 
 
 def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 from genmodels.config import TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.lm.attention import CausalSelfAttention, KVCache
-from genmodels.lm.base import LanguageModel
+from genmodels.lm.base import LanguageModel, dropout
 
 
 class RMSNorm(nn.Module):
@@ -67,8 +67,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = x + F.dropout(self.attention(self.attention_norm(x), cache), self.dropout, self.training)
-        return x + F.dropout(self.feed_forward(self.feed_forward_norm(x)), self.dropout, self.training)
+        x = x + dropout(self.attention(self.attention_norm(x), cache), self.dropout, self.training)
+        return x + dropout(self.feed_forward(self.feed_forward_norm(x)), self.dropout, self.training)
 
 
 class TransformerLM(LanguageModel):
@@ -108,7 +108,7 @@ class TransformerLM(LanguageModel):
             raise UserError(
                 f"a sequence of {length} tokens exceeds the context of {self.context}; give the last {self.context}"
             )
-        x = F.dropout(self.embed(tokens, length - tokens.shape[1]), self.config.dropout, self.training)
+        x = dropout(self.embed(tokens, length - tokens.shape[1]), self.config.dropout, self.training)
         for index, block in enumerate(self.blocks):
             x = block(x, state[index] if state else None)
         return self.final_norm(x), state

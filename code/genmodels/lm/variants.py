@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from genmodels.config import TransformerModelConfig, setting
 from genmodels.errors import UserError
 from genmodels.lm.attention import KVCache
+from genmodels.lm.base import dropout
 from genmodels.lm.transformer import Block, TransformerLM
 
 CHOICES = {
@@ -110,8 +111,8 @@ class PostNormBlock(nn.Module):
 
     def forward(self, x: Tensor, cache: KVCache | None = None) -> Tensor:
         """(B, T, C) -> (B, T, C)."""
-        x = self.attention_norm(x + F.dropout(self.attention(x, cache), self.dropout, self.training))
-        return self.feed_forward_norm(x + F.dropout(self.feed_forward(x), self.dropout, self.training))
+        x = self.attention_norm(x + dropout(self.attention(x, cache), self.dropout, self.training))
+        return self.feed_forward_norm(x + dropout(self.feed_forward(x), self.dropout, self.training))
 
 
 class _Unrotated(nn.Module):

@@ -65,9 +65,10 @@ class DigitClassifier(nn.Module):
 
 @torch.no_grad()
 def measured(model: DigitClassifier, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
-    """Features (N, D) and log-probabilities (N, 10) of images, fp32, in batches."""
+    """Features (N, D) and log-probabilities (N, 10) of images, fp32 on the CPU, in batches."""
     features, logs = [], []
     for batch in images.split(batch_size):
-        features.append(model.features(batch))
-        logs.append(F.log_softmax(model.decide(features[-1]), dim=1))
+        found = model.features(batch.to(model.decide.weight.device))
+        features.append(found.cpu())
+        logs.append(F.log_softmax(model.decide(found), dim=1).cpu())
     return torch.cat(features), torch.cat(logs)

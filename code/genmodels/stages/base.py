@@ -1,7 +1,7 @@
 """What all stages share: run (train, measure, publish), load, and verify (try to contradict).
 
 A stage's *fingerprint* is the losses of the first optimiser steps of its own kind of model at a tiny size on
-tiny fixed inputs, through the same training loop. It is kept in the manifest and made again by ``verify``:
+tiny fixed inputs, through the same training loop in fp64. It is kept in the manifest and made again by ``verify``:
 a refactoring leaves it alone, a change of what training does moves it, and then the stage must be trained again.
 """
 
@@ -23,14 +23,15 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import batches, ranks, store, training
-from genmodels.config import TrainingConfig, to_plain
+from genmodels import batches, precision, ranks, store, training
+from genmodels.config import CooldownTrainingConfig, TrainingConfig, to_plain
 from genmodels.errors import StaleResult, UserError
+from genmodels.ranks import Batch
 from genmodels.stages import payload
 from genmodels.training import Objective, Record
 
 FINGERPRINT_STEPS = 8
-FINGERPRINT_TOLERANCE = 1e-3  # relative; kernels of different processors differ by less
+FINGERPRINT_TOLERANCE = 1e-9  # relative; emulated processors differ by 4e-16, the smallest change that is tried by 4e-7
 METRIC_TOLERANCE = 1e-4  # relative; the same weights on the same slice
 
 
@@ -186,11 +187,9 @@ class ModelStage(Stage):
         return self.build(config)
 
     def fingerprint(self, config: Any) -> list[float]:
-        """Losses of the first steps at a tiny size, in fp32, one evaluation of behaviour."""
+        """The behaviour of this kind of training at a tiny size."""
         small, dataset = self.tiny(config)
-        brief = replace(small.training, steps=FINGERPRINT_STEPS, warmup_steps=1, batch_size=4, bf16=False, evaluations=0)
-        small = replace(small, training=brief)
-        return training.train(self.seeded_model(small), dataset, self.objective(), small.training, alone=True).losses
+        return behaviour(lambda: self.seeded_model(small), dataset, self.objective(), small.training)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Train (or resume), measure, publish. Returns the result's folder."""
@@ -216,10 +215,10 @@ class ModelStage(Stage):
         )
         if not ranks.leads():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
-        model = model.cpu()
         measured = time.monotonic()
-        with torch.no_grad():
-            metrics = self.final_metrics(config, material, model) | {"slice": self.slice_metrics(config, material.arrays, model)}
+        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 on GPUs, too
+            metrics = self.final_metrics(config, material, model)
+            metrics["slice"] = self.slice_metrics(config, material.arrays, model.cpu())  # as ``verify`` will
         metrics["parameters"] = sum(p.numel() for p in model.parameters())
         path = store.publish(
             self.name, profile, metrics=metrics, history=pd.DataFrame(record.history), weights=model.state_dict(),
@@ -274,6 +273,30 @@ def told(error: Exception) -> str:
         return text
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {text[:200]} ({Path(place.filename).name}:{place.lineno})"
+
+
+def behaviour(
+    start: Callable[[], nn.Module], dataset: Dataset[Any], objective: Objective, config: TrainingConfig
+) -> list[float]:
+    """The losses of the first steps and, last, that of the averaged weights without dropout, in fp64: see ``exact``.
+
+    The few steps have all parts of a whole training: they begin with a warm-up, and weights that decay late decay at last.
+    """
+    warmup = min(2, config.warmup_steps)
+    brief = replace(config, steps=FINGERPRINT_STEPS, warmup_steps=warmup, batch_size=4, bf16=False, evaluations=0)
+    if isinstance(brief, CooldownTrainingConfig):
+        brief = replace(brief, weight_decay_from=min(brief.weight_decay_from, FINGERPRINT_STEPS // 2))
+    with precision.exact():
+        model = start()
+        losses = training.train(model, dataset, objective, brief, alone=True).losses
+        return [*losses, first_loss(model, dataset.__getitems__([0, 1, 2, 3]), objective, brief.seed)]  # type: ignore[attr-defined]
+
+
+@torch.no_grad()
+def first_loss(model: nn.Module, batch: Batch, objective: Objective, seed: int) -> float:
+    """Mean loss of a batch of the data set, with the draws of a training's first step."""
+    batch = training.draw(batch, objective, seed, 0)
+    return float(objective.total(model, batch)) / objective.count(batch)
 
 
 def largest_difference(now: Sequence[float], then: Sequence[float]) -> float:

@@ -22,6 +22,7 @@ from genmodels.batches import generator_for
 from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingConfig
 from genmodels.files import data_digest
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
+from genmodels.precision import widened
 from genmodels.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
@@ -69,7 +70,7 @@ class ClassifierStage(ModelStage):
 
     def objective(self) -> Objective:
         return Objective(
-            total=lambda model, batch: F.cross_entropy(model(batch[0]).float(), batch[1], reduction="sum"),
+            total=lambda model, batch: F.cross_entropy(widened(model(batch[0])), batch[1], reduction="sum"),
             count=lambda batch: len(batch[0]),
             prepare=lambda batch, draws: (shifted(mnist.binarize(batch[0], draws), draws), batch[1].long()),
         )
@@ -89,10 +90,9 @@ class ClassifierStage(ModelStage):
         return Material(LabelledSet(images.train_images[:split], images.train_labels[:split]), data, arrays, {}, context)
 
     def curve_point(self, config: ClassifierConfig, material: Material, model: nn.Module) -> dict[str, float]:
-        device = next(model.parameters()).device
         found = {}
         for split in ("validation", "test"):
-            images, labels = (every(part, config.curve_images).to(device) for part in material.context[split])
+            images, labels = (every(part, config.curve_images) for part in material.context[split])
             found[f"{split}_loss"] = score(model, images, labels)["nll_nats"]
         return found
 

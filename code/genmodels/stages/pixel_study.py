@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels import mnist, training
+from genmodels import mnist
 from genmodels.batches import generator_for
 from genmodels.config import (
     GatedModelConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig, setting,
@@ -30,7 +30,6 @@ from genmodels.pixelcnn.model import PixelModel
 from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.ranks import Batch
 from genmodels.stages import payload
-from genmodels.stages.base import FINGERPRINT_STEPS
 from genmodels.stages.pixelcnn import ImageSet, binarize, every, image_objective
 from genmodels.stages.trials import TrialsResult, TrialsStage
 from genmodels.training import Objective
@@ -81,7 +80,7 @@ class PixelStudyResult(TrialsResult):
 def forward_flops(model: PixelModel) -> int:
     """Counted floating-point operations of one image's forward pass (a multiplication and an addition are two)."""
     with torch.no_grad():
-        return count_flops(lambda: model(torch.zeros(1, 1, *model.image_size)))
+        return count_flops(lambda: model(torch.zeros(1, 1, *model.image_size, device=next(model.parameters()).device)))
 
 
 class PixelStudy(TrialsStage):
@@ -175,9 +174,7 @@ class PixelStudy(TrialsStage):
         payload.like(measures, {"validation_nll_nats": mean}, "metrics.json")
         return {"grey": payload.Array((mnist.SIDE, mnist.SIDE), high=255)}
 
-    def tiny_losses(self, run: PixelRun) -> list[float]:
+    def tiny(self, run: PixelRun) -> tuple[PixelRun, Dataset[Batch]]:
         config = run.experiment
-        brief = replace(config.training, steps=FINGERPRINT_STEPS, warmup_steps=1, batch_size=4, bf16=False, evaluations=0)
-        small = replace(run, experiment=replace(config, model=replace(config.model, channels=4), training=brief))
         grey = torch.randint(0, 256, (16, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        return training.train(self.start(small, {}), ImageSet(grey), self.objective_of(run), brief, alone=True).losses
+        return replace(run, experiment=replace(config, model=replace(config.model, channels=4))), ImageSet(grey)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
-from genmodels import training
 from genmodels.config import LanguageModelConfig, MuonTrainingConfig, RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.lm.base import LanguageModel, linear_cross_entropy
@@ -24,7 +24,6 @@ from genmodels.lm.recurrent import RecurrentLM
 from genmodels.lm.variants import Variant, VariantLM
 from genmodels.ranks import Batch
 from genmodels.stages import payload
-from genmodels.stages.base import FINGERPRINT_STEPS
 from genmodels.stages.language import RecurrentStage, TransformerStage, cross_entropy_total, first_documents
 from genmodels.stages.trials import TrialsResult, TrialsStage
 from genmodels.text.ngram import IGNORED, NgramDataset
@@ -156,7 +155,7 @@ class StudyStage(TrialsStage):
         payload.require(counts.sum() == tokens, f"slice.npz: the unigram counts are not those of {tokens} tokens")
         return {"unigram_counts": payload.Array((None,))}
 
-    def tiny_losses(self, run: StudyRun) -> list[float]:
+    def tiny(self, run: StudyRun) -> tuple[StudyRun, Dataset[Batch]]:
         config = run.experiment
         if isinstance(config.model, RecurrentModelConfig):
             model: Any = RecurrentModelConfig(embedding=8, hidden=12, layers=2, dropout=config.model.dropout)
@@ -165,15 +164,9 @@ class StudyStage(TrialsStage):
             model = TransformerModelConfig(
                 width=16, layers=2, heads=4, kv_heads=max(1, 4 // shared), hidden=24, dropout=config.model.dropout, context=16
             )
-        brief = replace(
-            config.training, steps=FINGERPRINT_STEPS, warmup_steps=1, batch_size=4, bf16=False, evaluations=0
-        )
-        small = replace(
-            run, experiment=replace(config, model=model, training=brief, window=16, text=replace(config.text, vocabulary=50))
-        )
+        small = replace(config, model=model, window=16, text=replace(config.text, vocabulary=50))
         tokens = np.random.RandomState(0).randint(2, 50, 400).astype(np.uint16)
-        dataset = NgramDataset(tokens, np.array([0, 150, 400]), 16, targets=run.targets)
-        return training.train(self.start(small, {}), dataset, objective(small), brief, alone=True).losses
+        return replace(run, experiment=small), NgramDataset(tokens, np.array([0, 150, 400]), 16, targets=run.targets)
 
 
 def _experiment(full: LanguageModelConfig, steps: int, evaluations: int = 5, **changes: Any) -> LanguageModelConfig:
