@@ -73,7 +73,7 @@ def test_single_precision_is_as_exact_as_the_direct_form() -> None:
     exact = both(conv.double(), x.double())[0]
     direct, fourier = both(conv.float(), x)
     for reference, a, b in zip(exact, direct, fourier):
-        assert (b - reference).norm() < 1e-6 * reference.norm() + 3 * (a - reference).norm()
+        assert max((a - reference).norm(), (b - reference).norm()) < 1e-5 * reference.norm()
 
 
 @pytest.mark.parametrize("size", [(28, 28), (9, 12), (2, 3), (1, 1)])

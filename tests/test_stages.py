@@ -85,7 +85,8 @@ def test_two_processes_publish_one_result_that_verifies(stage: SmallPixelCNN, tm
     assert "destroy_process_group" not in done.stderr and "Traceback" not in done.stderr
     together = stage.load("full")
     assert together.manifest["device"]["processes"] == 2 and all(outcome(stage).values())
-    assert together.metrics["test_nll_nats"] == pytest.approx(alone.metrics["test_nll_nats"], rel=1e-4)
+    # The same batches in two halves: other sums, whose rounding Muon's steps amplify.
+    assert together.metrics["test_nll_nats"] == pytest.approx(alone.metrics["test_nll_nats"], rel=5e-3)
     kept = [path.name for path in (tmp_path / "cache" / "checkpoints").iterdir()]
     assert kept == ["pixelcnn-full.steady.pt"]  # what a longer training would go on from
     assert "going on" not in done.stderr
