@@ -71,6 +71,22 @@ def test_same_merges_and_ids_as_tokenizers():
     assert ours.encode(unseen) == theirs.encode(unseen)
 
 
+def test_a_piece_of_many_letters_is_encoded_as_tokenizers_does(monkeypatch):
+    """Without a search of the whole piece for every merge."""
+    tokenizer = Tokenizer.train([persian_text(1), persian_text(2), "aaaa aaa"], 700)
+    ours = tokenizer.as_bpe()
+    monkeypatch.setattr(bpe.BPE, "_steps", None)
+    letters = persian_text(3).replace(" ", "").replace("\n", "")
+    for piece in (letters * (16_000 // len(letters)), "a" * 16_001, "ه" * 9_999, "", "a"):
+        assert ours.encode(piece) == tokenizer.encode(piece)
+
+
+def test_merging_by_a_heap_gives_the_last_step_of_the_trace():
+    for word in ("aaaaaaa", "abababa", "aabaab", "کتاب‌هایشان", "½²"):
+        *_, (_, last) = TRAINED._steps(word)
+        assert TRAINED.encode(word) == last
+
+
 def test_same_as_tokenizers_on_real_text():
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (200 kB of real text)")
     from genmodels.text.cleaning import clean_paragraph

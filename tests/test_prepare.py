@@ -6,6 +6,7 @@ import json
 import os
 import random
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -40,6 +41,21 @@ def raw_text(folder, seed=0, paragraphs=150, last=""):
 def places(tmp_path, monkeypatch):
     monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "prepared"))
     return raw_text(tmp_path / "raw"), tmp_path / "prepared"
+
+
+def test_a_result_says_which_preparation_made_its_text(places):
+    """One of an earlier version is neither refused nor blessed: today's cleaning has nothing to say of it."""
+    from genmodels.stages.text import TextStage
+
+    identity = prepared(CONFIG, places[0]).identity
+    assert identity["preparation"] == prepare.PREPARATION_VERSION > 1
+    stage = TextStage()
+    fingerprint = stage.fingerprint(CONFIG)
+    for data, made, passed in (
+        ({}, fingerprint, None), (identity | {"preparation": 1}, [1], None), (identity, fingerprint, True), (identity, [1], False)
+    ):  # fmt: skip
+        check = stage._behaviour(SimpleNamespace(config=CONFIG, manifest={"data": data, "fingerprint": made}))
+        assert check.passed is passed and (passed is not None or "made by preparation version 1, today's is" in check.detail)
 
 
 def test_documents_and_arrays_agree(places):
@@ -215,6 +231,8 @@ def test_real_text_is_prepared_as_the_shipped_models_saw_it(corpus, stage):
     raw = wikipedia.load(folder)
     if raw.digest != shipped.manifest["data"]["corpus_sha256"]:
         pytest.skip("the shipped results are of another corpus")
+    if prepare.version_of(shipped.manifest) != prepare.PREPARATION_VERSION:
+        pytest.skip("the shipped results are of an earlier version of the preparation")
     documents = (document.paragraphs for document in itertools.islice(raw.stream("test"), 10))
     rows, _ = prepare_chunk((corpus, list(Cleaning().stream(documents, held_out=True))))
     tokenizer = stages.load("text").tokenizer(corpus)

@@ -20,7 +20,7 @@ AWKWARD = (
     "می‌نویسند می نویسند", "كتاب علي ۱۲۳ 123", "a\n\n b\t  ", "😀👩‍👩‍👧 é ﷼", "<bos> <eos>", "\u200c\u200f\ufeff", "",
 )  # fmt: skip
 # What no cleaned text may hold: Arabic letters, addresses, templates, footnote marks, Latin names in brackets.
-REFUSE = re.compile(r"[كيى]|https?:|\{\{|\[[0-9۰-۹]+\]|\([A-Za-z][A-Za-z .]*\)| {2}")
+REFUSE = re.compile(r"[كيى]|https?:|\{\{|\[[0-9۰-۹]{1,3}\]|(?<![A-Za-z0-9])\([A-Z]?[a-z]{2,}[A-Za-z .]*\)| {2}")
 KNOWN_GRAM, ALARM = 5, 0.5  # a document that was trained on would have all its 5-grams known
 
 

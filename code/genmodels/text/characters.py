@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 ZWNJ = "\u200c"
 LETTERS = "ءآأؤئابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهی"  # Persian, with the hamza carriers of Persian spelling
-ARABIC = "\u0620-\u063f\u0641-\u064a\u066e\u066f\u0671-\u06d3\u06d5\u06ee\u06ef\u06fa-\u06ff\u0750-\u077f\u08a0-\u08c9"  # the script
+ARABIC = "\u0620-\u063f\u0641-\u064a\u066e\u066f\u0671-\u06d3\u06d5\u06ee\u06ef\u06fa-\u06ff\u0750-\u077f\u08a0-\u08c9"
 MARKS = "\u0653-\u0655"  # madda, hamza above and below (هٔ)
 LATIN, GREEK = "A-Za-zÀ-ÖØ-öø-ɏḀ-ỿ", "Ͱ-Ͽἀ-῿"
 DIGITS = "0-9۰-۹٠-٩"
@@ -97,7 +97,7 @@ def _forms() -> dict[str, str]:
 
 
 _FORMS = _forms()
-# Whatever is none of the other characters of the first plane: such a class is a table look-up, one with ranges beyond it is not.
+# Whatever is no other character of the first plane: such a class is a table look-up, one with ranges beyond it is not.
 _FORM = re.compile(f"[^{_as_class(c for c in map(chr, range(0x10000)) if c not in _FORMS)}]")
 
 
@@ -128,7 +128,9 @@ COMPOSITION = then(
 
 _ARABIC = _each({"يىېۍے": "ی", "كڪ": "ک", "ګ": "گ", "ةەۀہھۂۃ": "ه", "إٱٲٳ": "ا", "ۆۇۈ": "و"})
 LOOK_ALIKES = "".join(_ARABIC)
-_LOOK_ALIKE = re.compile(rf"[ةۃ](?![\u064b-\u0652]?[{ARABIC}])|[{''.join(c for c in _ARABIC if c not in 'ةۃ')}]")  # منطقةالبروج stays
+_LOOK_ALIKE = re.compile(  # منطقةالبروج stays: with ه its two words would be read as one
+    rf"[ةۃ](?![\u064b-\u0652]?[{ARABIC}])|[{''.join(c for c in LOOK_ALIKES if c not in 'ةۃ')}]"
+)
 _INITIAL_HAMZA = substitution(rf"(?<![{ARABIC}{ZWNJ}])أ", "ا", "أ")  # أحمد → احمد, while تأثیر keeps its letter
 ARABIC_LETTERS = then(lambda text: _LOOK_ALIKE.sub(lambda match: _ARABIC[match.group()], text), _INITIAL_HAMZA)
 _DASH = re.compile(rf"(?<=[{DIGITS}])ـ++(?=[{DIGITS}])|(?<= )ـ++(?= )")

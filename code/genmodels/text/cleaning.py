@@ -2,8 +2,8 @@
 
 ``clean_paragraph`` applies the rules again until nothing changes (removing one thing may uncover another), so
 cleaning is idempotent. A paragraph that turns out to be no Persian prose becomes the empty string. The time it takes grows in
-proportion to the text, whatever stands in it: every rule is linear, and the number of passes has a bound. ``Cleaning`` takes a stream of documents through it, in worker processes if there are any; what it keeps
-is of fixed size (``repetitions.py``).
+proportion to the text, whatever stands in it: every rule is linear, and the number of passes has a bound. ``Cleaning``
+takes a stream of documents through it, in worker processes if there are any; what it keeps is of fixed size (``repetitions.py``).
 """
 
 from __future__ import annotations

@@ -44,6 +44,7 @@ _TAG_NAMES = _INLINE | _DROPPED | set(
     "video audio".split()
 )
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})((?:[\s/][^<>]{0,500})?)>")
+_VALUE = re.compile("[A-Za-z0-9]").match
 _ATTRIBUTE = re.compile(r"\s+[A-Za-z-]{1,20}\s{0,5}=")
 _SCRIPT = re.compile(r"<(su[bp])(?:\s[^<>]{0,100})?>\s{0,5}([^<>\s]{1,20})\s{0,5}</\1\s{0,5}>", re.I)
 _ORDINAL = re.compile(rf"st|nd|rd|th|e|er|re|TM|SM|R|.*[{ARABIC}\[\]].*|\W*")
@@ -64,7 +65,7 @@ def tags(text: str) -> str:
         name = match[2].lower()
         if name in _LETTER_TAGS and not match[1] and name not in closed and not _ATTRIBUTE.match(match[3]):
             continue
-        if name == "p" and not match[1] and not match[3] and re.match("[A-Za-z0-9]", text[match.start() - 1 : match.start()]):
+        if name == "p" and not match[1] and not match[3] and _VALUE(text, max(0, match.start() - 1)):
             continue
         spans.append((*match.span(), "" if name in _INLINE else " "))
         if name in _DROPPED and match[1] and name in opened:
@@ -108,7 +109,8 @@ _TAIL = r"(?<![.,;:!?،؛؟])"  # the sentence's own mark is no part of it
 _ADDRESS = re.compile(
     rf"\[?(?:https?|ftp)://{_END}*{_TAIL}|(?<!\w)www\.{_END}+{_TAIL}"
     r"|(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++"
-    rf"|(?<![\w.@-])[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++(?:(?<=\.com|\.org|\.net|\.edu|\.gov)|(?<=\.info)|(?<=\.ir))/{_END}*{_TAIL}"
+    r"|(?<![\w.@-])[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++"
+    rf"(?:(?<=\.com|\.org|\.net|\.edu|\.gov)|(?<=\.info)|(?<=\.ir))/{_END}*{_TAIL}"
 )
 _HINTS = ("://", "www.", "@", ".com/", ".org/", ".net/", ".edu/", ".gov/", ".info/", ".ir/")
 
@@ -242,11 +244,14 @@ def _residue(match: re.Match[str]) -> str:
     far_before = text[start - 2 : start - 1] if before == " " and start > 1 else before
     far_behind = text[end + 1 : end + 2] if behind == " " else behind
     tight, loose = _LEFT(before) and _RIGHT(behind), _LEFT(far_before) and _RIGHT(far_behind)
-    latin, digit = before.isascii() and before.isalpha(), behind.isdecimal()
+    latin = before.isascii() and before.isalpha()
     keep = {
-        "^": tight, "_": tight, "|": tight or (loose and _VARIABLE(text[max(0, start - 3) : start])), "\\": tight, "==": loose, "''": latin and behind == "(" or before.isdecimal() and not _WORD(behind),
-        "*": loose or latin or (behind.isascii() and behind.isalpha()), "#": latin or (before.strip("«( ") == "" and _WORD(behind)),
-        "~": loose or digit or before.isdecimal(), "`": before.isdecimal() or latin,
+        "^": tight, "_": tight, "\\": tight, "==": loose, "`": latin or before.isdecimal(),
+        "|": tight or (loose and _VARIABLE(text[max(0, start - 3) : start])),
+        "''": (latin and behind == "(") or (before.isdecimal() and not _WORD(behind)),
+        "*": loose or latin or (behind.isascii() and behind.isalpha()),
+        "#": latin or (before.strip("«( ") == "" and _WORD(behind)),
+        "~": loose or behind.isdecimal() or before.isdecimal(),
     }  # fmt: skip
     if run[0] == "|" and len(run) > 2:  # |x - y|
         return run if not re.search(r"[A-Za-z]{3}|\s\d", run) else run.replace("|", " ")
@@ -255,14 +260,15 @@ def _residue(match: re.Match[str]) -> str:
         even = (before == " ") == (behind == " ")  # x < y and x<y, but not the bracket of <x
         named = before in tuple("'\"«(") and behind in tuple("'\"»)")
         compared = (_WORD(far_before) or _LEFT(far_before)) and (_WORD(far_behind) or _RIGHT(far_behind))
-        kept = arrow or digit or named or bool(even and compared)
+        kept = arrow or named or behind.isdecimal() or bool(even and compared)
     else:
         kept = bool(keep.get(run) or run in ("<<", ">>", "**") and loose)
     return run if kept else " "
 
 
 _REMOVE = then(
-    _PICTURE, _TABLE_ATTRIBUTE, _TABLE_SIGN, _GUILLEMETS, lambda text: _HEADING.sub(" ", text), lambda text: _RUN.sub(_residue, text)
+    _PICTURE, _TABLE_ATTRIBUTE, _TABLE_SIGN, _GUILLEMETS,
+    lambda text: _HEADING.sub(" ", text), lambda text: _RUN.sub(_residue, text),
 )
 _SUSPECT = re.compile(r"[|^_~\\#*<>`='{}]").search
 

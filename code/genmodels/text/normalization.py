@@ -37,7 +37,7 @@ _HAS_LATIN = re.compile(f"[{LATIN}]").search
 _PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 _PLACE = 0xE000  # private-use characters stand in for those that hazm is not to touch
 _HIDDEN = {ord(sign): chr(_PLACE + ord(sign)) for sign in "0123456789۰۱۲۳۴۵۶۷۸۹./:"}
-_RARE = re.compile(f"[{''.join(c for c in map(chr, range(0x620, 0x8CA)) if re.match(f'[{ARABIC}]', c) and c not in LETTERS + LOOK_ALIKES)}]")
+_RARE = re.compile(f"(?![{LETTERS}{LOOK_ALIKES}])[{ARABIC}]")  # of other languages: ښ, ڕ; hazm would write س, ر
 _STAND_IN = re.compile("[\ue000-\uf8ff]")
 _TOUCHING = re.compile(rf"(?<=[{LETTERS}])(?=[\ue6f0-\ue6f9])|(?<=[\ue6f0-\ue6f9])(?=[{LETTERS}])")
 _PERCENT = re.compile(r"(?<=[۰-۹]) (?=٪)")
@@ -94,8 +94,9 @@ def normalize_by(hazm: Callable[[str], str], text: str) -> str:
             length = len(pieces[-1]) and len(word) + 1
         else:
             pieces[-1].append(word)
-    joined = (" ".join(piece) for piece in pieces if piece)
-    return mend(" ".join(part if len(part) > LONGEST_WORD and " " not in part else _show(hazm(_hide(part))) for part in joined))
+    is_word = [len(piece) > 1 or len("".join(piece)) <= LONGEST_WORD for piece in pieces]
+    texts = [_show(hazm(_hide(" ".join(piece)))) if known else piece[0] for piece, known in zip(pieces, is_word)]
+    return mend(" ".join(texts))
 
 
 def _hide(text: str, only_names: bool = False) -> str:

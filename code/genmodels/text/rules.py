@@ -18,8 +18,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from genmodels.text import characters, markup
-from genmodels.text.characters import ARABIC, DIGITS, GREEK, LATIN, LETTERS, MARKS, NUMERALS, RAISED, ZWNJ, Transformation
-from genmodels.text.characters import substitution, then
+from genmodels.text.characters import (
+    ARABIC, DIGITS, GREEK, LATIN, LETTERS, MARKS, NUMERALS, RAISED, ZWNJ, Transformation, substitution, then,
+)  # fmt: skip
 
 MINIMUM_WORDS, HEADING_WORDS = 3, 6
 LONGEST_CALL, LONGEST_FORMULA = 12, 40  # characters in the parentheses of f(x, y) and of (E = mc²)
@@ -37,20 +38,21 @@ class Rule:
 
 # --- marks of citation ----------------------------------------------------------------------------------------------
 
-_NOTE = r"یادداشت|پانویس|پانوشت|توضیح|برابرها?|منبع|ارجاع|persian-alpha|(?:lower|upper)-[a-z]+|latin|note|nb|ref|fn|[A-Z]|[آ-ی]"
+_NOTE = r"یادداشت|پانویس|پانوشت|توضیح|برابرها?|منبع|ارجاع|persian-alpha|(?:lower|upper)-[a-z]+|latin|note|nb|ref|[A-Z]|[آ-ی]"
 _DEMAND = (
-    r"نیازمند [^\[\]]{1,30}|نیاز به [^\[\]]{1,30}|پیوند مرده|پیوند شکسته|یادکرد[^\[\]]{0,30}|منبع(?: (?:بهتر|معتبر|نامعتبر|دست اول))?|کدام"
-    r"|چه کسی|چه زمانی|کجا|مشکوک|مبهم|citation needed|dead link"
+    r"(?:نیازمند|نیاز به) [^\[\]]{1,30}|پیوند (?:مرده|شکسته)|یادکرد[^\[\]]{0,30}|منبع(?: (?:بهتر|معتبر|نامعتبر|دست اول))?"
+    r"|کدام|چه کسی|چه زمانی|کجا|مشکوک|مبهم|citation needed|dead link"
 )
 _NUMBER = rf"[{DIGITS}]{{1,3}}"
 _CITATION = substitution(
-    rf"\[\s{{0,3}}(?:(?<!\W[A-Za-z]\[)(?:(?:(?:{_NOTE})\s)?{_NUMBER}(?:\s?[–-]\s?{_NUMBER})?|الف|[آبپتثجچحخدذ]|(?-i:[a-z]{{1,2}}))"
-    rf"|(?:{_DEMAND})\s?[؟?]?)\s{{0,3}}\]"
+    rf"\[\s{{0,3}}(?:(?<!\W[A-Za-z]\[)(?:(?:(?:{_NOTE})\s)?{_NUMBER}(?:\s?[–-]\s?{_NUMBER})?|الف|[آبپتثجچحخدذ]"
+    rf"|(?-i:[a-z]{{1,2}}))|(?:{_DEMAND})\s?[؟?]?)\s{{0,3}}\]"
     rf"|(?:(?<=[^\sA-Za-z0-9])|(?<=[.،؛:»)]\s))\[{_NUMBER}(?:\s?[,،]\s?{_NUMBER})+\]",  # an interval stands by itself
     "", "[", re.I,
 )
 _BRACKET = re.compile(r"[\[\]]|\w++")
-_INTERVAL = re.compile(rf"\[[^\[\]()،,]{{1,20}}[،,؛;][^\[\]()،,]{{1,20}}\)|\([^\[\]()،,]{{1,20}}[،,؛;][^\[\]()،,]{{1,20}}\]")
+_END = r"[^\[\]()،,]{1,20}"
+_INTERVAL = re.compile(rf"\[{_END}[،,؛;]{_END}\)|\({_END}[،,؛;]{_END}\]")
 
 
 def _brackets(text: str) -> str:
@@ -87,6 +89,7 @@ _MEASURE = re.compile(rf"[~≈<>±+-]?\s?[{DIGITS}][{DIGITS}.,،٫٬/–-]{{0,20
 _FORMULA = re.compile(rf"[=<>≤≥≠≈±×÷+^∈√#%٪{NUMERALS}]|[A-Z][a-z]?[{DIGITS}]")  # E = mc², LiCoO2
 _LONG = re.compile(rf"[{LATIN}{GREEK}]{{2}}|(?![{LATIN}{GREEK}ɐ-ʯ]){_FOREIGN_LETTER}")  # more than variables: (x), (u, v)
 _PARENTHESIS = re.compile(r"[()]")
+_COMMENT = re.compile(r"\S|[؟!…±+]\S")
 _GLUED = re.compile(rf"[{LATIN}{GREEK}{DIGITS}{NUMERALS}{RAISED}']$").search  # f(x), P(A)
 
 
@@ -106,9 +109,10 @@ def _originals(text: str) -> str:
         elif opened:
             begin = opened.pop()
             content = "".join(parts[begin + 1 :])
-            kept = content if len(content) <= LONGEST_CALL and _GLUED(parts[begin - 1][-1:]) else _without_originals(content)
+            call = len(content) <= LONGEST_CALL and _GLUED(parts[begin - 1][-1:])
+            kept = content if call else _without_originals(content)
             del parts[begin:]
-            if kept:
+            if kept or call:
                 parts.append(f"({kept})")
                 opened.clear()
             elif parts[-1].endswith(" "):
@@ -123,7 +127,7 @@ def _without_originals(content: str) -> str:
     if _EMPTY_LABEL.fullmatch(content):
         return ""
     if not _HAS_WORD.search(content):  # (؟) (!) (-) say something
-        return content if 0 < len(content) < 3 and " " not in content and (len(content) == 1 or content[0] in "؟!…±+") else ""
+        return content if _COMMENT.fullmatch(content) else ""
     if not _HAS_FOREIGN.search(content):
         return content
     short = len(content) <= LONGEST_FORMULA and not _HAS_PERSIAN.search(content)
@@ -147,9 +151,9 @@ def _is_original(part: str) -> bool:
 
 
 _WORD = rf"[{LATIN}][{LATIN}'’.\d-]*+"
-_OTHER = re.compile(  # letters of other scripts, but for what belongs to a Latin word or variable: the mean x̄, the name Qurʾan
-    rf"(?:(?![{LATIN}{GREEK}]|(?<=[{LATIN}])[\u02b0-\u02ff]){_FOREIGN_LETTER}|(?<![{LATIN}{GREEK}\u0300-\u036f])[\u0300-\u036f]"
-    r"|[\u0900-\u0dff])+"
+_OTHER = re.compile(  # other scripts, but for what belongs to a Latin word or variable: the mean x̄, the name Qurʾan
+    rf"(?:(?![{LATIN}{GREEK}]|(?<=[{LATIN}])[\u02b0-\u02ff]){_FOREIGN_LETTER}"
+    rf"|(?<![{LATIN}{GREEK}\u0300-\u036f])[\u0300-\u036f]|[\u0900-\u0dff])+"
 )
 _HAS_OTHER = re.compile(rf"[^{_ORDINARY}{ARABIC}{LATIN}{DIGITS}\[\]/&°×²³]").search
 _GREEK_WORD = re.compile(rf"[{GREEK}]{{3,}}")
@@ -218,19 +222,11 @@ def _empty_pairs(text: str) -> str:
     return _without(text, spans)
 
 
-_QUOTED = re.compile('"')
-
-
 def _empty_quotes(text: str) -> str:
     """Quotation marks around nothing; they are paired from the left, so that the space between "a" "b" is none."""
-    places = [match.start() for match in _QUOTED.finditer(text)]
-    spans, index = [], 0
-    while index + 1 < len(places):
-        begin, end = places[index : index + 2]
-        if not text[begin + 1 : end].strip():
-            spans.append((begin, end + 1))
-        index += 2
-    return _without(text, spans)
+    places = [place for place, sign in enumerate(text) if sign == '"']
+    pairs = zip(places[::2], places[1::2])
+    return _without(text, [(begin, end + 1) for begin, end in pairs if not text[begin + 1 : end].strip()])
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:
@@ -261,7 +257,7 @@ _HALF_SPACES = then(
 )
 _SPACE_RUN = re.compile(r" {2,}")
 _APPARATUS = re.compile(
-    r"(?:منابع(?: و مآخذ)?|پانویس(?:‌ها)?|پی‌نوشت(?:‌ها)?|جستارهای وابسته|پیوند به بیرون|همچنین ببینید|نگارخانه|تغییرمسیر) ?[.:…]?"
+    r"(?:منابع(?: و مآخذ)?|پانویس(?:‌ها)?|پی‌نوشت(?:‌ها)?|جستارهای وابسته|پیوند به بیرون|همچنین ببینید|نگارخانه) ?[.:…]?"
 )
 
 
@@ -277,7 +273,7 @@ def _rules(rows: Iterable[tuple[str, str, str, Transformation]]) -> tuple[Rule, 
 
 RULES = _rules([
     ("entities", "موجودیت‌های HTML", "بازماندهٔ صفحهٔ وب است؛ نویسهٔ اصلی جای آن می‌نشیند.", markup.entities),
-    ("compatibility", "صورت‌های نمایشی", "یک نویسه جای چند حرف (ﷲ) یا شکل یک حرف (ﮐ)؛ حرف‌ها جای آن می‌نشینند.", characters.compatibility),
+    ("compatibility", "صورت‌های نمایشی", "«ﷲ» و «ﮐ» شکل حرف‌اند؛ خود حرف‌ها جایشان می‌نشیند.", characters.compatibility),
     ("tags", "برچسب‌های HTML", "دستور نمایش است، نه زبان.", markup.tags),
     ("links", "نشانی وب و رایانامه", "رشته‌ای از نویسه‌هاست که در زبان معنایی ندارد.", markup.addresses),
     ("markup", "نشانه‌گذاری ویکی و فرمول", "الگو، پیوند، جدول و فرمول بازمانده از ویکی‌متن، جمله را می‌شکند.", markup.markup),
