@@ -15,16 +15,17 @@ PROFILE ?= full
 STAGE   ?=
 ONLY    ?=
 FRESH   ?=
-# For `make submission`; given to the shell as variables, so that no quote or space in a name can hurt.
-STUDENT ?=
-ID      ?=
 LIGHT   ?=
+# For `make submission`: taken letter by letter (make would expand a $), and given to the shell as variables, so that no quote
+# or space in a name can hurt.
+override STUDENT := $(value STUDENT)
+override ID      := $(value ID)
 export STUDENT ID
 
 # What the report is made from. A missing output file asks for rendering too.
 SOURCES := $(wildcard report.qmd _quarto.yml _environment references.bib) \
   $(shell find code assets cache -type f ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -path '*/.*' \
-          ! -path 'cache/checkpoints/*' 2>/dev/null)
+          ! -path 'cache/checkpoints/*' ! -iname desktop.ini ! -iname thumbs.db ! -path '*/__MACOSX/*' 2>/dev/null)
 MISSING := $(if $(FRESH),force,$(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force))
 
 .PHONY: report install test train verify bench data submission clean distclean help force
@@ -83,7 +84,7 @@ data: .venv/.installed
 	$(PY) -m genmodels data
 
 submission: .venv/.installed
-	@$(PY) -m genmodels submission --student "$$STUDENT" --id "$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
+	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
 
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import ast
 import os
 import re
+import shlex
 import shutil
 import socket
 import subprocess
 import sys
 import tomllib
+import unicodedata
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from pathlib import Path
 
@@ -21,6 +23,9 @@ from packaging.utils import canonicalize_name
 import genmodels
 from common import PATIENCE
 from conftest import NetworkUsed
+from genmodels import store
+from genmodels.errors import StaleResult
+from genmodels.files import is_system_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -190,6 +195,92 @@ def test_makefile_targets() -> None:
         assert f"make {target}" in help_text.stdout or target == "help"
     dry = make("-n", "train", "PROFILE=smoke", "STAGE=rnn")
     assert "-m genmodels train rnn --profile smoke" in dry.stdout
+
+
+LITERAL = ["A$B", "$(HOME)", "$(shell touch expanded)", "-x", "${HOME}", "A$$B", "a#b", "O'B\"x `id`", "$@ %", "a\\b", "--id=3"]
+
+
+@pytest.mark.parametrize("way", ["command line", "environment"])
+def test_a_name_is_taken_letter_by_letter(tmp_path: Path, way: str) -> None:
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\nfor each in \"$@\"; do printf '%s\\n' \"$each\"; done\n")
+    python.chmod(0o755)
+    for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
+        (tmp_path / name).write_text("")
+    for name in LITERAL:
+        given = {"STUDENT": name, "ID": name}
+        arguments = [f"{key}={value}" for key, value in given.items()] if way == "command line" else []
+        run = make("-s", "-o", ".venv/.installed", "submission", *arguments, folder=tmp_path, **({} if arguments else given))
+        assert run.stdout.splitlines()[-2:] == [f"--student={name}", f"--id={name}"], run.stderr
+    assert not (tmp_path / "expanded").exists()
+
+
+def test_readme_without_make_is_the_makefile() -> None:
+    def plain(command: str) -> list[str]:
+        """A command without what a person may leave out: quiet options, make's variables, values."""
+        command = re.sub(r"\$\(if [^()]*(?:\([^()]*\)[^()]*)*\)|\$\((?:STAGE|PROFILE|ONLY)\)", "", command.replace("$(PY)", "python"))
+        command = re.sub(r"=(\"[^\"]*\"|\S+)", "=", command.replace('"$$chosen"', "python").rstrip("; \\").lstrip("@\t "))
+        options = ("--disable-pip-version-check", "--no-compile", "--quiet", "--clear", "--profile", "&&")
+        return [word for word in shlex.split(command) if word not in options]
+
+    block = re.search(r"\*\*Without make\*\*.*?```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[1]
+    own = [plain(line.split(" #")[0]) for line in block.strip().splitlines()]
+    of_make = [plain(line) for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if line.startswith("\t") and " -m " in line]
+    assert len(own) == 8 and own[1] == [".", ".venv/bin/activate"]
+    assert [command for command in own if command not in of_make and command[0] == "python"] == []
+    targets = re.findall(r"# make(?: (\w+))?", block)
+    assert [target or "report" for target in targets] == ["install", "report", "data", "train", "verify", "submission"]
+
+
+def tracked() -> list[str]:
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("no git checkout")
+    done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True)
+    return [name for name in done.stdout.decode().split("\0") if name]
+
+
+def test_a_clone_is_the_same_to_the_byte_on_every_system() -> None:
+    """Git for Windows turns line ends unless told otherwise: digests would not hold, make and sh would stumble."""
+    command = ["git", "-C", ROOT, "check-attr", "--stdin", "-z", "text"]
+    done = subprocess.run(command, input="\0".join(tracked()).encode(), capture_output=True, check=True)
+    answers = done.stdout.decode().split("\0")
+    assert [name for name, answer in zip(answers[::3], answers[2::3]) if answer != "unset"] == []
+    crlf = {".csv", ".json", ".md", ".py", ".qmd", ".typ", ".lua", ".css", ".js", ".yml", ".toml", ".txt", ""}
+    texts = [name for name in tracked() if Path(name).suffix in crlf and (ROOT / name).is_file()]
+    assert [name for name in texts if b"\r\n" in (ROOT / name).read_bytes()] == [] and len(texts) > 200
+
+
+def test_every_name_can_be_had_on_windows_and_macos() -> None:
+    names = tracked()
+    steps = {step for name in names for step in name.split("/")}
+    devices = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+    wrong = [s for s in steps if re.search(r'[<>:"\\|?*\x00-\x1f]|[. ]$|^ ', s) or devices.fullmatch(s) or len(s.encode()) > 100]
+    assert wrong == []
+    assert max(map(len, names)) <= 120  # of Windows' 260, with the folder of a project and the name of a temporary file
+    folded = [unicodedata.normalize("NFC", name).casefold() for name in names]
+    assert len(set(folded)) == len(names)  # two names that differ in case alone are one file there
+
+
+@pytest.mark.parametrize(
+    "name", [".DS_Store", "._metrics.json", "desktop.ini", "Desktop.ini", "Thumbs.db", "__MACOSX", ".ipynb_checkpoints", "Icon\r",
+             ".directory", ".nfs0001", ".~lock.a.csv#", ".AppleDouble", "$RECYCLE.BIN", "ehthumbs.db"],
+)  # fmt: skip
+def test_what_a_system_leaves_is_nobodys_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """One list: beside a payload, in the hand-in, for git; and nothing of ours is on it."""
+    folder = tmp_path / "toy" / "full"
+    monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path))
+    store.publish("toy", "full", manifest={"config": {}, "data": {"digest": "x"}}, metrics={"a": 1})
+    (folder / name).write_text("x")
+    assert store.load("toy", "full").metrics == {"a": 1} and store.payload_names(folder) == {"metrics.json"}
+    (folder / "stray.txt").write_text("x")
+    with pytest.raises(StaleResult, match="stray.txt"):
+        store.load("toy", "full")
+    steps = {step for path in tracked() for step in path.split("/")}
+    assert not any(map(is_system_file, steps)) and is_system_file(name)
+    ignored = subprocess.run(["git", "-C", ROOT, "check-ignore", "-q", f"assets/fonts/{name}/"], check=False)
+    assert ignored.returncode == 0
 
 
 def test_make_without_a_fitting_python_says_so(tmp_path: Path) -> None:

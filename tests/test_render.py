@@ -238,7 +238,17 @@ def render_text(project: Path, body: str, formats: tuple[str, ...] = ("html",)) 
         ("format: html", r"as a mapping of formats"),
         ("format:\n  html:\n    html-math-method: mathjax", r"must be mathml"),
         ("title: [a", r"line 3: the front matter is not YAML"), ("- a", r"must be `name: value` lines"),
-        ("execute: 5", r"execute: must be a mapping"), ("date: 2026-01-15 10:00:00\ndate-format: short", r"date-format short is outside"),
+        ("execute: 5", r"execute: must be a mapping"), ("author: true", r"line 2: author: must be a name"),
+        ("author: yes", r"line 2: write author: .* in quotes"), ("author: [{nam: x}]", r"line 2: author: must be a name, or a list"),
+        ("author: [[a]]", r"author: must be a name"), ("toc-depth: دو", r"line 2: toc-depth: must be a whole number from 1 to 6, not 'دو'"),
+        ("toc-depth: 0", r"toc-depth: must be a whole"), ("format:\n  html:\n    toc-depth: 2.5", r"line 4: toc-depth: must be a whole"),
+        ("toc: no", r"write toc: as true or false"), ("toc: 'no'", r"toc: must be true or false"), ("title: [a, b]", r"title: must be one text"),
+        ("date: 2024-13-45", r"line 2: write date: as one text in quotes"), ("date: '2024-13-45'", r"the date 2024-13-45 is in no calendar"),
+        ("date: 2024-2-30", r"the date 2024-2-30 is in no calendar"), ("keywords: {a: b}", r"keywords: must be a text or a list"),
+        ("author: \"\\ud800\"", r"line 2 holds \\ud800, half a character"), ("author: 中", r"line 2: no font of the report has 中 .U.4E2D. in author:"),
+        ("title: a\ntitle: b", r"line 3: title: stands twice"), ("author: &a [*a]", r"nested without end"), ("a: \x07", r"front matter is not YAML"),
+        ("author: " + "[" * 5000, r"nested without end"), ("student-id: " + "1" * 5000, r"line 2: write student-id:|not YAML that can be read"),
+ ("date: 2026-01-15 10:00:00\ndate-format: short", r"date-format short is outside"),
         ("bibliography: nowhere.bib", r"nowhere.bib is missing"),
         ("language: nowhere.yml", r"nowhere.yml is missing"),
         ("format:\n  html:\n    css: nowhere.css", r"nowhere.css is missing"),
@@ -249,6 +259,31 @@ def test_front_matter_outside_the_subset(project: Path, front: str, complaint: s
     with pytest.raises(UserError, match=complaint):
         render_text(project, f"---\n{front}\n---\n\nمتن")
     assert not (project / "_output").exists()
+
+
+@pytest.mark.parametrize("before", ["", "\ufeff", "\n", "\ufeff \n\t\n\n"])
+@pytest.mark.parametrize("end", ["---\n", "...\n", "--- \r\n"])
+def test_front_matter_is_never_lost(project: Path, before: str, end: str) -> None:
+    """A byte order mark, empty lines, Windows' line ends: the options count, and so do the lines of what follows."""
+    (project / "own.qmd").write_bytes(f"{before}---\ntitle: سرنویس\nauthor: [الف, {{name: 12}}]\n{end}\nمتن\n".encode())
+    page = render(project, ("html",), source="own.qmd")[0].read_text("utf-8")
+    assert '<h1 class="title">سرنویس</h1>' in page and '<p class="authors">الف، 12</p>' in page
+    (project / "own.qmd").write_bytes(f"{before}---\ntitle: x\n{end}\n@fig-no\n".encode())
+    with pytest.raises(UserError, match=f"own.qmd, line {before.count(chr(10)) + 5}: unresolved"):
+        render(project, ("html",), source="own.qmd")
+
+
+@pytest.mark.parametrize("text", ["---\ntitle: x\n\nمتن", "---\n\ntitle: x\n---\n", " ---\ntitle: x\n---\n", "<!-- a -->\n\n---\ntitle: x\n---\n", "متن\n\n---\nauthor: x\n...\n"])
+def test_front_matter_that_would_not_count_is_refused(project: Path, text: str) -> None:
+    with pytest.raises(UserError, match=r"line \d: (the front matter needs a ---|a second front matter)"):
+        render_text(project, text)
+    assert "<hr" in render_text(project, "---\n\nمتن\n\n---\n\nپایان")
+
+
+@pytest.mark.parametrize("options", ["fig-cap: 12:30", "tbl-cap: 0401", "label: 1_0", "fig-cap:", "tbl-cap: [a]", "fig-alt: true"])
+def test_chunk_options_are_kept_as_written_or_refused(options: str) -> None:
+    with pytest.raises(UserError, match=r"a.qmd, line \d+: (write|the chunk option) .*one text in quotes"):
+        parse(f"```{{python}}\n#| label: fig-a\n#| {options}\n1\n```\n".replace("#| label: fig-a\n", "" if "label" in options else "#| label: fig-a\n"), 3, "a.qmd")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import html
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -42,7 +44,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("manifest.json", "metrics.json", "weights.safetensors"):
         files.write_text(folder / "cache" / "toy" / "full" / name, name)
     for made in ("cache/toy/smoke/metrics.json", "cache/checkpoints/toy.pt", "code/genmodels/__pycache__/a.pyc",
-                 "cache/toy/.full.lock", "tests/.DS_Store", "code/genmodels.egg-info/PKG-INFO"):  # fmt: skip
+                 "cache/toy/.full.lock", "tests/.DS_Store", "code/genmodels.egg-info/PKG-INFO", "cache/toy/full/Thumbs.db",
+                 "assets/__MACOSX/a", "docs/desktop.ini", "assets/fonts/._a", "code/.ipynb_checkpoints/a.py"):  # fmt: skip
         files.write_text(folder / made, "made-by-a-run")
 
     def execute(parts: list[Part], *rest: object) -> None:
@@ -147,6 +150,9 @@ def test_light_leaves_weights_but_no_manifest(project: Path) -> None:
         ("  ", "1", "the name of the student is missing"), ("نام دانشجو", "1", "the name of the student is missing"),
         ("الف\nب", "1", "one line of at most 100"), ("x" * 101, "1", "one line of at most 100"),
         ("الف", "../..", "no letter or digit"), ("الف", "\x1b[1m", "one line of at most 100"),
+        ("علی 🎓 中文", "1", r"no font of the report has 中 \(U\+4E2D\), 文 \(U\+6587\), 🎓 \(U\+1F393\) in author:"),
+        ("علی", "١②", r"no font .* ② .* in student-id:"), ("กา", "1", "no font of the report has"), ("ק", "1", "no font of the report has"),
+        ("ع\udcffلی", "1", "the name of the student is not UTF-8"), ("\ud800", "1", "one line of at most 100|not UTF-8|no font"),
     ],
 )  # fmt: skip
 def test_a_missing_or_impossible_name_is_one_clear_line(project: Path, student: str, number: str, complaint: str) -> None:
@@ -156,10 +162,39 @@ def test_a_missing_or_impossible_name_is_one_clear_line(project: Path, student: 
 
 
 def test_a_number_that_yaml_would_read_is_asked_for_in_quotes(project: Path) -> None:
-    """04012345 is octal in YAML: the hand-in would carry another number."""
-    (project / "report.qmd").write_text(DOCUMENT.replace('"شمارهٔ دانشجویی"', "04012345"), "utf-8")
-    with pytest.raises(UserError, match="write student-id: as one text in quotes"):
-        submission.submit("الف", None, project=project)
+    """04012345 is octal in YAML: the report would carry another number, and the hand-in too."""
+    for number in ("04012345", "98_12", "12:30:45", "1.10", "4e5", "0x1f", "1234567890123456", "yes", "2024-13-45"):
+        (project / "report.qmd").write_text(DOCUMENT.replace('"شمارهٔ دانشجویی"', number), "utf-8")
+        for make in (lambda: submission.submit("الف", None, project=project), lambda: rendering.render(project, ("html",))):
+            with pytest.raises(UserError, match="report.qmd, line 4: write student-id: as .*one text in quotes") as error:
+                make()
+            assert "\n" not in str(error.value)
+    assert not (project / "_output").exists()
+    (project / "report.qmd").write_text("\ufeff\n \n" + DOCUMENT.replace('"شمارهٔ دانشجویی"', "4012345"), "utf-8")
+    path = submission.submit("الف", None, project=project)
+    assert path.name == "submission-4012345.zip" and "(۴۰۱۲۳۴۵)" in contents(path)["report.html"].decode()
+    assert "(۴۰۱۲۳۴۵)" in rendering.render(project, ("html",))[0].read_text("utf-8")
+    assert submission.submit("الف", "۹" * 100, project=project).stat().st_size  # a file's name has 255 bytes at most
+
+
+def test_names_and_numbers_are_not_made_smart(project: Path) -> None:
+    """Given on the command line or written in the front matter: hyphens, dots and quotes as they are, and no list."""
+    for name, number in (("O'Brien \"X\"", "4--5"), ("1. Author", "..7...8"), ("- x & y", "---9")):
+        page = contents(submission.submit(name, number, project=project))["report.html"].decode()
+        shown = html.unescape(re.sub("<[^>]+>", "", re.search('<p class="authors">(.*?)</p>', page, re.DOTALL)[1]))
+        assert shown.translate(str.maketrans("۰۱۲۳۴۵۶۷۸۹", "0123456789")).split(" (") == [name, f"{number})"]
+        files.write_text(project / submission.SOURCE, DOCUMENT.replace("نام دانشجو", name.replace('"', '\\"')).replace("شمارهٔ دانشجویی", number))
+        again = contents(submission.submit(project=project))["report.html"].decode()
+        assert again == page == rendering.render(project, ("html",))[0].read_text("utf-8")
+        files.write_text(project / submission.SOURCE, DOCUMENT)
+
+
+@pytest.mark.parametrize("head", ["author : a\n", "author: >\n  a\n  b\n", "author:\n- a\n- b\n", ""])
+def test_a_name_takes_the_place_of_whatever_stood_there(head: str) -> None:
+    text = submission.with_front(f"\n---\ntitle: x\n{head}---\n\nauthor: متن\n", {"author": NAME})
+    own, body, _ = split_front_matter(text, "a")
+    assert own == {"title": "x", "author": NAME} and body == "\nauthor: متن\n"
+    assert split_front_matter(submission.with_front("متن\n", {"author": NAME}), "a")[0] == {"author": NAME}
 
 
 def test_the_command_line_says_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:

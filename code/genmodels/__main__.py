@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from genmodels.config import PROFILES
+from genmodels.datafolder import place
 from genmodels.errors import UserError
 from genmodels.files import is_system_file
 from genmodels.stages import STAGES, known
@@ -125,25 +126,25 @@ def parser() -> argparse.ArgumentParser:
 
     data = commands.add_parser("data", help="fetch or copy the raw data, checked, into the data folder")
     data.add_argument("name", nargs="?", choices=("mnist", "wikipedia"), help="default: both")
-    data.add_argument("--from", dest="source", type=Path, help="take the files from here instead of the network")
-    data.add_argument("--to", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    data.add_argument("--from", dest="source", type=place, help="take the files from here instead of the network")
+    data.add_argument("--to", type=place, help="data folder (default: GENMODELS_DATA or data/)")
     data.set_defaults(run=command_data)
 
     prepare = commands.add_parser("prepare", help="clean, normalise and tokenise the text")
     prepare.add_argument("corpus", nargs="?", default="fluent", choices=("fluent", "classic"))
-    prepare.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    prepare.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
     prepare.add_argument("--workers", type=int, help="processes (default: one a core; the result is the same)")
     prepare.set_defaults(run=command_prepare)
 
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
     train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all)")
-    train.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/)")
+    train.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)
 
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
-    verify.add_argument("--data", type=Path, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified")
+    verify.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified")
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
     verify.set_defaults(run=command_verify)
     for command in (train, verify):
@@ -158,12 +159,12 @@ def parser() -> argparse.ArgumentParser:
     rubric.set_defaults(run=command_rubric)
     render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
-        command.add_argument("--output", default=PROJECT / "_output", help="output folder (default: _output)")
+        command.add_argument("--output", type=place, default=PROJECT / "_output", help="output folder (default: _output)")
 
     submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
     submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
-    submission.add_argument("--output", type=Path, help="folder of the zip (default: _output)")
+    submission.add_argument("--output", type=place, help="folder of the zip (default: _output)")
     submission.add_argument("--light", action="store_true", help="leave weights and arrays behind: small, cannot render again")
     submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     submission.set_defaults(run=command_submission)
@@ -180,8 +181,8 @@ def main(arguments: list[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # locale C: file names are bytes there
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    options = parser().parse_args(arguments)
     try:
+        options = parser().parse_args(arguments)
         return options.run(options)
     except UserError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -190,9 +191,10 @@ def main(arguments: list[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:  # the disk, in somebody else's code; any other is a fault of ours and keeps its traceback
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG):
             raise
-        print(f"error: {error.filename or 'a file'}: {error.strerror}; free some space or mend its rights", file=sys.stderr)
+        way_out = "choose a shorter path" if error.errno == errno.ENAMETOOLONG else "free some space or mend its rights"
+        print(f"error: {str(error.filename or 'a file')[:200]}: {error.strerror}; {way_out}", file=sys.stderr)
         return UserError.exit_code
     except KeyboardInterrupt as stop:
         print(stop if str(stop) else "stopped", file=sys.stderr)

@@ -61,8 +61,7 @@ def execute(
     manager = AsyncKernelManager(
         kernel_name="report",
         kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(spec.parent)], ensure_native_kernel=False),
-        transport="ipc",
-        ip=str(scratch / "s"),
+        **({"transport": "ipc", "ip": str(scratch / "s")} if os.name == "posix" else {}),  # Windows has no such sockets
         connection_file=str(scratch / "c.json"),
     )
     notebook = nbformat.v4.new_notebook()

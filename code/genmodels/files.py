@@ -145,8 +145,11 @@ def require_whole_characters(text: str, what: str, kind: type[UserError] = UserE
 
 
 def shown(path: Path | str) -> str:
-    """A path's text for messages and manifests: bytes of it that are no UTF-8 become U+FFFD."""
-    return os.fsencode(path).decode("utf-8", "replace")
+    """The text of a path or an argument, for messages and manifests: bytes of it that are no UTF-8 become U+FFFD."""
+    try:
+        return os.fsencode(path).decode("utf-8", "replace")  # what was given, also in a locale that read it as another text
+    except UnicodeEncodeError:
+        return re.sub(r"[\ud800-\udfff]", "\ufffd", os.fspath(path))
 
 
 def read_text(path: Path | str) -> str:

@@ -11,15 +11,19 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from genmodels.errors import UserError
+from genmodels.options import parse_yaml
 
 CHUNK_OPTIONS = {
     "label", "echo", "eval", "include", "output", "warning", "code-fold", "code-summary",
     "fig-cap", "fig-alt", "tbl-cap", "out-width",
 }  # fmt: skip
+CHUNK_TEXTS = {"label", "code-summary", "fig-cap", "fig-alt", "tbl-cap", "out-width"}
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})\s*(?P<info>.*?)\s*$")
+# Group ``head``: up to the first option.
+FRONT_MATTER = re.compile(r"(?P<head>(?:[ \t]*\n)*---[ \t]*\n)(?![ \t]*\n)(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+_BEGUN = re.compile(r"(?:[ \t]*\n)*[ \t]*---[ \t]*\n(?=[ \t]*\S|\s*\n[\w-]+[ \t]*:)")
+_OPTION = re.compile(r"[\w-]+[ \t]*:(?:\s|$)")
 _INLINE = re.compile(r"(?<!`)`\{(?P<language>\w+)\}[ \t]+(?P<expression>[^`]+)`")
 _SHORTCODE = re.compile(r"\{\{<\s*(?P<name>[\w-]+)(?P<rest>[^>]*)>\}\}")
 
@@ -42,16 +46,18 @@ class Part:
 
 
 def split_front_matter(source: str, name: str) -> tuple[dict[str, Any], str, int]:
-    """(metadata, body, first line of the body). Raises ``UserError`` where the YAML is broken."""
-    match = re.match(r"---[ \t]*\n(.*?\n)(?:---|\.\.\.)[ \t]*\n", source, re.DOTALL)
+    """(metadata, body, first line of the body). A byte order mark and empty lines may stand before it.
+
+    Raises ``UserError`` where its YAML is broken or it has no end.
+    """
+    source = source.removeprefix("\ufeff")
+    match = FRONT_MATTER.match(source)
     if not match:
+        if begun := _BEGUN.match(source):
+            line = begun[0].count("\n")
+            raise UserError(f"{name}, line {line}: the front matter needs a --- at the start of the lines right before and after it")
         return {}, source, 1
-    try:
-        metadata = yaml.safe_load(match[1]) or {}
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 2}" if mark else ""
-        raise UserError(f"{name}{where}: the front matter is not YAML: {getattr(error, 'problem', error)}") from error
+    metadata = parse_yaml(match["yaml"], name, match["head"].count("\n") + 1, "the front matter is") or {}
     if not isinstance(metadata, dict):
         raise UserError(f"{name}: the front matter must be `name: value` lines")
     return metadata, source[match.end() :], match[0].count("\n") + 1
@@ -102,17 +108,16 @@ def parse(body: str, first_line: int, name: str) -> list[Part]:
 def _chunk(lines: list[str], line: int, name: str) -> Part:
     heads = [text for text in lines if text.startswith("#|")]
     count = next((i for i, text in enumerate(lines) if not text.startswith("#|")), len(lines))
-    try:
-        options = yaml.safe_load("\n".join(text[2:].removeprefix(" ") for text in heads[:count])) or {}
-    except yaml.YAMLError as error:
-        problem = getattr(error, "problem", error)
-        raise UserError(f"{name}, line {line}: the chunk's options are not YAML: {problem}") from error
+    yaml_text = "\n".join(text[2:].removeprefix(" ") for text in heads[:count])
+    options = parse_yaml(yaml_text, name, line + 1, "the chunk's options are") or {}
     if not isinstance(options, dict):
         raise UserError(f"{name}, line {line}: a chunk option is written '#| name: value'")
     for option in options:
         if option not in CHUNK_OPTIONS:
             subset = ", ".join(sorted(CHUNK_OPTIONS))
             raise UserError(f"{name}, line {line}: the chunk option {option} is outside the subset ({subset})")
+        if option in CHUNK_TEXTS and (isinstance(options[option], (bool, list, dict)) or options[option] is None):
+            raise UserError(f"{name}, line {line}: the chunk option {option} must be one text in quotes")
     part = Part("chunk", "\n".join(lines[count:]).strip("\n"), line, options)
     for kind in ("fig", "tbl"):
         has_caption, has_label = f"{kind}-cap" in options, part.label.startswith(f"{kind}-")
@@ -126,7 +131,10 @@ def _prose(text: str, line: int, name: str) -> list[Part]:
     parts: list[Part] = []
     pending: list[str] = []
     start = line
-    for offset, row in enumerate(text.split("\n")):
+    rows = text.split("\n")
+    for offset, row in enumerate(rows):
+        if row.rstrip() == "---" and not "".join(rows[max(0, offset - 1) : offset]).strip() and _OPTION.match("".join(rows[offset + 1 : offset + 2])):
+            raise UserError(f"{name}, line {line + offset}: a second front matter; write all options at the head of the document")
         if row.startswith("\0"):
             pending.append(row[1:] + "\n")
             continue

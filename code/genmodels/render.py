@@ -9,7 +9,6 @@ output is written. A chunk that raises is marked where it stands and told on std
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import re
@@ -17,19 +16,19 @@ import subprocess
 import sys
 import tempfile
 import time
-import unicodedata
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from genmodels import reuse
+from genmodels import reuse, title_page
 from genmodels.errors import UserError
 from genmodels.execution import deaths, execute
-from genmodels.files import atomic_writer, read_text, write_text
+from genmodels.files import atomic_writer, read_text, require_whole_characters, shown, write_text
 from genmodels.options import as_list, check_options, line_of, merged, read_yaml, required
-from genmodels.persian import PERSIAN_DIGITS, jalali
+from genmodels.persian import PERSIAN_DIGITS
 from genmodels.qmd import Part, parse, split_front_matter
+from genmodels.title_page import uncovered
 from genmodels.verdict import NAME as VERDICT
 from genmodels.verdict import VARIABLE
 from genmodels.weave import weave
@@ -57,6 +56,8 @@ def render(
     author can mend.
     """
     project = Path(project).resolve()
+    if shown(project) != str(project):
+        raise UserError(f"the project's folder {shown(project)} has a name that is no UTF-8; rename it")
     output_dir = Path(output_dir) if output_dir else project / "_output"
     for name in formats:
         if name not in OUTPUTS:
@@ -69,8 +70,9 @@ def render(
     config = project / "_quarto.yml"
     options = merged(read_yaml(config) if config.is_file() else {}, own | (front or {}))
     check_options(options, text, source)
+    title_page.check(options, text, source)
     clock = _Clock()
-    short = None if len(tempfile.gettempdir()) < 60 else "/tmp"  # a socket's path has about a hundred characters
+    short = None if len(tempfile.gettempdir()) < 60 or os.name == "nt" else "/tmp"  # a socket's path: about a hundred characters
     with tempfile.TemporaryDirectory(prefix="gm-", dir=short) as temporary:
         scratch = Path(temporary).resolve()
         parts = parse(body, first_line, source)
@@ -82,6 +84,7 @@ def render(
         figures = scratch / "figures"
         figures.mkdir()
         woven = weave(parts, figures, settings, source)
+        require_whole_characters(woven, f"{source}: what a chunk or an expression gives")
         if missing := uncovered(woven):
             names = " ".join(f"{c} (U+{ord(c):04X})" for c in missing)
             print(f"warning: no font of the report has {names}", file=sys.stderr)
@@ -134,18 +137,6 @@ def _show_timings(parts: list[Part]) -> None:
     for part in sorted(parts, key=lambda part: -part.seconds):
         if part.seconds >= 0.05:
             print(f"{part.seconds:8.1f} s  line {part.line:5}  {part.label or '(no label)'}", file=sys.stderr)
-
-
-def uncovered(text: str) -> list[str]:
-    """The characters of ``text`` that no font in ``assets/fonts`` can draw (invisible ones aside), sorted."""
-    from fontTools.ttLib import TTFont
-
-    covered: set[int] = set()
-    for name in ("Vazirmatn-Regular", "JetBrainsMono-Regular"):
-        with TTFont(required(ASSETS / "fonts" / f"{name}.ttf"), lazy=True) as font:
-            covered |= set(font.getBestCmap())
-    invisible = ("Cc", "Cf", "Mn", "Zs")
-    return sorted(c for c in set(text) - {"⁻"} if ord(c) not in covered and unicodedata.category(c) not in invisible)
 
 
 class _Document:
@@ -221,8 +212,10 @@ class _Document:
         """What Quarto would hand to its templates and filters."""
         keep = ("title", "subtitle", "abstract", "description", "keywords", "lang", "dir", "number-sections", "nocite",
                 "toc", "student-id", "section-numbering")  # fmt: skip
-        names = [a if isinstance(a, str) else a["name"] for a in as_list(settings.get("author"))]
+        names = [title_page.literal(a["name"] if isinstance(a, dict) else a) for a in as_list(settings.get("author"))]
         data = {key: settings[key] for key in keep if settings.get(key) is not None}
+        if "student-id" in data:
+            data["student-id"] = title_page.literal(data["student-id"])
         data |= {
             "by-author": [{"name": {"literal": name}} for name in names],
             "author-meta": names,
@@ -235,7 +228,7 @@ class _Document:
         }
         strings = read_yaml(ASSETS / "strings.yml")
         if settings.get("date"):
-            data["date"] = _date(settings["date"], settings.get("date-format"), strings["months"])
+            data["date"] = title_page.date(settings["date"], settings.get("date-format"), strings["months"])
         for key in ("bibliography", "csl"):
             if settings.get(key):
                 paths = [str(required(self.project / name)) for name in as_list(settings[key])]
@@ -288,18 +281,3 @@ class _Clock:
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n")[0]
-
-
-def _date(value: Any, style: str | None, months: list[str]) -> str:
-    """An ISO date (or ``today``) in the Persian calendar, like Quarto's ``date-format: long``; other text as it is."""
-    if value == "today":
-        value = datetime.date.today()
-    try:
-        value = value.date() if isinstance(value, datetime.datetime) else value
-        day = value if isinstance(value, datetime.date) else datetime.date.fromisoformat(str(value))
-    except ValueError:
-        return str(value)
-    if style not in ("long", None):
-        raise UserError(f"the date-format {style} is outside the subset (long is in it)")
-    year, month, number = jalali(day)
-    return f"{number} {months[month - 1]} {year}".translate(PERSIAN_DIGITS)

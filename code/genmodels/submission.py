@@ -26,14 +26,15 @@ import re
 import subprocess
 import sys
 import time
+import unicodedata
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from genmodels import reuse, verdict
 from genmodels.errors import UserError
-from genmodels.files import atomic_writer, is_system_file, read_text
-from genmodels.qmd import split_front_matter
+from genmodels.files import atomic_writer, is_system_file, read_text, shown
+from genmodels.qmd import FRONT_MATTER, split_front_matter
 from genmodels.render import render
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,7 @@ PARTS = (
 )  # fmt: skip
 LIGHT = {"manifest.json", "metrics.json", "history.csv"}  # of a result, where its weights and arrays stay behind
 _LEFT = re.compile(r".*\.egg-info|.*\.py[cod]|.*\.tmp|\.(?!ci$|gitignore$|gitattributes$).*")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>$@^~|#])")
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>$@^~|#&'\"]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.)")  # quotes, -- and ...: Pandoc's "smart"
 
 
 def submit(
@@ -64,7 +65,9 @@ def submit(
     own = split_front_matter(text, SOURCE)[0]
     who = {key: _person(given, own, key) for key, given in zip(FIELDS, (student, number))}
     name = f"submission-{_file_name(who['student-id'])}"
-    front = {key: _MARKDOWN.sub(r"\\\1", value) for key, value in who.items()}
+    # What is given is meant letter by letter; in the front matter a name is Markdown, and stays what `make` shows.
+    given = dict(zip(FIELDS, (student, number)))
+    front = {key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()}
     output = Path(output) if output else project / "_output"
     place, kept = output / name, project / "_output" / reuse.FOLDER
     if fresh:
@@ -124,11 +127,13 @@ def project_files(project: Path = PROJECT, light: bool = False) -> Iterator[tupl
 
 def with_front(text: str, values: Mapping[str, str]) -> str:
     """The document ``text`` with ``values`` in its front matter, the rest of it as it was."""
+    front = FRONT_MATTER.match(text)
+    head, own, rest = (front["head"], front["yaml"], text[front.end("yaml") :]) if front else ("---\n", "", f"---\n\n{text}")
     for key, value in values.items():
         line = f"{key}: {json.dumps(value, ensure_ascii=False)}\n"
-        text, done = re.subn(rf"^{key}:.*\n", lambda _: line, text, count=1, flags=re.MULTILINE)
-        if not done:
-            text = text.replace("---\n", f"---\n{line}", 1)
+        own, done = re.subn(rf"^{key}[ \t]*:.*\n(?:[ \t]+.*\n|- .*\n)*", lambda _: line, own, count=1, flags=re.MULTILINE)
+        own = own if done else line + own
+    text = head + own + rest
     found = split_front_matter(text, SOURCE)[0]
     if wrong := [key for key, value in values.items() if found.get(key) != value]:
         raise UserError(f"{SOURCE}: cannot set {', '.join(wrong)} in the front matter; write each on one line there")
@@ -137,8 +142,8 @@ def with_front(text: str, values: Mapping[str, str]) -> str:
 
 def machine_path(content: bytes, project: Path = PROJECT) -> str | None:
     """The project's folder or the user's home, if ``content`` names one of them."""
-    for folder in (str(project), str(Path.home())):
-        if len(folder) > 1 and re.search(re.escape(folder.encode()) + rb"(?![\w.-])", content):
+    for folder in (str(project), os.path.expanduser("~")):
+        if len(folder) > 1 and re.search(re.escape(os.fsencode(folder)) + rb"(?![\w.-])", content):
             return folder
     return None
 
@@ -146,12 +151,15 @@ def machine_path(content: bytes, project: Path = PROJECT) -> str | None:
 def _person(given: str | None, own: Mapping[str, object], key: str) -> str:
     """What was given, else the front matter's; ``UserError`` where both are missing or it is more than a line of text."""
     what, placeholder = FIELDS[key]
-    value = given or own.get(key) or ""
-    if not isinstance(value, str):  # 04012345 is an octal number to YAML
+    value = given or own.get(key, "")
+    if isinstance(value, (bool, list, dict)):
         raise UserError(f"{SOURCE}: write {key}: as one text in quotes")
-    value = " ".join(os.fsencode(value).decode("utf-8", "replace").split(" ")).strip()
+    value = "" if value is None else str(value)
+    value = unicodedata.normalize("NFC", " ".join(shown(value).split(" ")).strip())
     if not value or value == placeholder:
         raise UserError(f'the {what} is missing: make submission STUDENT="…" ID="…", or write {key}: in {SOURCE}')
+    if "\ufffd" in value:
+        raise UserError(f"the {what} is not UTF-8 ({value[:40]}); set the terminal to UTF-8, or write {key}: in {SOURCE}")
     if not value.replace("\u200c", "").isprintable() or len(value) > 100:  # the half-space is no printable character
         raise UserError(f"the {what} must be one line of at most 100 printable characters, not {value[:40]!r}")
     return value
@@ -160,6 +168,8 @@ def _person(given: str | None, own: Mapping[str, object], key: str) -> str:
 def _file_name(number: str) -> str:
     """``number`` as part of a file name, on any system: letters, digits, ``-`` and ``_``."""
     name = re.sub(r"[^\w-]+", "-", number).strip("-_")
+    while len(name.encode("utf-8")) > 200:  # a file name has 255 bytes
+        name = name[:-1]
     if not name:
         raise UserError(f"the student number {number!r} has no letter or digit")
     return name
