@@ -103,11 +103,6 @@ class Comparison:
     high: float
 
     @property
-    def better(self) -> str:
-        """Persian name of the model with the smaller loss."""
-        return MODEL_NAMES["transformer" if self.difference < 0 else "rnn"]
-
-    @property
     def certain(self) -> bool:
         """Does the interval exclude zero?"""
         return self.low > 0 or self.high < 0
