@@ -258,7 +258,7 @@ end
 local function verdict_on_claims(span)
   if not span.classes:includes("claims-count") then return nil end
   local all, parts = count.claim + count.unclaimed, {}
-  if count.unclaimed > 0 then parts[#parts + 1] = count.unclaimed .. " جمله از " .. all .. " جملهٔ سنجیده با نتیجهٔ این اجرا نمی‌خواند" end
+  if count.unclaimed > 0 then parts[#parts + 1] = count.unclaimed .. " جمله از " .. all .. " جملهٔ سنجیده با نتیجهٔ این اجرا نمی‌خواند یا سنجیدنی نبود" end
   if count.dead > 0 then parts[#parts + 1] = count.dead .. " قطعهٔ کد اجرا نشد" end
   if count.unknown > 0 then parts[#parts + 1] = count.unknown .. " مقدار به دست نیامد" end
   if #parts == 0 then

@@ -14,6 +14,7 @@ from IPython.display import Markdown
 
 from genmodels.persian import fa, fa_int, fa_percent
 from genmodels.sentences import STATIC, joined
+from genmodels.tables import in_bf16
 from genmodels.wikipedia import KAGGLE_FILE
 
 TEST_SETS = {
@@ -28,12 +29,12 @@ def test_set(name: str) -> Markdown:
     return Markdown(TEST_SETS.get(name, f"آزمون `{name}`"))
 
 
-def precision(manifest: Mapping[str, Any]) -> Markdown:
-    """How a run multiplied; the first manifests, of machines that had bf16, do not say."""
-    return Markdown("با `bf16`" if manifest["device"].get("bf16", True) else "۳۲ بیتی")
+def precision(manifest: dict[str, Any]) -> Markdown:
+    """How a run multiplied."""
+    return Markdown("با `bf16`" if in_bf16(manifest) else "۳۲ بیتی")
 
 
-def machine(manifest: Mapping[str, Any]) -> Markdown:
+def machine(manifest: dict[str, Any]) -> Markdown:
     """The device of a run: its name, its precision, and how many processes shared each batch."""
     count = manifest["device"].get("processes", 1)
     shared = f"، با {fa_int(count)} فرایند که هر دسته را میان خود بخش می‌کنند" if count > 1 else ""

@@ -41,8 +41,8 @@ def beside_published(nll: float, error: float, name: str, others: Sequence[str])
     for other in others:
         gap = PUBLISHED[other] - nll
         side = "بهتر" if gap > 0 else "بدتر"
-        same = abs(gap) < error
-        parts.append(f"با {other} هم‌تراز است" if same else f"از {other} {fa(abs(gap), 2)} نات {side} است")
+        same, theirs = abs(gap) < error, f"{other} مقاله" if other == "PixelCNN" else other
+        parts.append(f"با {theirs} هم‌تراز است" if same else f"از {theirs} {fa(abs(gap), 2)} نات {side} است")
     return Markdown(f"{joined(parts)} (خطای معیار میانگین {fa(error, 2)})")
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 VARIABLE, NAME = "GENMODELS_RUBRIC", "rubric.json"
 HOLDS, CONTRADICTED, UNCHECKED = "holds", "contradicted", "not checked here"
 MARKS = {HOLDS: "ok  ", CONTRADICTED: "FAIL", UNCHECKED: "--  "}  # at the beginning of a line of ``verify``
+SHOWN = 6  # of the marked sentences and dead chunks, in the line that the command ends with
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -103,4 +104,6 @@ def _marked(verdict: dict[str, Any]) -> str:
     if not found:
         return ""
     count = " and ".join(f"{len(each)} {said}" for said, each in found.items())
-    return f"{count}, the document marks them: {'; '.join(line for each in found.values() for line in each)}"
+    lines = [line for each in found.values() for line in each]
+    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return f"{count}, the document marks them: {'; '.join(lines[:SHOWN])}{more}"

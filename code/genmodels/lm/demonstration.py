@@ -2,7 +2,7 @@
 core.
 
 Rows come with Persian headings, for ``genmodels.persian.table``; numbers that a sentence leans on are returned beside
-them, so that the document can assert what it claims. ``slice`` is what a stage ships: ``test_ids`` (N,),
+them, so that the document can hold it against them. ``slice`` is what a stage ships: ``test_ids`` (N,),
 ``test_offsets`` (D + 1,) and ``test_characters`` (D,) of the held-out documents. Nothing here trains or reads a file.
 """
 
@@ -101,11 +101,6 @@ class Comparison:
     difference: float
     low: float
     high: float
-
-    @property
-    def better(self) -> str:
-        """Persian name of the model with the smaller loss."""
-        return MODEL_NAMES["transformer" if self.difference < 0 else "rnn"]
 
     @property
     def certain(self) -> bool:

@@ -1,8 +1,8 @@
 """Small experiments that the report runs while it is rendered: what masks do, what binarisation costs, what is seen.
 
 Each takes a second or two on one core. Table rows come with Persian headings and digits, for
-``genmodels.persian.table``; the numbers themselves are returned beside them, so that the report can assert what its
-sentences claim.
+``genmodels.persian.table``; the numbers themselves are returned beside them, so that the report can hold its
+sentences against them.
 """
 
 from __future__ import annotations
