@@ -95,7 +95,7 @@ def test_paper_shows_the_static_figures_in_light_colours(window: chromium.Browse
     window.open(path, dark=True)
     window.send("Emulation.setEmulatedMedia", media="print")
     assert style(window, ".widget", "display") == style(window, ".theme-toggle", "display") == "none"
-    assert style(window, "#fig-passage figure > .float-content", "display") == "block"
+    assert style(window, "#fig-passage figure > div", "display") == "block"
     assert style(window, "body", "backgroundColor") == "rgb(255, 255, 255)"
     window.send("Emulation.setEmulatedMedia", media="")
 
@@ -125,6 +125,20 @@ def test_the_contents_follow_the_reader(page: chromium.Browser, identifier: str)
         link = document.querySelector('#TOC [aria-current]').getBoundingClientRect();
         return link.top >= nav.top - 1 && link.bottom <= nav.bottom + 1; })()"""
     assert page.evaluate(inside), "the marked line is out of sight"
+
+
+def test_a_citation_stands_after_the_latin_word_that_it_follows(page: chromium.Browser) -> None:
+    """In rendered positions: to the left of it, or on the next line."""
+    places = """[...document.querySelectorAll('main p .citation, main li .citation')].flatMap(mark => {
+        const before = mark.previousSibling;
+        if (before?.nodeType !== Node.TEXT_NODE || !/[A-Za-z]\\s*$/.test(before.data)) return [];
+        const at = before.data.trimEnd().length, range = document.createRange();
+        range.setStart(before, at - 1), range.setEnd(before, at);
+        const letter = range.getBoundingClientRect(), number = mark.querySelector('a').getBoundingClientRect();
+        return [[letter.left, letter.top, number.right, number.top, mark.textContent]]; })"""
+    found = page.evaluate(places)
+    assert len(found) > 5
+    assert [mark for left, top, right, below, mark in found if right > left + 1 and below < top + 15] == []
 
 
 @pytest.mark.parametrize("dark", [False, True])
@@ -263,7 +277,7 @@ def test_a_typed_word_is_walked_through(page: chromium.Browser) -> None:
 
 def cells(page: chromium.Browser) -> list[tuple[str, str]]:
     """Exact value and scientific notation of every row of the table of 2.6, without isolates."""
-    rows = page.evaluate("""[...document.querySelectorAll('#tbl-2-6-summary figure > .float-content tbody tr')]
+    rows = page.evaluate("""[...document.querySelectorAll('#tbl-2-6-summary figure > div tbody tr')]
         .map(row => [row.cells[3].textContent, row.cells[4].textContent])""")
     return [tuple(MARKS.sub("", cell).strip() for cell in row) for row in rows]
 
@@ -309,7 +323,7 @@ def exact_tie(key: str, numbers: dict[str, Any]) -> bool:
 
 
 def test_wrong_input_is_refused_and_the_questions_numbers_come_back(page: chromium.Browser) -> None:
-    before = page.evaluate("document.querySelector('#tbl-2-6-summary figure > .float-content').innerHTML")
+    before = page.evaluate("document.querySelector('#tbl-2-6-summary figure > div').innerHTML")
     good = {"n": 100, "d": 10, "g": 3, "r": "۲۵٪", "o": "۰٫۵", "p": "1/2"}
     put(page, good)
     changed = cells(page)
@@ -322,7 +336,7 @@ def test_wrong_input_is_refused_and_the_questions_numbers_come_back(page: chromi
         assert page.evaluate("document.querySelectorAll('#tbl-2-6-summary [aria-invalid=true]').length") == 1
         assert "بنویسید" in text(page, "#tbl-2-6-summary .widget-status")
     page.evaluate("document.querySelector('#tbl-2-6-summary .widget button').click()")
-    assert page.evaluate("document.querySelector('#tbl-2-6-summary figure > .float-content').innerHTML") == before
+    assert page.evaluate("document.querySelector('#tbl-2-6-summary figure > div').innerHTML") == before
 
 
 def test_a_slider_moves_its_number_and_the_table(page: chromium.Browser) -> None:

@@ -156,6 +156,11 @@ def test_pdf(rendered: tuple[str, bytes], tmp_path: Path) -> None:
     for expected in ("PixelCNN", "۱۴۰۴", "transforms.Normalize", "accuracy: 98.7", "مدل‌های مولد", "شبکه‌های", "پیکسل‌به‌پیکسل"):
         assert expected in text, expected  # those with a half-space: found and copied as they are written
     assert "\ufffd" not in text
+    boxes = subprocess.run(["pdftotext", "-bbox", str(path), "-"], capture_output=True, check=True).stdout.decode("utf-8")
+    words = re.findall(r'xMin="([\d.]+)" yMin="([\d.]+)"[^>]*>(.*?)</word>', boxes)
+    line = next(y for _, y, word in words if word == "top-k")
+    there = [word.strip("[]:،.") for x, y, word in sorted(words, key=lambda word: -float(word[0])) if y == line and re.search("[A-Z]|-|۲", word)]
+    assert there == ["top-k", "۲", "MNIST", "PyTorch", "Adam", "SGD"]  # from right to left, as they are read
 
 
 def test_sample_has_no_character_without_a_glyph() -> None:

@@ -3,6 +3,7 @@
 -- Citeproc runs twice: once with the document's Persian locale, for the marks in the text, and once in English, for the
 -- entries that are written in Latin script; those become left-to-right blocks. Afterwards no Cite is left and the metadata
 -- names no bibliography, so that neither Pandoc's citeproc nor Typst's own bibliography has anything to add.
+-- A mark begins with U+200F: after a Latin word it would be set before it («[۴۰] top-k»).
 -- An unknown key, or a reference that Quarto could not resolve, is an error.
 
 local stringify = pandoc.utils.stringify
@@ -113,7 +114,11 @@ function Pandoc(doc)
     if div.classes:includes("csl-entry") then english[div.identifier] = div end
   end }
   doc = pandoc.utils.citeproc(doc):walk {
-    Cite = function(cite) return pandoc.Span(persian_marks(cite.content), pandoc.Attr("", { "citation" })) end,
+    Cite = function(cite)
+      local marks = persian_marks(cite.content)
+      marks:insert(1, pandoc.Str("\u{200f}"))
+      return pandoc.Span(marks, pandoc.Attr("", { "citation" }))
+    end,
     Div = function(div)
       if div.classes:includes("csl-entry") then return entry(div, english) end
       if div.identifier == "refs" and FORMAT:match("typst") then -- beside each other on paper, one below the other on a screen

@@ -2,6 +2,7 @@
 --
 --   digits        Persian in prose, captions, references and labels; Latin stays in code, math, addresses, Latin runs
 --                 (a number right after a Latin word, as in "Python 3.11"), and whatever is marked dir=ltr
+--   punctuation   between two Latin words («PyTorch، Adam») it gets U+200F, without which the two change places
 --   superscripts  ۱۰⁻⁴ becomes a real superscript with Persian digits (the font has only some of ⁰–⁹)
 --   \u200c        Quarto prints the repr of a string from an inline expression, each of its backslashes doubled (quarto-cli
 --                 #11291): the escapes of half-spaces and isolates become characters again
@@ -60,11 +61,24 @@ local function has_raised(text)
   return false
 end
 
+local function text_of(inline) return inline and inline.t ~= "Code" and inline.t ~= "Math" and stringify(inline) or "" end
+
+-- «PyTorch،» before «Adam», a full stop before a sentence that begins in Latin
+local function kept_apart(text, list, index)
+  local body, mark = text:match("^(.-)([:%.])$")
+  if text:match("،$") then body, mark = text:sub(1, -3), "،" end
+  local blank, following = list[index + 1], list[index + 2]
+  if not mark or text:match("^al%.$") or not blank or (blank.t ~= "Space" and blank.t ~= "SoftBreak") then return text end
+  local latin = (body == "" and text_of(list[index - 1]) or body):match("%a[%w%)%-]*$")
+  local next_text = text_of(following)
+  return latin and (next_text:match("^[%w]") or next_text:match("^\219[\176-\185]")) and text .. "\u{200f}" or text
+end
+
 local function inlines(list)
   local out, after_latin = pandoc.Inlines {}, false
-  for _, inline in ipairs(list) do
+  for index, inline in ipairs(list) do
     if inline.t == "Str" then
-      local text = unescape(inline.text)
+      local text = kept_apart(unescape(inline.text), list, index)
       local latin = text:match("%a") ~= nil
       if not latin and not after_latin then text = persian_digits(text) end
       after_latin = latin or (after_latin and text:match("^[%d%.]*$") ~= nil)
