@@ -15,8 +15,8 @@ import platform
 
 import torch
 
-from genmodels.attention_timing import METHODS, core, fitted_exponent, growth, resident_peak
-from genmodels.files import write_json
+from genmodels.attention.growth import METHODS, core, fitted_exponent, growth, resident_peak
+from genmodels.system.files import write_json
 
 MEGABYTE = 1e6
 

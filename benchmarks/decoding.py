@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from genmodels.lm.decoding_speed import SETTINGS, measure
+from genmodels.stages.speed.decoding import SETTINGS, measure
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from genmodels.lm.peers import SETTINGS, measure
+from genmodels.stages.speed.peers import SETTINGS, measure
 
 
 def main() -> None:

@@ -11,25 +11,25 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from genmodels.pixelcnn import sampling_speed, training_speed
+from genmodels.stages.speed import sampling, training
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", choices=tuple(training_speed.SETTINGS), default="full")
+    parser.add_argument("--profile", choices=tuple(training.SETTINGS), default="full")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     options = parser.parse_args()
     if options.device == "cuda":
-        show_forms(training_speed.on_card())
+        show_forms(training.on_card())
         return
     profile = options.profile
-    found = training_speed.measure(training_speed.SETTINGS[profile])
+    found = training.measure(training.SETTINGS[profile])
     show_forms(found)
     print("\n| varied | value | GFLOP an image | ms an image |\n|---|--:|--:|--:|")
     for point in found["law"]:
         print(f"| {point['varied']} | {point[point['varied']]} | {point['flops'] / 1e9:.2f} | {1e3 * point['seconds']:.2f} |")
     print(f"\nseconds grow with FLOPs to the power {found['exponents']['flops']:.2f}")
-    found = sampling_speed.measure(sampling_speed.SETTINGS[profile])
+    found = sampling.measure(sampling.SETTINGS[profile])
     print("\n| sampler | CPU seconds | ratio |\n|---|--:|--:|")
     for row in found["rows"]:
         print(f"| {row['way']} | {row['cpu_seconds']:.2f} | {row['ratio']:.1f} |")

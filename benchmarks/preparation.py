@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import argparse
 
-from genmodels.text import bpe_speed, speed
+from genmodels.stages.speed import bpe, preparation
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--profile", choices=tuple(speed.SETTINGS), default="full")
+    parser.add_argument("--profile", choices=tuple(preparation.SETTINGS), default="full")
     profile = parser.parse_args().profile
-    found = speed.measure(speed.SETTINGS[profile])
+    found = preparation.measure(preparation.SETTINGS[profile])
     print("| step | plain, MB/s | ours, MB/s | ratio |\n|---|--:|--:|--:|")
     for row in found["steps"]:
         print(f"| {row['step']} | {row['plain_mb_per_second']:.2f} | {row['mb_per_second']:.2f} | {row['ratio']:.1f} |")
@@ -25,7 +25,7 @@ def main() -> None:
         print(f"| {row['megabytes']:.1f} | {row['workers']} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "
               f"| {row['peak_megabytes']:.0f} |")
     print("\n| vocabulary | ours, s | tokenizers, s | ratio | pieces read | by recounting |\n|--:|--:|--:|--:|--:|--:|")
-    for row in bpe_speed.measure(bpe_speed.SETTINGS[profile])["rows"]:
+    for row in bpe.measure(bpe.SETTINGS[profile])["rows"]:
         print(f"| {row['vocabulary']} | {row['seconds']:.2f} | {row['tokenizers_seconds']:.2f} | {row['ratio']:.1f} "
               f"| {row['readings']:,} | {row['recount_readings']:,} |")
 

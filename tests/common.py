@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from genmodels import files
+from genmodels.system import files
 from genmodels.stages.base import Stage
 
 PATIENCE = 1200  # seconds after which a child process is taken to hang: however busy the machine, no clock decides

@@ -110,9 +110,9 @@ def strange_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The real report, rendered once for all tests that look at it: {"html": path, "pdf": path}."""
-    from genmodels import reuse
-    from genmodels.files import exclusive_lock
-    from genmodels.render import render
+    from genmodels.render import reuse
+    from genmodels.system.files import exclusive_lock
+    from genmodels.render.document import render
 
     # The one execution also serves a `make` after the tests (and the other way round): it is kept under the digest of
     # all that decides it. A test process that comes before it has ended waits for it instead of executing, too.

@@ -10,16 +10,9 @@ import torch
 import torch.nn.functional as F
 
 from genmodels.errors import UserError
-from genmodels.lm.attention import (
-    CausalSelfAttention,
-    KVCache,
-    RotaryPositions,
-    _attention_batched,
-    attention_fast,
-    attention_reference,
-    attention_weights,
-    causal_mask,
-    repeat_heads,
+from genmodels.language.attention import (
+    CausalSelfAttention, KVCache, RotaryPositions, _attention_batched, attention_fast, attention_reference,
+    attention_weights, causal_mask, repeat_heads,
 )
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}

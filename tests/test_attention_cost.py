@@ -11,13 +11,13 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genmodels import attention_labels as labels
-from genmodels import attention_tables as tables
-from genmodels.attention_cost import ALTERNATIVES, CHAIN_STARTS, SETTING, STEPS, chain, d, exact, n, o, r
-from genmodels.attention_scaling import (
+from genmodels.report import attention_labels as labels
+from genmodels.report import attention_tables as tables
+from genmodels.attention.cost import ALTERNATIVES, CHAIN_STARTS, SETTING, STEPS, chain, d, exact, n, o, r
+from genmodels.attention.scaling import (
     CROSSOVERS, DECODING_CACHED, DECODING_GAIN, DECODING_NAIVE, block_gain, crossings, curves, linformer, log_crossover,
 )
-from genmodels.derivation import Log2, Quantity, exact_decimal, product, substitute
+from genmodels.attention.quantity import Log2, Quantity, exact_decimal, product, substitute
 from genmodels.errors import UserError
 
 A = 4096 * 4096 * 512

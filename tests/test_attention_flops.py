@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels import attention_figures, attention_tables
-from genmodels.attention_cost import exact
-from genmodels.attention_flops import (
+from genmodels.report import attention_figures, attention_tables
+from genmodels.attention.cost import exact
+from genmodels.attention.layers import (
     KINDS, PeakBytes, attend, attention, causality, compare, count_flops, linformer, make_weights, project, sensitivity,
 )
-from genmodels.attention_labels import KIND_LABELS
-from genmodels.attention_scaling import CACHE_BYTES, LAYER_FLOPS, crossings, curves
-from genmodels.attention_timing import core, counted_bytes, fitted_exponent, growth, resident_peak, seconds
+from genmodels.report.attention_labels import KIND_LABELS
+from genmodels.attention.scaling import CACHE_BYTES, LAYER_FLOPS, crossings, curves
+from genmodels.attention.growth import core, counted_bytes, fitted_exponent, growth, resident_peak, seconds
 from genmodels.errors import UserError
 
 DOUBLE = {"dtype": torch.float64}

@@ -8,9 +8,9 @@ import torch
 
 from genmodels.config import TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.lm.attention import repeat_heads
-from genmodels.lm.attention_maps import KINDS, attention_maps, attention_profile
-from genmodels.lm.transformer import TransformerLM
+from genmodels.language.attention import repeat_heads
+from genmodels.language.attention_maps import KINDS, attention_maps, attention_profile
+from genmodels.language.transformer import TransformerLM
 
 CONFIG = TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=0.3, context=32)
 

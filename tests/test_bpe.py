@@ -90,7 +90,7 @@ def test_merging_by_a_heap_gives_the_last_step_of_the_trace():
 def test_same_as_tokenizers_on_real_text():
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (200 kB of real text)")
     from genmodels.text.cleaning import clean_paragraph
-    from genmodels.wikipedia import load
+    from genmodels.data.wikipedia import load
 
     texts, size = [], 0
     for document in load(folder).documents:
@@ -150,7 +150,7 @@ def test_another_tokenizer_is_refused(tmp_path):
 
 def test_the_reports_toy_example():
     """What the report says of its ten merges: exact, never counted more often than before, and ties in steps 3 to 6."""
-    from genmodels.text.tables import TOY_TEXT, toy_bpe
+    from genmodels.report.text_tables import TOY_TEXT, toy_bpe
 
     toy, _ = toy_bpe(10)
     assert toy.decode(toy.encode(TOY_TEXT)) == TOY_TEXT and len(toy.merges) == 10

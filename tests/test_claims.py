@@ -10,7 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from genmodels import __main__ as command
-from genmodels import claims, stages, verdict
+from genmodels import stages
+from genmodels.render import verdict
+from genmodels.report import claims
 from genmodels.errors import StaleResult, UserError
 
 DOCUMENT = """---
@@ -23,8 +25,9 @@ number-sections: true
 ```{python}
 #| label: setup
 #| include: false
-from genmodels import claims, rubric
-from genmodels.persian import fa, table
+from genmodels.report import claims; 
+from genmodels import checks as rubric
+from genmodels.report.persian import fa, table
 claims.watch()
 claims.holds("good", lambda: 1 < 2)
 ```

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from genmodels import workers
+from genmodels.system import workers
 from genmodels.text import streaming
 from genmodels.text.cleaning import Cleaning, clean_documents, clean_paragraph, excerpt
 from genmodels.text.rules import RULES
-from genmodels.wikipedia import Document
+from genmodels.data.wikipedia import Document
 
 RULE = {rule.name: rule.apply for rule in RULES}
 CLEAN = "کتاب‌های «تاریخ ایران» در سال ۱۳۵۷ (پس از انقلاب) نوشته شد؛ آیا تأثیر آن‌ها ۲٫۵٪ بود؟"
@@ -201,7 +201,7 @@ def test_excerpt_shows_the_difference():
 
 def test_real_text_keeps_most_of_itself():
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
-    from genmodels.wikipedia import load
+    from genmodels.data.wikipedia import load
 
     _, statistics = clean_documents([d for d in load(folder).documents if d.split == "test"][:100])
     assert statistics["after"]["characters"] > 0.9 * statistics["before"]["characters"]

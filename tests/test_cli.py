@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from genmodels import files, ranks, stages, store
+from genmodels import stages, store
+from genmodels.system import files
+from genmodels.training import ranks
 from genmodels.__main__ import main
 from common import PATIENCE
 from genmodels.errors import UserError

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from genmodels import diagrams
-from genmodels.persian import fa_int
-from genmodels.plotting import persian_text
+from genmodels.report import diagrams
+from genmodels.report.persian import fa_int
+from genmodels.report.plotting import persian_text
 from genmodels.text import bpe
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from genmodels.download import download
+from genmodels.data.download import download
 from genmodels.errors import DataError, UserError
 
 BODY = bytes(range(256)) * 1024

@@ -87,7 +87,7 @@ def test_a_version_that_was_not_examined_runs_as_it_is(monkeypatch):
 
 def test_real_text(both):
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
-    from genmodels.wikipedia import load
+    from genmodels.data.wikipedia import load
 
     fast, plain = both
     paragraphs = [p for d in load(folder).documents[::60] for p in d.paragraphs[:10]]

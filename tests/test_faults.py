@@ -22,10 +22,13 @@ import pandas as pd
 import pytest
 import torch
 
-from genmodels import checkpoints, files, reuse, stages, store, submission
+from genmodels import stages, store
+from genmodels.render import reuse, submission
+from genmodels.system import files
+from genmodels.training import checkpoints
 from genmodels.__main__ import main
 from genmodels.errors import StaleResult, UserError
-from genmodels.qmd import parse
+from genmodels.render.qmd import parse
 from common import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,7 +45,10 @@ sys.path.insert(0, {tests!r})
 import torch, test_training as t
 from dataclasses import replace
 from pathlib import Path
-from genmodels import checkpoints, files, store, training
+from genmodels.training import checkpoints; 
+from genmodels.system import files; 
+from genmodels import store; 
+from genmodels.training import loop as training
 
 torch.set_num_threads(1)
 import torch._dynamo  # the first optimiser would import it: seconds in every child
@@ -248,7 +254,7 @@ READ_ONLY = """
 import os, sys
 from pathlib import Path
 from genmodels.errors import UserError
-from genmodels.render import render
+from genmodels.render.document import render
 project, out = map(Path, sys.argv[1:])
 render(project, ("html",), out)  # what is imported late is there now
 if os.geteuid() == 0:  # file rights do not bind root
@@ -291,11 +297,11 @@ def test_a_read_only_project_says_so_and_renders_elsewhere() -> None:
 BARE = """
 import sys
 from pathlib import Path
-from genmodels.render import render
+from genmodels.render.document import render
 print(*(path.name for path in render(Path(sys.argv[1]))))
 """
 FIGURE = (
-    "---\ntitle: آزمایش\n---\n\nمتن\n\n```{python}\n#| label: fig-a\n#| fig-cap: شکل\n#| fig-alt: خط\nfrom genmodels import plotting\n"
+    "---\ntitle: آزمایش\n---\n\nمتن\n\n```{python}\n#| label: fig-a\n#| fig-cap: شکل\n#| fig-alt: خط\nfrom genmodels.report import plotting\n"
     "import matplotlib.pyplot as plt\nplotting.use_style()\nfig, ax = plt.subplots()\nax.set_title(plotting.persian_text('عنوان نمودار'));\n```\n"
 )
 

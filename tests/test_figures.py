@@ -10,7 +10,7 @@ import pytest
 import torch
 from matplotlib.figure import Figure
 
-from genmodels import figures
+from genmodels.report import figures
 
 HISTORY = pd.DataFrame({"step": [10, 20, 30], "epoch": [0.5, 1.0, 1.5], "train_loss": [90.0, 85.0, 84.0],
                         "validation_loss": [91.0, 86.0, 85.0], "test_loss": [None, 87.0, 86.0]})

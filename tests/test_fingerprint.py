@@ -11,11 +11,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from genmodels import batches, optimizers, precision, ranks, stages, training
-from genmodels.lm import attention, transformer
-from genmodels.lm import base as lm_base
+from genmodels import stages
+from genmodels.system import precision
+from genmodels.training import batches, optimizers, ranks, loop
+from genmodels.language import attention, transformer
+from genmodels.language import base as lm_base
 from genmodels.pixelcnn import masked_conv
-from genmodels.stages import pixelcnn
+from genmodels.stages import images
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, largest_difference
 
 
@@ -28,10 +30,10 @@ honest = cache(make)
 
 
 MUTATIONS: dict[str, tuple[str, Any, str, str, str]] = {  # stage, owner, function, text, what stands there instead
-    "learning rate 0.1% off": ("pixelcnn", training, "learning_rate_at", "swing = ", "swing = 1.001 * "),
-    "warm-up from zero": ("pixelcnn", training, "learning_rate_at", "(step + 1)", "step"),
-    "linear cooldown": ("pixelcnn", training, "learning_rate_at", "math.sqrt(progress)", "progress"),
-    "decay from the start": ("pixelcnn", training, "weight_decays_at", "step >= config.weight_decay_from", "True"),
+    "learning rate 0.1% off": ("pixelcnn", loop, "learning_rate_at", "swing = ", "swing = 1.001 * "),
+    "warm-up from zero": ("pixelcnn", loop, "learning_rate_at", "(step + 1)", "step"),
+    "linear cooldown": ("pixelcnn", loop, "learning_rate_at", "math.sqrt(progress)", "progress"),
+    "decay from the start": ("pixelcnn", loop, "weight_decays_at", "step >= config.weight_decay_from", "True"),
     "decay 1% off": ("pixelcnn", optimizers.Muon, "step", '* group["weight_decay"]', '* 1.01 * group["weight_decay"]'),
     "momentum 0.1% off": ("pixelcnn", optimizers.Muon, "step", '"momentum"]\n', '"momentum"] * 0.999\n'),
     "no Nesterov": ("pixelcnn", optimizers.Muon, "step", 'parameter.grad.lerp(state["momentum"], keep)', 'state["momentum"]'),
@@ -39,14 +41,14 @@ MUTATIONS: dict[str, tuple[str, Any, str, str, str]] = {  # stage, owner, functi
     "size of updates": ("pixelcnn", optimizers.Muon, "step", "max(update.shape)", "min(update.shape)"),
     "beta2": ("pixelcnn", optimizers, "adamw", "config.beta2", "0.991"),
     "biases decay": ("rnn", optimizers, "adamw", '"weight_decay": 0.0', '"weight_decay": config.weight_decay'),
-    "gradients not clipped": ("pixelcnn", training, "_train", "config.gradient_clip)", "math.inf)"),
-    "memory of the average": ("pixelcnn", training.WeightAverage, "update", "10 + step", "11 + step"),
+    "gradients not clipped": ("pixelcnn", loop, "_train", "config.gradient_clip)", "math.inf)"),
+    "memory of the average": ("pixelcnn", loop.WeightAverage, "update", "10 + step", "11 + step"),
     "other order": ("pixelcnn", batches.BatchOrder, "__iter__", '"order", epoch', '"order", epoch + 1'),
-    "other draws": ("pixelcnn", training, "draw", '"draws", step', '"draws", step + 1'),
-    "other masks of dropout": ("rnn", training, "draw", '"dropout", step', '"dropout", step + 1'),
+    "other draws": ("pixelcnn", loop, "draw", '"draws", step', '"draws", step + 1'),
+    "other masks of dropout": ("rnn", loop, "draw", '"dropout", step', '"dropout", step + 1'),
     "dropout 0.11 instead of 0.1": ("rnn", lm_base, "dropout", "    if not", "    rate *= 1.1\n    if not"),
-    "mean instead of sum": ("pixelcnn", pixelcnn, "cross_entropy_nats", ".sum(1)", ".mean(1)"),
-    "drawn targets": ("pixelcnn", pixelcnn, "image_objective", "mnist.lit(batch[0]) if expected else bits", "bits"),
+    "mean instead of sum": ("pixelcnn", images, "cross_entropy_nats", ".sum(1)", ".mean(1)"),
+    "drawn targets": ("pixelcnn", images, "image_objective", "mnist.lit(batch[0]) if expected else bits", "bits"),
     "mask A sees its pixel": ("pixelcnn", masked_conv, "causal_mask", '1 if mask_type == "B" else 0', "1"),
     "initialisation 0.1% off": ("pixelcnn", masked_conv._Masked, "reset_parameters", "sqrt(2.0", "sqrt(2.004"),
     "attention to the future": ("transformer", attention, "attention_fast", "is_causal=True", "is_causal=False"),

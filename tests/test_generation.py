@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.lm.base import LanguageModel
-from genmodels.lm.generation import Sampling, _draw, generate, stream
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.text_measures import copied_share, distinct_n, repetition_rate
-from genmodels.lm.transformer import TransformerLM
+from genmodels.language.base import LanguageModel
+from genmodels.language.generation import Sampling, _draw, generate, stream
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.text_measures import copied_share, distinct_n, repetition_rate
+from genmodels.language.transformer import TransformerLM
 
 VOCABULARY = 23
 

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels import files, stages, store
+from genmodels import stages, store
+from genmodels.system import files
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.lm import samples
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.text_measures import copied_share, longest_copy
-from genmodels.lm.transformer import TransformerLM
+from genmodels.report import samples
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.text_measures import copied_share, longest_copy
+from genmodels.language.transformer import TransformerLM
 from genmodels.stages import generation
 from genmodels.stages.generation import AGAIN, GenerationConfig, GenerationStage
 from genmodels.text.tokenizer import Tokenizer
@@ -146,6 +147,6 @@ def test_the_longest_copy_is_the_longest() -> None:
 def test_every_setting_has_a_name_and_means_something() -> None:
     assert samples.SETTINGS.keys() == samples.SETTING_NAMES.keys() and AGAIN in samples.SETTINGS
     for options in samples.SETTINGS.values():
-        from genmodels.lm.generation import Sampling
+        from genmodels.language.generation import Sampling
 
         Sampling(**options).check()

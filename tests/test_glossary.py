@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from genmodels import glossary
+from genmodels.report import glossary
 from genmodels.errors import UserError
-from genmodels.glossary import Term, faults
+from genmodels.report.glossary import Term, faults
 
 REPORT = (Path(__file__).resolve().parents[1] / "report.qmd").read_text("utf-8")
 LOSS, CROSS = Term("زیان", "loss"), Term("آنتروپی متقاطع", "cross-entropy")

@@ -20,13 +20,13 @@ import torch
 
 import browser as chromium
 from genmodels import stages
-from genmodels.attention_cost import STEPS, exact
-from genmodels.attention_tables import fa_exact
+from genmodels.attention.cost import STEPS, exact
+from genmodels.report.attention_tables import fa_exact
 from genmodels.config import PixelCNNModelConfig
-from genmodels.persian import fa_sci
+from genmodels.report.persian import fa_sci
 from genmodels.pixelcnn.evaluation import receptive_field
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.text.study import TRACED
+from genmodels.stages.text_study import TRACED
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")
 AXE = Path(os.environ.get("AXE_CORE", "no such file"))

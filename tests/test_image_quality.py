@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels import mnist
+from genmodels.data import mnist
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.classifier import DigitClassifier, measured

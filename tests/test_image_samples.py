@@ -12,14 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels import files, mnist, sample_figures, stages, store, workers
+from genmodels import stages, store
+from genmodels.data import mnist
+from genmodels.report import sample_figures
+from genmodels.system import files, workers
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.sampling import sample
 from genmodels.stages import image_samples
 from genmodels.stages.classifier import ClassifierStage, shifted
 from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, draw, independent, near
-from genmodels.stages.pixelcnn import PixelCNNStage
+from genmodels.stages.images import PixelCNNStage
 from common import outcome, reseal
 
 REAL_LOAD = stages.load

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genmodels.errors import DataError, UserError
-from genmodels.lm.kneser_ney import FALLBACK, KneserNey, per_document
-from genmodels.lm.perplexity import evaluate
+from genmodels.language.kneser_ney import FALLBACK, KneserNey, per_document
+from genmodels.language.perplexity import evaluate
 
 Documents = list[list[int]]
 
@@ -148,7 +148,7 @@ def test_same_as_nltk(order: int) -> None:
 
 def test_every_target_once_and_the_same_ones_as_the_networks() -> None:
     from genmodels.config import RecurrentModelConfig
-    from genmodels.lm.recurrent import RecurrentLM
+    from genmodels.language.recurrent import RecurrentLM
 
     test = [*text_like(6, 5, 30, 20), [0]]
     tokens, offsets = packed(test)

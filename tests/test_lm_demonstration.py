@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
-from genmodels.lm import demonstration as lm
-from genmodels.lm import samples
-from genmodels.lm.attention import attention_weights
-from genmodels.lm.perplexity import evaluate
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.transformer import TransformerLM
+from genmodels.language import comparison as lm
+from genmodels.report import samples
+from genmodels.language.attention import attention_weights
+from genmodels.language.perplexity import evaluate
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.transformer import TransformerLM
 
 VOCABULARY = 40
 IDS = np.random.RandomState(0).randint(2, VOCABULARY, 200)

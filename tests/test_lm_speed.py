@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
-from genmodels.lm import decoding_speed, peers
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.transformer import TransformerLM
-from genmodels.stages.speed import DecodingSpeed, PeerSpeed
+from genmodels.stages.speed import decoding, peers
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.transformer import TransformerLM
+from genmodels.stages.speed.base import DecodingSpeed, PeerSpeed
 
 
 def count(model: torch.nn.Module) -> int:
@@ -41,16 +41,16 @@ def test_the_peer_transformer_sees_no_future_and_both_losses_agree() -> None:
 
 
 def test_what_is_timed_agrees() -> None:
-    checks = [*decoding_speed.agree(), *peers.agree()]
+    checks = [*decoding.agree(), *peers.agree()]
     assert len(checks) == 6 and all(check.passed for check in checks)
 
 
 def test_a_cache_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    from genmodels.lm.attention import KVCache
+    from genmodels.language.attention import KVCache
 
     real = KVCache.append
     monkeypatch.setattr(KVCache, "append", lambda self, k, v: tuple(part * (part.shape[2] < 9) for part in real(self, k, v)))
-    assert not all(check.passed for check in decoding_speed.agree())
+    assert not all(check.passed for check in decoding.agree())
 
 
 def test_a_wrong_part_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,6 +78,6 @@ def test_a_smoke_measurement_is_published_and_verifies(
 
 def test_a_time_that_is_linear_in_the_length_is_summed_exactly() -> None:
     for points in (3, 7, 20):
-        places = decoding_speed.evenly(50, points)
+        places = decoding.evenly(50, points)
         assert places[0] == 1 and places[-1] == 50
-        assert decoding_speed.summed(places, [2.0 + 3.0 * n for n in places]) == pytest.approx(sum(2.0 + 3.0 * n for n in range(1, 51)))
+        assert decoding.summed(places, [2.0 + 3.0 * n for n in places]) == pytest.approx(sum(2.0 + 3.0 * n for n in range(1, 51)))

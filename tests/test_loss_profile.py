@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels import lm_figures
+from genmodels.report import lm_figures
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.lm import loss_profile
-from genmodels.lm.kneser_ney import KneserNey
-from genmodels.lm.perplexity import evaluate, token_losses
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.transformer import TransformerLM
+from genmodels.language import loss_profile
+from genmodels.language.kneser_ney import KneserNey
+from genmodels.language.perplexity import evaluate, token_losses
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.transformer import TransformerLM
 from genmodels.text.tokenizer import Tokenizer
 
 TEXTS = ["قارهٔ آسیا بزرگ است، و می‌گویند ۴۵ کشور دارد.\nقارهٔ دیگر اروپا است.", "کتاب‌ها را خوانده‌اند! ۱۲ کتاب."] * 2

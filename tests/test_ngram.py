@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels.text.ngram import IGNORED, PADDING, NgramDataset, loader, window_table
+from genmodels.text.windows import IGNORED, PADDING, NgramDataset, loader, window_table
 
 TOKENS = np.array([0, 5, 6, 7, 1, 0, 8, 1, 0, 2, 3, 4, 5, 6, 1], np.uint16)
 OFFSETS = np.array([0, 5, 8, 15])

@@ -10,12 +10,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genmodels import files, ngram_figures, store
+from genmodels import store
+from genmodels.report import ngram_figures
+from genmodels.system import files
 from genmodels.config import NgramConfig, TextConfig
 from genmodels.errors import UserError
-from genmodels.lm import kneser_ney
-from genmodels.lm.kneser_ney import KneserNey
-from genmodels.persian import fa
+from genmodels.language import kneser_ney
+from genmodels.language.kneser_ney import KneserNey
+from genmodels.report.persian import fa
 from genmodels.stages import ngram
 from common import outcome, reseal
 

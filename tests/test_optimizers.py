@@ -10,8 +10,8 @@ from torch import nn
 
 from genmodels.config import GatedModelConfig, MuonTrainingConfig, PixelCNNModelConfig, RecurrentModelConfig, TrainingConfig
 from genmodels.errors import UserError
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.optimizers import Muon, MuonWithAdamW, as_matrix, half_orthogonal, make_optimizer
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.training.optimizers import Muon, MuonWithAdamW, as_matrix, half_orthogonal, make_optimizer
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, loss_nats

@@ -25,7 +25,7 @@ from common import PATIENCE
 from conftest import NetworkUsed
 from genmodels import store
 from genmodels.errors import StaleResult
-from genmodels.files import is_system_file
+from genmodels.system.files import is_system_file
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]

@@ -19,7 +19,8 @@ import pytest
 import torch
 
 from common import reseal
-from genmodels import files, stages, store
+from genmodels import stages, store
+from genmodels.system import files
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, payload
 from genmodels.stages.verification import verified

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.lm import perplexity
-from genmodels.lm.base import LanguageModel
-from genmodels.lm.perplexity import bootstrap_interval, evaluate, summarize, token_losses, window_plan
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.transformer import TransformerLM
+from genmodels.language import perplexity
+from genmodels.language.base import LanguageModel
+from genmodels.language.perplexity import bootstrap_interval, evaluate, summarize, token_losses, window_plan
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.transformer import TransformerLM
 
 VOCABULARY = 23
 LENGTHS = [5, 40, 1, 2, 17, 0, 33, 40]

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genmodels.persian import LRI, PDI, fa, fa_int, fa_percent, fa_sci, jalali, table, transposed
+from genmodels.report.persian import LRI, PDI, fa, fa_int, fa_percent, fa_sci, jalali, table, transposed
 
 LATIN = str.maketrans("۰۱۲۳۴۵۶۷۸۹٫−", "0123456789.-")
 

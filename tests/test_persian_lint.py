@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from genmodels.glossary import terms
+from genmodels.report.glossary import terms
 
 PROJECT = Path(__file__).resolve().parents[1]
 REPORT = PROJECT / "report.qmd"

@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from genmodels import files, mnist, stages
+from genmodels import stages
+from genmodels.data import mnist
+from genmodels.system import files
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.pixelcnn.demonstration import STUDIED, ablation_rows
-from genmodels.stages.pixel_study import PixelStudy, forward_flops
+from genmodels.stages.image_study import PixelStudy, forward_flops
 from common import outcome, reseal
 from test_stages import toy_images
 

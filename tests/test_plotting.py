@@ -12,10 +12,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pytest
 
-from genmodels import plotting
+from genmodels.report import plotting
 from genmodels.errors import UserError
-from genmodels.persian import fa, fa_sci
-from genmodels.plotting import persian_text, persian_ticks, use_style
+from genmodels.report.persian import fa, fa_sci
+from genmodels.report.plotting import persian_text, persian_ticks, use_style
 
 
 def draw(figure: plt.Figure) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genmodels import precision
+from genmodels.system import precision
 
 
 @pytest.mark.parametrize("native", [True, False])

@@ -11,13 +11,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genmodels import workers
+from genmodels.system import workers
 from genmodels.config import TextConfig
 from genmodels.errors import DataError, UserError
-from genmodels.files import read_json
+from genmodels.system.files import read_json
 from genmodels.text import prepare, streaming
 from genmodels.text.prepare import prepared
-from genmodels.wikipedia import KAGGLE_FILE, SPLITS
+from genmodels.data.wikipedia import KAGGLE_FILE, SPLITS
 
 NOUNS = "کتاب خانه شهر دانشگاه تاریخ ایران رود کوه جنگل دریا باغ پل بازار مسجد مدرسه کارخانه موزه راه".split()
 VERBS = "می‌رود می‌بیند ساخت نوشت خرید داشت دید گفت شد بود".split()
@@ -122,9 +122,9 @@ def test_classic_is_shorter_and_knows_its_fluent_length(places):
         assert classic.fluent_characters[split].tolist() == fluent.characters[split].tolist()
         assert (classic.characters[split] < fluent.characters[split]).all()
         assert "،" not in classic.held_out_texts(split)[0] and " در " not in classic.held_out_texts(split)[0]
-    study = classic.statistics["words"]
-    assert study["words"]["tokens"] > study["content"]["tokens"] >= study["lemmas"]["tokens"] > 0
-    assert 0 < study["stop_words"]["share"] < 1
+    text_study = classic.statistics["words"]
+    assert text_study["words"]["tokens"] > text_study["content"]["tokens"] >= text_study["lemmas"]["tokens"] > 0
+    assert 0 < text_study["stop_words"]["share"] < 1
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "remove", "record"])
@@ -190,32 +190,33 @@ def test_text_that_cleaning_removes_altogether(places, tmp_path):
 
 def test_study_and_its_tables(places, monkeypatch):
     """Section 2.1 of the report from a tiny corpus: plain JSON, and every table renders."""
-    from genmodels.text import study, tables
+    from genmodels.report import text_tables
+    from genmodels.stages import text_study
 
-    monkeypatch.setattr(study, "VOCABULARIES", (300, 400))
+    monkeypatch.setattr(text_study, "VOCABULARIES", (300, 400))
     fluent, classic = prepared(CONFIG, places[0]), prepared(TextConfig(corpus="classic", vocabulary=400), places[0])
-    found = study.preparation_study(fluent, classic, places[0])
+    found = text_study.preparation_study(fluent, classic, places[0])
     assert json.loads(json.dumps(found, ensure_ascii=False, allow_nan=False)) == found
     assert 0 <= found["half_spaces"]["recall"] <= 1 and 0 < found["left_by_classic"]["tokens"] < 1
     smaller, larger = found["bpe"]["vocabularies"]
     assert smaller["tokens_per_word"] > larger["tokens_per_word"]
     assert found["bpe"]["trace"][-1]["symbols"] == found["bpe"]["shown_words"][2][1]
     for markdown in (
-        tables.cleaning(fluent.statistics["cleaning"]), tables.splits(fluent.statistics),
-        tables.normalization(found["normalization"]), tables.stop_words(classic.statistics["words"]),
-        tables.lemmatization(classic.statistics["words"]), tables.lemmas(found["lemmas"]), tables.toy_bpe()[1],
-        tables.vocabularies(found["bpe"], rest=2_000_000),
-        tables.shown_words(found["bpe"]["shown_words"]),
+        text_tables.cleaning(fluent.statistics["cleaning"]), text_tables.splits(fluent.statistics),
+        text_tables.normalization(found["normalization"]), text_tables.stop_words(classic.statistics["words"]),
+        text_tables.lemmatization(classic.statistics["words"]), text_tables.lemmas(found["lemmas"]), text_tables.toy_bpe()[1],
+        text_tables.vocabularies(found["bpe"], rest=2_000_000),
+        text_tables.shown_words(found["bpe"]["shown_words"]),
     ):
         lines = markdown.data.splitlines()
         assert len(lines) > 2 and len({line.replace(r"\|", "").count("|") for line in lines}) == 1
 
 
 def test_examples_in_the_cleaning_table_stay_as_they_were():
-    from genmodels.text import tables
+    from genmodels.report import text_tables
 
     row = {"label": "ق", "reason": "د.", "paragraphs": 1234, "removed": 1, "changed": 0, "example": ["12 [a]|_b_*", ""]}
-    data = tables.cleaning({"rules": [row, row | {"example": None}]}).data
+    data = text_tables.cleaning({"rules": [row, row | {"example": None}]}).data
     assert r"12 \[a\]\|\_b\_\*" in data and "(حذف)" in data and "۱٬۲۳۴" in data
 
 
@@ -223,7 +224,8 @@ def test_examples_in_the_cleaning_table_stay_as_they_were():
 def test_real_text_is_prepared_as_the_shipped_models_saw_it(corpus, stage):
     """The test documents, encoded with the shipped tokenizer: the tokens in the shipped slice."""
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (the real corpus)")
-    from genmodels import stages, wikipedia
+    from genmodels import stages
+    from genmodels.data import wikipedia
     from genmodels.text.cleaning import Cleaning
     from genmodels.text.normalization import prepare_chunk
 

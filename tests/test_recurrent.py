@@ -9,8 +9,8 @@ import torch.nn.functional as F
 
 from genmodels.config import RecurrentModelConfig
 from genmodels.errors import UserError
-from genmodels.lm.base import IGNORED, linear_cross_entropy, locked_dropout
-from genmodels.lm.recurrent import LSTMLayer, RecurrentLM, lstm_reference
+from genmodels.language.base import IGNORED, linear_cross_entropy, locked_dropout
+from genmodels.language.recurrent import LSTMLayer, RecurrentLM, lstm_reference
 from common import check_dropout_follows_the_seed
 
 TINY = RecurrentModelConfig(embedding=6, hidden=9, layers=3, dropout=0.0)
@@ -45,7 +45,7 @@ def test_layer_equals_its_equations(dtype: torch.dtype, tolerance: float) -> Non
 
 def test_lean_kernel_equals_the_equations() -> None:
     """The kernel of bf16 training, run in fp32 so that rounding does not hide a mistake."""
-    from genmodels.lm.recurrent import _LeanLSTM
+    from genmodels.language.recurrent import _LeanLSTM
 
     layer, x, state = layer_and_input(torch.float32)
     written, (h, c) = lstm_reference(x, state, layer.input_weight, layer.hidden_weight, layer.bias)

@@ -18,11 +18,11 @@ import pytest
 import typst
 import yaml
 
-from genmodels import options, render as rendering
+from genmodels.render import options, document as rendering
 from genmodels.errors import UserError
-from genmodels.qmd import parse
-from genmodels.render import render, uncovered
-from genmodels.weave import weave
+from genmodels.render.qmd import parse
+from genmodels.render.document import render, uncovered
+from genmodels.render.weave import weave
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = Path(__file__).resolve().parent

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from genmodels import verdict
-from genmodels.qmd import parse, split_front_matter
+from genmodels.render import verdict
+from genmodels.render.qmd import parse, split_front_matter
 
 PROJECT = Path(__file__).resolve().parents[1]
 SOURCE = (PROJECT / "report.qmd").read_text("utf-8")
@@ -178,7 +178,7 @@ def parts_run() -> list[tuple[str, int, ast.Module]]:
 
 
 def test_no_chunk_asserts_and_each_claim_is_made_once_before_its_notes() -> None:
-    """Any student's results give a document: what hangs on them is a claim (``genmodels.claims``), not an assert."""
+    """Any student's results give a document: what hangs on them is a claim (``genmodels.report.claims``), not an assert."""
     made: list[str] = []
     noted: set[str] = set()
     for kind, line, tree in parts_run():

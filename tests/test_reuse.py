@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from genmodels import render as rendering
-from genmodels import reuse
-from genmodels.qmd import Part, parse
-from genmodels.render import render
+from genmodels.render import document as rendering
+from genmodels.render import reuse
+from genmodels.render.qmd import Part, parse
+from genmodels.render.document import render
 
 DOCUMENT = "---\ntitle: آزمایش\n---\n\nمتن `{python} str(1)`\n\n```{python}\n#| label: a\nprint(2)\n```\n"
 

@@ -16,19 +16,22 @@ import pytest
 import torch
 from torch import nn
 
-from genmodels import attention_cost as cost
-from genmodels import attention_flops, attention_scaling, rubric, stages, training, verdict
+from genmodels.attention import cost
+from genmodels import checks, stages
+from genmodels.attention import layers, scaling
+from genmodels.render import verdict
+from genmodels.training import loop
 from genmodels.config import PixelCNNModelConfig
-from genmodels.lm import attention
-from genmodels.lm.generation import Sampling, generate
-from genmodels.lm.kneser_ney import KneserNey
+from genmodels.language import attention
+from genmodels.language.generation import Sampling, generate
+from genmodels.language.kneser_ney import KneserNey
 from genmodels.pixelcnn import sampling
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.rubric import arithmetic, images, language, tables
-from genmodels.rubric import text as text_checks
-from genmodels.rubric.checks import Evidence, Outcome, Registered, _made, largest, registered, run
+from genmodels.checks import arithmetic, images, language, tables
+from genmodels.checks import text as text_checks
+from genmodels.checks.check import Evidence, Outcome, Registered, _made, largest, registered, run
 from genmodels.stages.base import Check
 from genmodels.text import bpe
 
@@ -216,7 +219,7 @@ def forgets_the_optimizer(e: Evidence, m: Patch) -> None:
             kept.copy_(loaded)
         vars(record).update(state["record"])
 
-    m.setattr(training, "_restore", restore)
+    m.setattr(loop, "_restore", restore)
 
 
 spoil("resume")(forgets_the_optimizer)
@@ -471,34 +474,34 @@ spoil("chains")(other_question)
 
 @spoil("counter")
 def _(e: Evidence, m: Patch) -> None:
-    m.setitem(attention_scaling.LAYER_FLOPS, "attention", attention_scaling.LAYER_FLOPS["attention"][:1])
+    m.setitem(scaling.LAYER_FLOPS, "attention", scaling.LAYER_FLOPS["attention"][:1])
 
 
 @spoil("decoding-gain")
 def _(e: Evidence, m: Patch) -> None:
-    m.setattr(attention_scaling, "DECODING_GAIN", (cost.n + 1) / 3)
+    m.setattr(scaling, "DECODING_GAIN", (cost.n + 1) / 3)
 
 
 @spoil("cached-layer")
 def _(e: Evidence, m: Patch) -> None:
-    right = attention_flops.attention
-    m.setattr(attention_flops, "attention", lambda x, w, causal=True, cache=None: right(x, w, causal, None))
+    right = layers.attention
+    m.setattr(layers, "attention", lambda x, w, causal=True, cache=None: right(x, w, causal, None))
 
 
 @spoil("grouped-cost")
 def _(e: Evidence, m: Patch) -> None:
-    projections, core = attention_scaling.LAYER_FLOPS["attention"]
-    m.setitem(attention_scaling.LAYER_FLOPS, "attention", (projections, core * attention_scaling.v / cost.h))
+    projections, core = scaling.LAYER_FLOPS["attention"]
+    m.setitem(scaling.LAYER_FLOPS, "attention", (projections, core * scaling.v / cost.h))
 
 
 @spoil("linformer-order")
 def _(e: Evidence, m: Patch) -> None:
-    m.setattr(attention_scaling, "log_crossover", lambda constant: cost.sp.Integer(constant))
+    m.setattr(scaling, "log_crossover", lambda constant: cost.sp.Integer(constant))
 
 
 @spoil("linformer-leaks")
 def _(e: Evidence, m: Patch) -> None:
-    m.setattr(attention_flops, "linformer", lambda x, w, e, f: attention_flops.attention(x, w)[0])
+    m.setattr(layers, "linformer", lambda x, w, e, f: layers.attention(x, w)[0])
 
 
 @spoil("payload")
@@ -553,8 +556,8 @@ def test_what_was_not_checked_is_grey_and_counted_apart() -> None:
     assert [part[:3] for part in row["بررسی‌ها (و یافته‌ها)"].split("؛ ")] == ["[**", "[– ", "عنو"]
     assert row["حاصل"] == "[**✗ ۱ نادرست**]{.failed}؛ [– ۱ این‌جا سنجیده نشد]{.unchecked}؛ ✓ ۱ درست"
     found = {"rnn": [Check("a", True, ""), Check("b", None, "no data")], "text": [Check("c", True, "")]}
-    assert rubric.summary(made, found) == "۳ از ۶ درست، ۱ نادرست، ۲ این‌جا سنجیده نشد"
-    assert rubric.summary(made[:1], {}) == "۱ از ۱ درست"
+    assert checks.summary(made, found) == "۳ از ۶ درست، ۱ نادرست، ۲ این‌جا سنجیده نشد"
+    assert checks.summary(made[:1], {}) == "۱ از ۱ درست"
 
 
 def test_a_check_may_say_that_it_cannot_be_made_here() -> None:
@@ -567,15 +570,15 @@ def test_the_verdict_tells_make(tmp_path: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv("GENMODELS_RUBRIC", str(path))
     with pytest.raises(verdict.CheckFailed, match="not rendered to its end"):
         verdict.judge()
-    rubric.finish([outcome("p", "1.1", True)])
+    checks.finish([outcome("p", "1.1", True)])
     assert "all 1 checks hold" in verdict.judge()
-    rubric.finish([outcome("p", "1.1", True), outcome("q", "1.1", None)], {"rnn": [Check("whole", None, "no data")]})
+    checks.finish([outcome("p", "1.1", True), outcome("q", "1.1", None)], {"rnn": [Check("whole", None, "no data")]})
     assert verdict.judge() == "rubric: all 1 checks hold, 2 not checked here"
     found = [Check("behaviour", True, ""), Check("manifest", False, "altered")]
-    rubric.finish([outcome("p", "1.1", True)], {"rnn": found})
+    checks.finish([outcome("p", "1.1", True)], {"rnn": found})
     with pytest.raises(verdict.CheckFailed, match="1 of 3 checks failed.*verify rnn manifest: altered"):
         verdict.judge()
-    rubric.finish([outcome("p", "1.1", True), outcome("q", "1.3", False)])
+    checks.finish([outcome("p", "1.1", True), outcome("q", "1.3", False)])
     with pytest.raises(verdict.CheckFailed, match="q .1.3, sec-1-3") as failed:
         verdict.judge()
     assert failed.value.exit_code not in (0, 1, 2, 3, 4)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from genmodels.pixelcnn import sampling_speed
+from genmodels.stages.speed import sampling
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
-from genmodels.stages.speed import SamplingSpeed
+from genmodels.stages.speed.base import SamplingSpeed
 
 
 def test_a_run_is_published_and_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -27,16 +27,16 @@ def test_a_run_is_published_and_verifies(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_sampler_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = sampling_speed.sample
+    real = sampling.sample
 
     def forgetful(model: object, count: int, *arguments: object, method: str, **options: object) -> torch.Tensor:
         images = real(model, count, *arguments, method=method, **options)
         return images.roll(1, -1) if method == "incremental" else images
 
-    monkeypatch.setattr(sampling_speed, "sample", forgetful)
-    assert not any(check.passed for check in sampling_speed.agree())
+    monkeypatch.setattr(sampling, "sample", forgetful)
+    assert not any(check.passed for check in sampling.agree())
 
 
 def test_a_sampler_that_forgets_the_biases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MaskedConv2d, "biases", lambda conv, height, width: conv.bias.new_zeros(conv.out_channels, height, width))
-    assert not any(check.passed for check in sampling_speed.agree())
+    assert not any(check.passed for check in sampling.agree())

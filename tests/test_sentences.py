@@ -9,9 +9,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from genmodels import circumstances, sentences
-from genmodels.lm.demonstration import Comparison, Margin
-from genmodels.wikipedia import KAGGLE_FILE
+from genmodels.report import circumstances, sentences
+from genmodels.language.comparison import Comparison, Margin
+from genmodels.data.wikipedia import KAGGLE_FILE
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from genmodels import stages
 from genmodels.errors import StaleResult
-from genmodels.lm import speed_tables
+from genmodels.report import speed_tables
 
 
 def measured(stage: str) -> dict:

@@ -14,12 +14,15 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from genmodels import files, mnist, stages, store, training
+from genmodels import stages, store
+from genmodels.data import mnist
+from genmodels.system import files
+from genmodels.training import loop
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, trials
 from genmodels.stages.homework import HomeworkStage
-from genmodels.stages.pixelcnn import FULL, PixelCNNStage, ThresholdStage, image_objective
+from genmodels.stages.images import FULL, PixelCNNStage, ThresholdStage, image_objective
 from genmodels.stages.verification import verified
 from common import PATIENCE, outcome, reseal
 
@@ -176,7 +179,7 @@ def test_the_data_are_asked_once_the_rest_is_not_contradicted(
     assert name == "any" and [check.passed for check in checks] == expected
 
 
-def mean_gradient(objective: training.Objective, model: torch.nn.Module, grey: torch.Tensor) -> torch.Tensor:
+def mean_gradient(objective: loop.Objective, model: torch.nn.Module, grey: torch.Tensor) -> torch.Tensor:
     """The gradient averaged over all binarisations of one image, each with its probability."""
     chance = mnist.lit(grey).double()
     _, targets = objective.prepare((grey,), torch.Generator())
@@ -226,7 +229,7 @@ def test_the_usual_training_starts_from_torchs_own_initialisation() -> None:
 def test_changed_training_behaviour_is_noticed(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch) -> None:
     """How small a change may be: ``test_fingerprint.py``."""
     stage.run("full")
-    monkeypatch.setattr(training, "make_optimizer", lambda model, config: torch.optim.SGD(model.parameters(), lr=0.1))
+    monkeypatch.setattr(loop, "make_optimizer", lambda model, config: torch.optim.SGD(model.parameters(), lr=0.1))
     assert outcome(stage) == {"manifest": True, "behaviour": False, "test_nll_nats": True}
 
 

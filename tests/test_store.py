@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 import torch
 
-from genmodels import files, store
+from genmodels import store
+from genmodels.system import files
 from genmodels.errors import StaleResult, UserError
 
 CONFIG = {"training": {"learning_rate": 0.001, "steps": 5}, "model": {"kernels": [7, 1]}}

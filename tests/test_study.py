@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels import files, store, training
+from genmodels import store
+from genmodels.system import files
+from genmodels.training import loop
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.lm import study_tables
-from genmodels.lm.variants import Variant
-from genmodels.stages import study
+from genmodels.report import study_tables
+from genmodels.language.variants import Variant
+from genmodels.stages import language_study
 from genmodels.stages.language import RecurrentStage, TransformerStage
 from common import outcome, reseal
 
@@ -30,22 +32,22 @@ def small(full, model, **changes):  # noqa: ANN001, ANN003, ANN201
     return replace(full, **settings | changes)
 
 
-class SmallStudy(study.StudyStage):
+class SmallStudy(language_study.StudyStage):
     """The real stage with runs that take no time: an LSTM, two Transformers, one target a window, Muon."""
 
     name = "transformer-study"
 
-    def runs(self) -> dict[str, study.StudyRun]:
+    def runs(self) -> dict[str, language_study.StudyRun]:
         lstm = small(RecurrentStage.full, RecurrentModelConfig(embedding=6, hidden=8, layers=1, dropout=0.0))
         net = small(
             TransformerStage.full, TransformerModelConfig(width=8, layers=1, heads=2, kv_heads=2, hidden=8, dropout=0.1, context=8)
         )
         found = {
-            "base": study.StudyRun(net), "gelu": study.StudyRun(net, Variant(feed_forward="gelu")),
-            "lstm": study.StudyRun(lstm), "last": study.StudyRun(lstm, targets="last"),
+            "base": language_study.StudyRun(net), "gelu": language_study.StudyRun(net, Variant(feed_forward="gelu")),
+            "lstm": language_study.StudyRun(lstm), "last": language_study.StudyRun(lstm, targets="last"),
         }
         if hasattr(torch.optim, "Muon"):
-            found["muon"] = study.StudyRun(study._with_muon(net, 1e-2))
+            found["muon"] = language_study.StudyRun(language_study._with_muon(net, 1e-2))
         return found
 
 
@@ -63,7 +65,7 @@ def toy_text() -> SimpleNamespace:
 
 @pytest.fixture
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStudy:
-    monkeypatch.setattr(study, "prepared", lambda config, folder=None: toy_text())
+    monkeypatch.setattr(language_study, "prepared", lambda config, folder=None: toy_text())
     monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
     return SmallStudy()
 
@@ -84,7 +86,7 @@ def test_an_honest_study_verifies(stage: SmallStudy) -> None:
 
 def test_a_stop_between_runs_loses_none(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     trained: list[str] = []
-    real = training.train
+    real = loop.train
 
     def counted(model, *arguments, label="", **named):  # noqa: ANN001, ANN002, ANN003, ANN202
         if label and len(trained) == 2:
@@ -94,11 +96,11 @@ def test_a_stop_between_runs_loses_none(stage: SmallStudy, monkeypatch: pytest.M
         return real(model, *arguments, label=label, **named)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training, "train", counted)
+        patch.setattr(loop, "train", counted)
         with pytest.raises(KeyboardInterrupt):
             stage.run("full")
     again: list[str] = []
-    monkeypatch.setattr(training, "train", lambda *a, label="", **n: (again.append(label), real(*a, label=label, **n))[1])
+    monkeypatch.setattr(loop, "train", lambda *a, label="", **n: (again.append(label), real(*a, label=label, **n))[1])
     stage.run("full")
     assert len(trained) == 2 and not set(trained) & set(again)
     assert all(outcome(stage).values())
@@ -111,7 +113,7 @@ def test_a_stopped_restart_leaves_nothing_old(stage: SmallStudy, monkeypatch: py
     def stopped(*arguments: object, **named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "train", stopped)
+    monkeypatch.setattr(loop, "train", stopped)
     with pytest.raises(KeyboardInterrupt):
         stage.run("full", restart=True)
     assert not any(stage._finished(key, "full").exists() for key in stage.runs())
@@ -120,7 +122,7 @@ def test_a_stopped_restart_leaves_nothing_old(stage: SmallStudy, monkeypatch: py
 def test_another_behaviour_and_forged_numbers_are_contradicted(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = stage.run("full")
     with monkeypatch.context() as patch:
-        patch.setattr(training, "learning_rate_at", lambda step, config: 0.05)
+        patch.setattr(loop, "learning_rate_at", lambda step, config: 0.05)
         changed = outcome(stage)
         assert changed["manifest"] and not any(changed[key] for key in stage.runs())
     metrics = files.read_json(folder / "metrics.json")
@@ -164,21 +166,21 @@ def test_one_target_a_window_is_the_last_of_all_targets() -> None:
     only_last = torch.full_like(target, -100)
     only_last[:, -1] = target[:, -1]
     wanted = model(context, targets=only_last)[0]
-    torch.testing.assert_close(study.last_position_total(model, (context, target[:, -1])), wanted)
-    assert study.objective(replace(run, targets="last")).count((context, target[:, -1])) == 3
+    torch.testing.assert_close(language_study.last_position_total(model, (context, target[:, -1])), wanted)
+    assert language_study.objective(replace(run, targets="last")).count((context, target[:, -1])) == 3
 
 
 def test_the_real_studies_are_what_they_say() -> None:
-    sizes = study.RecurrentStudy().runs()
+    sizes = language_study.RecurrentStudy().runs()
     work = {}
     for key, run in sizes.items():
         if key.startswith("size-"):
             with torch.device("meta"):
-                count = sum(p.numel() for p in study.build(run).parameters())
-            assert count == study._lstm_parameters(run.experiment.model, run.experiment.text.vocabulary)
+                count = sum(p.numel() for p in language_study.build(run).parameters())
+            assert count == language_study._lstm_parameters(run.experiment.model, run.experiment.text.vocabulary)
             work[key] = count * run.experiment.training.steps
     assert len(work) >= 4 and max(work.values()) / min(work.values()) < 1.01  # equal operations
-    base, *others = study.TransformerStudy().runs().values()
+    base, *others = language_study.TransformerStudy().runs().values()
     assert {(r.experiment.training.steps, r.experiment.window) for r in others} == {(base.experiment.training.steps, 128)}
     assert len({json.dumps(str(run)) for run in [base, *others]}) == len(others) + 1
 
@@ -200,5 +202,5 @@ def test_tables_and_figure(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_shipped_model_is_judged_on_the_studys_documents() -> None:
     model = SimpleNamespace(metrics={"validation_document_nll_nats": [6.0, 10.0, 1000.0]})
-    study = SimpleNamespace(metrics={"validation_document_tokens": [3, 5]})
-    assert study_tables.same_documents(model, study) == 2.0
+    language_study = SimpleNamespace(metrics={"validation_document_tokens": [3, 5]})
+    assert study_tables.same_documents(model, language_study) == 2.0

@@ -6,9 +6,9 @@ import re
 
 from torch import nn
 
-from genmodels import tables
+from genmodels.report import tables
 from genmodels.config import PixelCNNConfig
-from genmodels.persian import fa_int
+from genmodels.report.persian import fa_int
 from genmodels.stages import STAGES
 from genmodels.stages.base import Check
 from genmodels.stages.language import RecurrentStage, TransformerStage

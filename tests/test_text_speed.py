@@ -5,8 +5,11 @@ import json
 
 import pytest
 
-from genmodels.lm import vocabularies
-from genmodels.text import bpe_speed, normalization, speed, study, tables
+from genmodels.stages.speed import vocabularies
+from genmodels.report import text_tables
+from genmodels.stages import text_study
+from genmodels.stages.speed import bpe, preparation
+from genmodels.text import normalization
 
 TEXT = "كتاب ها را مي خوانم… او گفته شده است که «بازی های خشن» در ۱۲۰۶ - ۱۲۴۸ میرود؛ کتاب‌هایشان هم."
 
@@ -16,22 +19,22 @@ def test_plain_and_ours_give_the_same():
 
     normalizer = Normalizer()
     for text in (TEXT, TEXT * 3, ""):
-        assert speed.plain_normalize(normalizer)(text) == normalization.normalize(text)
-        assert speed.plain_classic(normalizer)(text) == normalization.classic(text)
-    rows = speed._steps([TEXT, TEXT * 2], 1)
+        assert preparation.plain_normalize(normalizer)(text) == normalization.normalize(text)
+        assert preparation.plain_classic(normalizer)(text) == normalization.classic(text)
+    rows = preparation._steps([TEXT, TEXT * 2], 1)
     assert [row["step"] for row in rows] == ["normalize", "classic"] and all(row["ratio"] > 0 for row in rows)
-    assert len(tables.preparation_steps({"steps": rows}).data.splitlines()) == 4
+    assert len(text_tables.preparation_steps({"steps": rows}).data.splitlines()) == 4
 
 
 def test_a_fast_way_that_gives_another_text_is_no_result(monkeypatch):
     monkeypatch.setattr(normalization, "normalize", lambda text: text)
     with pytest.raises(AssertionError, match="another text"):
-        speed._steps([TEXT], 1)
+        preparation._steps([TEXT], 1)
 
 
 def test_longer_text_has_the_same_words_and_no_repetition():
     paragraphs = [f"{TEXT} {number}" for number in range(5)]
-    found = list(speed.longer(paragraphs, 3))
+    found = list(preparation.longer(paragraphs, 3))
     assert found[:5] == paragraphs and len(found) == len(set(found)) == 15
     assert sorted(found[12].split(" ")) == sorted(paragraphs[2].split(" "))
 
@@ -40,17 +43,17 @@ def test_extrapolation_is_a_straight_line():
     rows = [{"workers": 2, "megabytes": size, "seconds": 10 + 2 * size} for size in (2.0, 8.0)]
     rows.insert(0, {"workers": 1, "megabytes": 2.0, "seconds": 99})
     rows.insert(2, {"workers": 1, "megabytes": 8.0, "seconds": 99})
-    assert speed.kaggle_seconds(rows, 2) == pytest.approx(212)
-    assert speed.kaggle_seconds(rows, 1) == pytest.approx(99)
+    assert preparation.kaggle_seconds(rows, 2) == pytest.approx(212)
+    assert preparation.kaggle_seconds(rows, 1) == pytest.approx(99)
 
 
 def test_bpe_row_counts_by_hand():
-    row = bpe_speed._row(["اب اب اب", "اج"], 262, 1)
-    ours = bpe_speed.bpe.train(["اب اب اب", "اج"], 262, first_id=2)
+    row = bpe._row(["اب اب اب", "اج"], 262, 1)
+    ours = bpe.bpe.train(["اب اب اب", "اج"], 262, first_id=2)
     pieces = ["اب", " اب", "اج"]
     assert row["pieces"] == 3 and row["recount_readings"] == 3 * len(ours.merges)
     assert row["readings"] == sum(len(ours.trace(piece)) - 1 for piece in pieces) <= row["recount_readings"]
-    assert len(tables.bpe_training({"rows": [row]}).data.splitlines()) == 3
+    assert len(text_tables.bpe_training({"rows": [row]}).data.splitlines()) == 3
 
 
 def test_one_loss_in_three_measures():
@@ -63,11 +66,11 @@ def test_one_loss_in_three_measures():
     assert len(vocabularies.consistent(rows, None)) == 1
     rows[0]["bits_per_character"] *= 1.001
     assert [c.passed for c in vocabularies.consistent(rows, reference)] == [False, True]
-    assert len(tables.tokenizer_dependence({"rows": rows}).data.splitlines()) == 4
+    assert len(text_tables.tokenizer_dependence({"rows": rows}).data.splitlines()) == 4
 
 
 def test_the_reading_of_lemmas():
-    rows = study.lemma_reading()
+    rows = text_study.lemma_reading()
     assert len(rows) == len({row["word"] for row in rows}) == 100
     assert {row["right"] for row in rows} == {"yes", "no"}
     assert all(bool(row["note"]) == (row["right"] == "no") for row in rows)
@@ -76,8 +79,8 @@ def test_the_reading_of_lemmas():
 
 
 def test_interval_of_a_share():
-    low, high = study.share_interval(8, 100)
+    low, high = text_study.share_interval(8, 100)
     assert (low, high) == pytest.approx((0.0411, 0.1500), abs=1e-3)
-    assert study.share_interval(0, 100)[0] == pytest.approx(0) and 0 < study.share_interval(0, 100)[1] < 0.05
+    assert text_study.share_interval(0, 100)[0] == pytest.approx(0) and 0 < text_study.share_interval(0, 100)[1] < 0.05
     texts = ["کتاب و خانه و شهر و رود و کوه و جنگل و دریا در ایران."]
-    assert study.sampled_word_types(texts, 3) == study.sampled_word_types(texts * 2, 3)
+    assert text_study.sampled_word_types(texts, 3) == text_study.sampled_word_types(texts * 2, 3)

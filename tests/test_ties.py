@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, RecurrentModelConfig, TransformerModelConfig
-from genmodels.lm import generation
-from genmodels.lm.generation import generate, replay
-from genmodels.lm.recurrent import RecurrentLM
-from genmodels.lm.transformer import TransformerLM
+from genmodels.language import generation
+from genmodels.language.generation import generate, replay
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.transformer import TransformerLM
 from genmodels.pixelcnn import sampling
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.ties import ROUNDING, Again
+from genmodels.system.ties import ROUNDING, Again
 
 
 def seeded(seed: int) -> torch.Generator:

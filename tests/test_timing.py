@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from genmodels import timing
+from genmodels.system import timing
 
 
 def test_all_take_turns_and_the_median_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

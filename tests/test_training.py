@@ -20,12 +20,13 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import checkpoints, files, training
-from genmodels.batches import BatchOrder, generator_for
+from genmodels.system import files
+from genmodels.training import checkpoints, loop
+from genmodels.training.batches import BatchOrder, generator_for
 from genmodels.config import CooldownTrainingConfig, TrainingConfig
 from genmodels.errors import UserError
-from genmodels.ranks import Batch
-from genmodels.training import Objective, learning_rate_at
+from genmodels.training.ranks import Batch
+from genmodels.training.loop import Objective, learning_rate_at
 from common import PATIENCE
 
 CONFIG = TrainingConfig(
@@ -70,7 +71,7 @@ class StopAt(Exception):
     pass
 
 
-def train_with_stops(tmp_path: Path, stops: list[int], evaluations: int = 3) -> tuple[list[torch.Tensor], training.Record]:
+def train_with_stops(tmp_path: Path, stops: list[int], evaluations: int = 3) -> tuple[list[torch.Tensor], loop.Record]:
     """Train, breaking off hard (as by a kill) at the given steps, each time from the last checkpoint."""
     config, path = replace(CONFIG, evaluations=evaluations), tmp_path / "run.pt"
     for stop in [*stops, None]:
@@ -82,7 +83,7 @@ def train_with_stops(tmp_path: Path, stops: list[int], evaluations: int = 3) -> 
             return OBJECTIVE.total(m, batch)
 
         try:
-            record = training.train(
+            record = loop.train(
                 model, Points(), replace(OBJECTIVE, total=total), config,
                 evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, checkpoint=path, checkpoint_seconds=-1.0, identity="x",
             )
@@ -117,10 +118,10 @@ def test_ctrl_c_saves_and_says_where(tmp_path: Path) -> None:
 
     path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt, match="step 5 of 12"):
-        training.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_step_5), CONFIG, checkpoint=path, identity="x")
+        loop.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_step_5), CONFIG, checkpoint=path, identity="x")
     assert checkpoints.load_checkpoint(path, "x")["record"]["step"] == 5
     model = make_model()
-    training.train(model, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
+    loop.train(model, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
     whole, _ = train_with_stops(tmp_path / "whole", [])
     assert all(torch.equal(a, b) for a, b in zip(whole, weights(model), strict=True))
 
@@ -129,10 +130,10 @@ def test_checkpoint_of_another_run_or_damaged_is_refused(tmp_path: Path) -> None
     path = tmp_path / "run.pt"
     checkpoints.save_checkpoint(path, {"identity": "a" * 64})
     with pytest.raises(UserError, match="belongs to run aaaa"):
-        training.train(make_model(), Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="b" * 64)
+        loop.train(make_model(), Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="b" * 64)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="damaged.*--restart"):
-        training.train(make_model(), Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="a" * 64)
+        loop.train(make_model(), Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="a" * 64)
 
 
 def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
@@ -149,12 +150,12 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_is_one_clear_error() -> None:
     broken = replace(OBJECTIVE, total=lambda model, batch: model(batch[0]).sum() * float("nan"))
     with pytest.raises(UserError, match="not finite"):
-        training.train(make_model(), Points(), broken, CONFIG)
+        loop.train(make_model(), Points(), broken, CONFIG)
 
 
 def test_too_small_a_set_is_refused() -> None:
     with pytest.raises(UserError, match="4 examples, fewer than one batch of 8"):
-        training.train(make_model(), Points(4), OBJECTIVE, CONFIG)
+        loop.train(make_model(), Points(4), OBJECTIVE, CONFIG)
 
 
 @given(size=st.integers(1, 40), batch=st.integers(1, 10), start=st.integers(0, 30), seed=st.integers(0, 3))
@@ -189,12 +190,12 @@ def cooling(steps: int, evaluations: int, **changes: float) -> CooldownTrainingC
     return CooldownTrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
 
 
-def cooled(folder: Path, steps: int, evaluations: int, commit: str = "", **changes: float) -> tuple[list[torch.Tensor], training.Record]:
+def cooled(folder: Path, steps: int, evaluations: int, commit: str = "", **changes: float) -> tuple[list[torch.Tensor], loop.Record]:
     """Train with a cooldown at the end, keeping the state before it in ``folder`` (or going on from the one found there)."""
     config = cooling(steps, evaluations, **changes)
-    steady = training.Steady(folder / "steady.pt", repr(training.of_any_length(config)))
+    steady = loop.Steady(folder / "steady.pt", repr(loop.of_any_length(config)))
     model = make_model()
-    record = training.train(
+    record = loop.train(
         model, Points(), OBJECTIVE, config, evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, steady=steady,
         commit=commit,
     )
@@ -235,7 +236,7 @@ def test_weights_may_decay_from_a_step_on(tmp_path: Path) -> None:
     state = torch.load(tmp_path / "plain" / "steady.pt", weights_only=True)  # after nine steps without decay
     torch.save(state | {"identity": ""}, tmp_path / "resumed.pt")
     model = make_model()
-    training.train(model, Points(), OBJECTIVE, cooling(12, 3, **decay), checkpoint=tmp_path / "resumed.pt")
+    loop.train(model, Points(), OBJECTIVE, cooling(12, 3, **decay), checkpoint=tmp_path / "resumed.pt")
     assert all(torch.equal(a, b) for a, b in zip(ended, weights(model), strict=True))
 
 
@@ -281,7 +282,7 @@ def test_a_checkpoint_that_does_not_fit_its_run_is_one_line(tmp_path: Path, afte
     MISFITS[misfit](state)
     torch.save(state | {"identity": ""}, tmp_path / "run.pt")
     with pytest.raises(UserError, match=r"run\.pt does not fit its run: .*; start over with --restart") as error:
-        training.train(make_model(), Points(), OBJECTIVE, cooling(12, 3), checkpoint=tmp_path / "run.pt")
+        loop.train(make_model(), Points(), OBJECTIVE, cooling(12, 3), checkpoint=tmp_path / "run.pt")
     assert "\n" not in str(error.value)
     torch.save(state, tmp_path / "steady.pt")
     model, record = cooled(tmp_path, 16, 4, weight_decay=0.0)
@@ -303,7 +304,7 @@ WORKER = """
 import json, os, sys, torch
 sys.path.insert(0, {tests!r})
 import test_training as t
-from genmodels import training
+from genmodels.training import loop as training
 model = t.make_model(dropout=0.0)
 record = training.train(model, t.Points(), t.OBJECTIVE, t.CONFIG)
 if os.environ.get("RANK", "0") == "0":
@@ -318,7 +319,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
         out, script = tmp_path / f"{processes}.json", tmp_path / f"{processes}.py"
         script.write_text(WORKER.format(tests=str(Path(__file__).parent), out=str(out)))
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else [sys.executable]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(training.__file__).parents[1])}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(loop.__file__).parents[1])}
         subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=PATIENCE)
         found.append(json.loads(out.read_text()))
     (one, one_weights), (two, two_weights) = found
@@ -338,8 +339,8 @@ def test_ctrl_c_at_the_last_step_and_while_measuring_costs_nothing(tmp_path: Pat
         return OBJECTIVE.total(model, batch)
 
     with pytest.raises(KeyboardInterrupt, match="step 12 of 12"):
-        training.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_the_end), CONFIG, checkpoint=path, identity="x")
-    record = training.train(whole, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
+        loop.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_the_end), CONFIG, checkpoint=path, identity="x")
+    record = loop.train(whole, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
     assert len(record.losses) == CONFIG.steps and checkpoints.load_checkpoint(path, "x")["record"]["step"] == CONFIG.steps
     again, _ = train_with_stops(tmp_path / "whole", [])
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), again, strict=True))
@@ -358,6 +359,6 @@ def test_a_checkpoint_on_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypa
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "Ranks", lambda alone: type("R", (), {"size": 3, "rank": 0, "leave": lambda self: None})())
+    monkeypatch.setattr(loop, "Ranks", lambda alone: type("R", (), {"size": 3, "rank": 0, "leave": lambda self: None})())
     with pytest.raises(UserError, match="batch_size 8 cannot be shared by 3"):
-        training.train(make_model(), Points(), OBJECTIVE, CONFIG)
+        loop.train(make_model(), Points(), OBJECTIVE, CONFIG)

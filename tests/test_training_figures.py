@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genmodels import training_figures
-from genmodels.pixelcnn.training_speed import FORMS, SETTINGS
+from genmodels.report import training_figures
+from genmodels.stages.speed.training import FORMS, SETTINGS
 
 ROW = {"images_per_second": 12.34, "ratio": 1.75, "flops": 2.7e9, "gflops_per_second": 66.6, "of_product": 0.876}
 

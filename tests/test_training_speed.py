@@ -9,12 +9,13 @@ import torch
 
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import UserError
-from genmodels.flops import count_flops
-from genmodels.pixelcnn import spectral, training_speed
+from genmodels.system.flops import count_flops
+from genmodels.pixelcnn import spectral
+from genmodels.stages.speed import training
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.pixelcnn.training_speed import ASSIGNED, FORMS, SETTINGS, draw, network, stepper
-from genmodels.stages.speed import TrainingSpeed
+from genmodels.stages.speed.training import ASSIGNED, FORMS, SETTINGS, draw, network, stepper
+from genmodels.stages.speed.base import TrainingSpeed
 
 
 def direct(conv: torch.nn.Module, positions: int, first: bool) -> int:
@@ -55,26 +56,26 @@ def test_the_base_is_the_assignments_network() -> None:
 
 
 def test_all_forms_agree() -> None:
-    checks = training_speed.agree()
+    checks = training.agree()
     assert [check.name for check in checks] == ["half-last", "spectral", "two-stacks"] and all(check.passed for check in checks)
 
 
 def test_a_form_that_computes_something_else_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     real = spectral.spectral
     monkeypatch.setattr(spectral, "spectral", lambda conv, x: real(conv, (x + x.detach()) / 2))  # half a gradient
-    assert [check.passed for check in training_speed.agree()] == [True, False, False]
+    assert [check.passed for check in training.agree()] == [True, False, False]
     monkeypatch.undo()
     monkeypatch.setattr(MaskedConv2d, "live_weight", property(lambda conv: conv.weight * 1.0001 * conv.mask))
-    assert not training_speed.agree()[0].passed
+    assert not training.agree()[0].passed
 
 
 def test_what_cannot_run_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_compiler(model: object) -> object:
         raise RuntimeError("no C++ compiler\nand a long story")
 
-    monkeypatch.setattr(training_speed, "bf16_is_native", lambda kind: False)
+    monkeypatch.setattr(training, "bf16_is_native", lambda kind: False)
     monkeypatch.setattr(torch, "compile", lambda model: lambda *given: no_compiler(model))
-    left_out = training_speed._forms(SETTINGS["smoke"] | {"compile": True})["left_out"]
+    left_out = training._forms(SETTINGS["smoke"] | {"compile": True})["left_out"]
     assert left_out.keys() == {"naive-bf16", "half-bf16", "half-compiled"}
     assert left_out["half-compiled"] == "RuntimeError: no C++ compiler"
 
@@ -82,13 +83,13 @@ def test_what_cannot_run_is_left_out_with_its_reason(monkeypatch: pytest.MonkeyP
 def test_a_card_is_measured_by_the_same_code(monkeypatch: pytest.MonkeyPatch) -> None:
     """No card here: the processor stands in for it."""
     small = SETTINGS["smoke"] | {"compile": False}
-    found = training_speed.on_card(small, "cpu")
+    found = training.on_card(small, "cpu")
     rows = {row["form"]: row for row in found["forms"]}
     assert rows["naive"]["ratio"] == 1
-    assert rows.keys() | found["left_out"].keys() == training_speed.CARD_FORMS.keys() and "spectral" not in rows
+    assert rows.keys() | found["left_out"].keys() == training.CARD_FORMS.keys() and "spectral" not in rows
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UserError, match="there is no GPU"):
-        training_speed.on_card()
+        training.on_card()
 
 
 def test_a_smoke_measurement_is_published_and_verifies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

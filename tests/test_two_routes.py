@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from genmodels.render import render
+from genmodels.render.document import render
 from common import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -9,9 +9,9 @@ import torch
 
 from genmodels.config import TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.lm.demonstration import future_gradient
-from genmodels.lm.transformer import TransformerLM
-from genmodels.lm.variants import Variant, VariantLM
+from genmodels.language.comparison import future_gradient
+from genmodels.language.transformer import TransformerLM
+from genmodels.language.variants import Variant, VariantLM
 
 CONFIG = TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=0.0, context=24)
 VOCABULARY = 40

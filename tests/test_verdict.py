@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from genmodels import __main__ as command
-from genmodels import render, verdict
+from genmodels.render import document, verdict
 
 DOCUMENT = """---
 title: "سند"
@@ -19,7 +19,7 @@ number-sections: true
 ```{{python}}
 #| label: checks
 #| echo: false
-from genmodels.rubric import Outcome, finish, table
+from genmodels.checks import Outcome, finish, table
 outcomes = [Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", {passed}, 0.1)]
 finish(outcomes)
 table(outcomes)
@@ -50,5 +50,5 @@ def test_a_document_without_checks_leaves_no_verdict(tmp_path: Path) -> None:
     output = tmp_path / "out"
     output.mkdir()
     (output / verdict.NAME).write_text("{}")
-    render.render(tmp_path, formats=("html",), output_dir=output)
+    document.render(tmp_path, formats=("html",), output_dir=output)
     assert not (output / verdict.NAME).exists()

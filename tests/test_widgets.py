@@ -12,13 +12,13 @@ import pytest
 import sympy as sp
 import torch
 
-from genmodels import widgets
-from genmodels.attention_cost import STEPS, d, n
+from genmodels.report import widgets
+from genmodels.attention.cost import STEPS, d, n
 from genmodels.config import PixelCNNModelConfig
-from genmodels.derivation import Log2
+from genmodels.attention.quantity import Log2
 from genmodels.errors import UserError
-from genmodels.lm.loss_profile import Word
-from genmodels.mnist import unpack_images
+from genmodels.language.loss_profile import Word
+from genmodels.data.mnist import unpack_images
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.text.bpe import train
 from test_persian_lint import L, complaints

@@ -11,7 +11,7 @@ import zipfile
 
 import pytest
 
-from genmodels import wikipedia, wikipedia_fetch
+from genmodels.data import wikipedia, fetch_wikipedia
 from genmodels.errors import DataError, UserError
 
 
@@ -435,9 +435,9 @@ def test_bad_kaggle_json(tmp_path, monkeypatch, content, message):
 def test_kaggle_json_that_others_may_read(tmp_path):
     path = credentials(tmp_path, '{"username": "a", "key": "k"}', 0o644)
     with pytest.raises(DataError, match=f"chmod 600 {path}"):
-        wikipedia_fetch.check_credentials()
+        fetch_wikipedia.check_credentials()
     path.chmod(stat.S_IRUSR | stat.S_IWUSR)
-    assert wikipedia_fetch.check_credentials() == path
+    assert fetch_wikipedia.check_credentials() == path
 
 
 def test_only_the_credential_in_use_is_judged(tmp_path, monkeypatch):
@@ -447,32 +447,32 @@ def test_only_the_credential_in_use_is_judged(tmp_path, monkeypatch):
     token.parent.mkdir(parents=True)
     token.write_text("\n")
     with pytest.raises(DataError, match="kaggle.json is not JSON"):
-        wikipedia_fetch.check_credentials()
+        fetch_wikipedia.check_credentials()
     (path := token.with_suffix(".txt")).write_text("KGAT_0123\n")
     path.chmod(0o600)
-    assert wikipedia_fetch.check_credentials() == path
+    assert fetch_wikipedia.check_credentials() == path
     token.write_text("<html>sign in</html>")
     token.chmod(0o644)
     with pytest.raises(DataError, match=f"chmod 600 {token}"):
-        wikipedia_fetch.check_credentials()
+        fetch_wikipedia.check_credentials()
     token.chmod(0o600)
     with pytest.raises(DataError, match="access_token holds no token"):
-        wikipedia_fetch.check_credentials()
+        fetch_wikipedia.check_credentials()
     monkeypatch.setenv("KAGGLE_API_TOKEN", "KGAT_4567")
-    assert wikipedia_fetch.check_credentials() is None
+    assert fetch_wikipedia.check_credentials() is None
     monkeypatch.setenv("KAGGLE_API_TOKEN", str(path))
-    assert wikipedia_fetch.check_credentials() == path
+    assert fetch_wikipedia.check_credentials() == path
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     for name in (token, path, legacy):
         name.unlink()
-    assert wikipedia_fetch.check_credentials() is None  # anonymous
+    assert fetch_wikipedia.check_credentials() is None  # anonymous
 
 
 def test_environment_replaces_kaggle_json(tmp_path, monkeypatch):
     credentials(tmp_path, "{")
     monkeypatch.setenv("KAGGLE_USERNAME", "a")
     monkeypatch.setenv("KAGGLE_KEY", "k")
-    assert wikipedia_fetch.check_credentials() is None
+    assert fetch_wikipedia.check_credentials() is None
 
 
 def test_real_sample():

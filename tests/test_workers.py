@@ -10,7 +10,7 @@ import pytest
 
 from genmodels.errors import UserError
 from genmodels.stages.verification import verified
-from genmodels.workers import Workers
+from genmodels.system.workers import Workers
 from common import PATIENCE
 
 
@@ -29,7 +29,7 @@ def test_one_of_several_computes_on_one_thread(monkeypatch: pytest.MonkeyPatch) 
 
 KILLED = """
 import os, signal, sys
-from genmodels.workers import Workers
+from genmodels.system.workers import Workers
 
 def process(_):
     return os.getpid()

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 
 from genmodels.config import PROFILES
-from genmodels.datafolder import place
+from genmodels.system.places import place
 from genmodels.errors import UserError
-from genmodels.files import is_system_file
+from genmodels.system.files import is_system_file
 from genmodels.stages import STAGES, known
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -27,8 +27,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def command_data(arguments: argparse.Namespace) -> int:
-    from genmodels import mnist, wikipedia
-    from genmodels.datafolder import data_folder
+    from genmodels.data import mnist, wikipedia
+    from genmodels.system.places import data_folder
 
     sources = {"mnist": mnist, "wikipedia": wikipedia}
     for name in [arguments.name] if arguments.name else sources:
@@ -47,7 +47,8 @@ def command_prepare(arguments: argparse.Namespace) -> int:
 
 
 def command_train(arguments: argparse.Namespace) -> int:
-    from genmodels import ranks, stages
+    from genmodels import stages
+    from genmodels.training import ranks
 
     leads = ranks.leads()
     for name in stages.known(arguments.stage):
@@ -62,7 +63,7 @@ def command_train(arguments: argparse.Namespace) -> int:
 
 
 def command_verify(arguments: argparse.Namespace) -> int:
-    from genmodels import verdict
+    from genmodels.render import verdict
     from genmodels.stages.verification import verified
 
     kinds, names = [], known(arguments.stage)
@@ -78,8 +79,8 @@ def command_verify(arguments: argparse.Namespace) -> int:
 
 
 def command_render(arguments: argparse.Namespace) -> int:
-    from genmodels import reuse
-    from genmodels.render import render
+    from genmodels.render import reuse
+    from genmodels.render.document import render
 
     output = Path(arguments.output)
     kept = output / reuse.FOLDER
@@ -91,14 +92,14 @@ def command_render(arguments: argparse.Namespace) -> int:
 
 
 def command_rubric(arguments: argparse.Namespace) -> int:
-    from genmodels import verdict
+    from genmodels.render import verdict
 
     print(verdict.judge(Path(arguments.output) / verdict.NAME))
     return 0
 
 
 def command_submission(arguments: argparse.Namespace) -> int:
-    from genmodels.submission import submit
+    from genmodels.render.submission import submit
 
     path = submit(arguments.student, arguments.id, arguments.output, arguments.light, arguments.fresh)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")

@@ -22,7 +22,7 @@ def setting(default: Any, label: str, unit: str = "") -> Any:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of the one training loop (``training.py``)."""
+    """Settings of the one training loop (``training/loop.py``)."""
 
     seed: int = setting(1, "دانهٔ تصادفی")
     batch_size: int = setting(32, "اندازهٔ دسته", "نمونه در هر گام، روی همهٔ فرایندها")
@@ -41,14 +41,14 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class MuonTrainingConfig(TrainingConfig):
-    """The same loop with Muon on the inner matrices (``optimizers.py``)."""
+    """The same loop with Muon on the inner matrices (``training/optimizers.py``)."""
 
     momentum: float = setting(0.95, "تکانهٔ Muon", "ماتریس‌های درونی؛ بقیه با AdamW")
 
 
 @dataclass(frozen=True)
 class ExpectedTargetTrainingConfig(MuonTrainingConfig):
-    """The same, with each pixel's loss averaged over its own draw instead of taken at one (``stages/pixelcnn.py``)."""
+    """The same, with each pixel's loss averaged over its own draw instead of taken at one (``stages/images.py``)."""
 
     expected_targets: bool = setting(True, "هدف میانگین‌گرفته", "شدت پیکسل به جای بیت آن در زیان")
 

@@ -33,12 +33,14 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from genmodels import ranks
+from genmodels.training import ranks
 from genmodels.config import differences
-from genmodels.datafolder import place_in
+from genmodels.system.places import place_in
 from genmodels.errors import StaleResult, UserError
-from genmodels.files import data_digest, exclusive_lock, file_digest, is_system_file, read_json, write_bytes, write_json
-from genmodels.precision import bf16_is_native
+from genmodels.system.files import (
+    data_digest, exclusive_lock, file_digest, is_system_file, read_json, write_bytes, write_json,
+)
+from genmodels.system.precision import bf16_is_native
 
 FORMAT = 1
 PROJECT = Path(__file__).resolve().parents[2]

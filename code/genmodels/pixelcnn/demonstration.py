@@ -1,7 +1,7 @@
 """Small experiments that the report runs while it is rendered: what masks do, what binarisation costs, what is seen.
 
 Each takes a second or two on one core. Table rows come with Persian headings and digits, for
-``genmodels.persian.table``; the numbers themselves are returned beside them, so that the report can hold its
+``genmodels.report.persian.table``; the numbers themselves are returned beside them, so that the report can hold its
 sentences against them.
 """
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from genmodels.config import PixelCNNModelConfig
-from genmodels.persian import fa, fa_int
+from genmodels.report.persian import fa, fa_int
 from genmodels.pixelcnn.evaluation import nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, loss_nats

@@ -2,7 +2,7 @@
 
 All of it is exact: the model's likelihood is a product of its outputs, so no bound and no sampling is involved. The
 unit is nats per image, -log p(x) summed over all pixels, as in the literature on binarised MNIST; bits per pixel
-divides it by H W ln 2. Not here: binarisation (``genmodels.mnist``), which changes this number more than most models
+divides it by H W ln 2. Not here: binarisation (``genmodels.data.mnist``), which changes this number more than most models
 do.
 """
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
 from genmodels.pixelcnn.frechet import Gaussian, squared_distance
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.ties import ROUNDING
+from genmodels.system.ties import ROUNDING
 
 UNSURE = 0.5  # the likeliest class has less than this: no digit that the classifier knows
 

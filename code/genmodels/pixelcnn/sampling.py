@@ -27,8 +27,8 @@ from torch import Tensor
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelModel
-from genmodels.progress import progress_bar
-from genmodels.ties import Again
+from genmodels.system.progress import progress_bar
+from genmodels.system.ties import Again
 
 
 class Naive:

@@ -1,4 +1,4 @@
-"""Networks between the assignment's and ours, one change apart: for the ablation (``stages/pixel_study.py``) alone.
+"""Networks between the assignment's and ours, one change apart: for the ablation (``stages/image_study.py``) alone.
 
 Each change costs operations at an equal number of channels (a gate doubles a layer's outputs), so that the study gives
 every variant the channels that make its operations about equal to those of the assignment's network.

@@ -23,12 +23,14 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import batches, precision, ranks, store, training
+from genmodels import store
+from genmodels.system import precision
+from genmodels.training import batches, ranks, loop
 from genmodels.config import CooldownTrainingConfig, TrainingConfig, to_plain
 from genmodels.errors import StaleResult, UserError
-from genmodels.ranks import Batch
+from genmodels.training.ranks import Batch
 from genmodels.stages import payload
-from genmodels.training import Objective, Record
+from genmodels.training.loop import Objective, Record
 
 FINGERPRINT_STEPS = 8
 FINGERPRINT_TOLERANCE = 1e-9  # relative; emulated processors differ by 4e-16, the smallest change that is tried by 4e-7
@@ -202,12 +204,12 @@ class ModelStage(Stage):
         model = self.seeded_model(config)
         self.initialize(model, material)
         checkpoint = store.checkpoint_path(self.name, profile)
-        lengths = replace(config, training=training.of_any_length(config.training))
-        steady = training.Steady(checkpoint.with_suffix(".steady.pt"), store.run_identity(to_plain(lengths), material.data))
+        lengths = replace(config, training=loop.of_any_length(config.training))
+        steady = loop.Steady(checkpoint.with_suffix(".steady.pt"), store.run_identity(to_plain(lengths), material.data))
         if restart:
             checkpoint.unlink(missing_ok=True)
             steady.path.unlink(missing_ok=True)
-        record = training.train(
+        record = loop.train(
             model, material.dataset, self.objective(), config.training,
             evaluate=lambda m: self.curve_point(config, material, m),
             checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), steady=steady,
@@ -288,14 +290,14 @@ def behaviour(
         brief = replace(brief, weight_decay_from=min(brief.weight_decay_from, FINGERPRINT_STEPS // 2))
     with precision.exact():
         model = start()
-        losses = training.train(model, dataset, objective, brief, alone=True).losses
+        losses = loop.train(model, dataset, objective, brief, alone=True).losses
         return [*losses, first_loss(model, dataset.__getitems__([0, 1, 2, 3]), objective, brief.seed)]  # type: ignore[attr-defined]
 
 
 @torch.no_grad()
 def first_loss(model: nn.Module, batch: Batch, objective: Objective, seed: int) -> float:
     """Mean loss of a batch of the data set, with the draws of a training's first step."""
-    batch = training.draw(batch, objective, seed, 0)
+    batch = loop.draw(batch, objective, seed, 0)
     return float(objective.total(model, batch)) / objective.count(batch)
 
 

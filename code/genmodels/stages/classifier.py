@@ -17,17 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels import mnist
-from genmodels.batches import generator_for
+from genmodels.data import mnist
+from genmodels.training.batches import generator_for
 from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingConfig
-from genmodels.files import data_digest
+from genmodels.system.files import data_digest
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
-from genmodels.precision import widened
-from genmodels.ranks import Batch
+from genmodels.system.precision import widened
+from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
-from genmodels.stages.pixelcnn import every
-from genmodels.training import Objective
+from genmodels.stages.images import every
+from genmodels.training.loop import Objective
 
 FULL = ClassifierConfig(
     training=TrainingConfig(

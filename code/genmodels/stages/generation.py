@@ -17,18 +17,19 @@ from typing import Any
 import numpy as np
 import torch
 
-from genmodels import batches, stages, store
+from genmodels import stages, store
+from genmodels.training import batches
 from genmodels.config import setting, to_plain
 from genmodels.errors import UserError
-from genmodels.files import data_digest
-from genmodels.lm.generation import generate, replay
-from genmodels.lm.samples import PROMPTS, SETTINGS
-from genmodels.lm.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
+from genmodels.system.files import data_digest
+from genmodels.language.generation import generate, replay
+from genmodels.report.samples import PROMPTS, SETTINGS
+from genmodels.language.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages import payload
 from genmodels.stages.base import Check, Opened, Stage
 from genmodels.text.prepare import PREPARATION_VERSION, PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
-from genmodels.ties import Again
+from genmodels.system.ties import Again
 
 PADDING = -1
 COPY = 8  # tokens of a copied n-gram
@@ -38,7 +39,7 @@ AGAIN = "temperature-0.8"  # the setting that verify draws again
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """What is drawn: every network, every beginning, every setting of ``lm/samples.py``."""
+    """What is drawn: every network, every beginning, every setting of ``report/samples.py``."""
 
     networks: tuple[str, ...] = setting(("rnn", "transformer", "rnn-classic"), "شبکه‌ها")
     subjects: tuple[str, ...] = setting(tuple(PROMPTS), "موضوع آغازها")

@@ -15,7 +15,7 @@ from torch import nn
 
 from genmodels.config import PixelCNNConfig, TrainingConfig
 from genmodels.pixelcnn.model import PixelModel
-from genmodels.stages.pixelcnn import ThresholdStage
+from genmodels.stages.images import ThresholdStage
 
 NO_CLIP = 1e9
 

@@ -24,11 +24,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmodels import mnist, stages, store
-from genmodels.batches import generator_for
+from genmodels import stages, store
+from genmodels.data import mnist
+from genmodels.training.batches import generator_for
 from genmodels.config import setting, to_plain
 from genmodels.errors import UserError
-from genmodels.files import data_digest
+from genmodels.system.files import data_digest
 from genmodels.pixelcnn.classifier import CLASSES, measured
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.frechet import Gaussian
@@ -37,8 +38,8 @@ from genmodels.pixelcnn.quality import Reference, class_entropy_bits, measures, 
 from genmodels.pixelcnn.sampling import replay, sample
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, Opened, Stage
-from genmodels.stages.pixelcnn import binarize, every, test_bits
-from genmodels.workers import Workers, cores
+from genmodels.stages.images import binarize, every, test_bits
+from genmodels.system.workers import Workers, cores
 
 INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
 REAL = "real"  # rows of real test images are called real-<binarisation>

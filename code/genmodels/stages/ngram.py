@@ -1,6 +1,6 @@
 """Stage ``ngram``: modified Kneser-Ney models of each order, counted on the training tokens of the networks.
 
-Measured on the same targets as the networks (``lm/perplexity.py``): whole held-out documents, every token once. The
+Measured on the same targets as the networks (``language/perplexity.py``): whole held-out documents, every token once. The
 training tokens are not shipped; shipped are the counts that scoring the test documents touches (``counts.npz``), from
 which ``verify`` makes the test perplexity of the highest order again, anywhere, to rounding. The fingerprint is the
 log-probabilities that today's code gives on a fixed tiny stream.
@@ -21,8 +21,8 @@ import pandas as pd
 from genmodels import store
 from genmodels.config import NgramConfig, to_plain
 from genmodels.errors import DataError, UserError
-from genmodels.lm.kneser_ney import KneserNey, per_document
-from genmodels.lm.perplexity import Perplexity, summarize
+from genmodels.language.kneser_ney import KneserNey, per_document
+from genmodels.language.perplexity import Perplexity, summarize
 from genmodels.stages import payload
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, largest_difference
 from genmodels.text.prepare import PreparedText, prepared

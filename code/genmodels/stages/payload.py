@@ -17,7 +17,7 @@ import pandas as pd
 from genmodels.config import TrainingConfig
 from genmodels.errors import StaleResult
 from genmodels.text.tokenizer import Tokenizer
-from genmodels.training import evaluation_steps, learning_rate_at
+from genmodels.training.loop import evaluation_steps, learning_rate_at
 
 ROUNDING = 1e-6  # relative; numbers that were computed from each other
 

@@ -16,12 +16,13 @@ from unittest import mock
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import stages, store, training
+from genmodels import stages, store
+from genmodels.training import loop
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
-from genmodels.files import read_json, write_json
+from genmodels.system.files import read_json, write_json
 from genmodels.stages import base, trials
-from genmodels.training import Objective
+from genmodels.training.loop import Objective
 
 OLD_TOLERANCE = 1e-6
 
@@ -29,7 +30,7 @@ OLD_TOLERANCE = 1e-6
 def as_before(start: Callable[[], nn.Module], dataset: Dataset[Any], objective: Objective, config: TrainingConfig) -> list[float]:
     """The fingerprint of format 1 until now."""
     brief = replace(config, steps=8, warmup_steps=1, batch_size=4, bf16=False, evaluations=0)
-    return training.train(start(), dataset, objective, brief, alone=True).losses
+    return loop.train(start(), dataset, objective, brief, alone=True).losses
 
 
 def fingerprints(stage: base.ModelStage | trials.TrialsStage, config: Any) -> dict[str, list[float]]:

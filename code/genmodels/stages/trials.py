@@ -21,13 +21,14 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from genmodels import batches, ranks, store, training
+from genmodels import store
+from genmodels.training import batches, ranks, loop
 from genmodels.config import to_plain
 from genmodels.errors import UserError
-from genmodels.files import read_json, write_json
+from genmodels.system.files import read_json, write_json
 from genmodels.stages import payload
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, behaviour, first_loss, largest_difference
-from genmodels.training import Objective
+from genmodels.training.loop import Objective
 
 OPENING_TOLERANCE = 1e-4  # relative; emulated processors differ by 1.4e-6 in fp32, another batch by 1e-2
 NOISY_OPENING_TOLERANCE = 3e-3  # where the stored loss is of bf16 products (1.5e-4) or of other dropout masks (1.3e-3)
@@ -185,7 +186,7 @@ class TrialsStage(Stage):
         if (part := _finished_part(kept, identity)) is not None:
             return part
         model = self.start(run, self.common_arrays(material))
-        record = training.train(
+        record = loop.train(
             model, self.dataset(run, material), self.objective_of(run), config.training,
             evaluate=self.curve(run, material), checkpoint=checkpoint, identity=identity, label=f"{self.name} {key}",
             commit=store.commit(), alone=True,

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from genmodels import stages, verdict
+from genmodels import stages
+from genmodels.render import verdict
 from genmodels.stages.base import Check, told
-from genmodels.workers import Workers, cores
+from genmodels.system.workers import Workers, cores
 
 Job = tuple[str, str, Path | None, bool]
 

@@ -19,8 +19,8 @@ from genmodels.text.characters import ZWNJ
 from genmodels.text.repetitions import Mark, Repetitions, mark
 from genmodels.text.rules import RULES
 from genmodels.text.streaming import chunks
-from genmodels.wikipedia import Document
-from genmodels.workers import Workers
+from genmodels.data.wikipedia import Document
+from genmodels.system.workers import Workers
 
 MAXIMUM_PASSES = 20  # of the rules; two or three are usual, and prose that needs more has not been met
 LISTED_WORDS = 20  # of those that a rule took out of the text, a sample

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from genmodels.errors import DataError
-from genmodels.files import write_bytes
+from genmodels.system.files import write_bytes
 from genmodels.text.bpe import BPE, PATTERN
 
 SPECIALS = ("<bos>", "<eos>")

@@ -1,0 +1,1 @@
+"""The arithmetic of attention (question 2.6): exact quantities, counted operations, timed growth."""

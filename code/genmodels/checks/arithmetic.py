@@ -1,0 +1,212 @@
+"""Point 2.6: every printed number again, by whole numbers and fractions of plain Python from the question's own data.
+
+Nothing of ``attention_cost`` is used to make the expected values: the formulas are written once more, as loops and
+sums where the package has closed forms, and compared exactly. Irrational ones (natural logarithms) are compared to 30
+digits. What the report prints is compared too, digit by digit.
+"""
+
+from __future__ import annotations
+
+import math
+from decimal import Decimal, localcontext
+from fractions import Fraction
+from typing import Any
+
+import torch
+
+from genmodels.attention import cost
+from genmodels.attention import layers as flops
+from genmodels.attention import scaling
+from genmodels.report.attention_tables import fa_exact
+from genmodels.attention.quantity import decimal
+from genmodels.report.persian import fa, fa_int, fa_sci
+from genmodels.checks.check import Evidence, Finding, check
+
+N, D, HEADS, GROUPS = 4096, 512, 8, 64  # the question's sequence and width, the paper's heads, the question's groups
+SHARE, OVERHEAD, POWER = Fraction(20, 100), Fraction(35, 100), Fraction(75, 100)
+LOG2_N = len(bin(N)) - 3  # 4096 = 2^12
+NEW = 819  # whole tokens in a fifth of 4096
+_LATIN = {persian: latin for latin, persian in zip("0123456789", "۰۱۲۳۴۵۶۷۸۹")} | {"٫": ".", "٬": ""}
+
+
+def _ln(x: Fraction | int) -> Fraction:
+    """Natural logarithm to 50 digits, as a fraction."""
+    with localcontext() as context:
+        context.prec = 50
+        x = Fraction(x)
+        return Fraction((Decimal(x.numerator) / Decimal(x.denominator)).ln())
+
+
+def _chain(start: Fraction | int, groups: int = 1) -> tuple[Fraction, Fraction, Fraction]:
+    """(c), (d) and (e) from what (b) left: divided among groups, with overhead, on a slower processor."""
+    shared = Fraction(start) / groups
+    return shared, shared * (1 + OVERHEAD), shared * (1 + OVERHEAD) / POWER
+
+
+def expected() -> dict[str, Fraction]:
+    """The exact value of every key of ``STEPS`` and ``ALTERNATIVES``."""
+    a = sum(N * D for _ in range(N))  # each of n queries with each of n keys, d multiply-adds each
+    b = SHARE * a
+    values: dict[str, Any] = {"a": a, "b": b, "f": N * LOG2_N * D, "f_ratio": Fraction(N, LOG2_N)}
+    for end, groups in (("_group", GROUPS), ("_total", 1)):
+        c, d, slow = _chain(b, groups)
+        values |= {f"c{end}": c, f"d{end}": d, f"e{end}": slow, f"e_extra{end}": slow - d}
+        values[f"f{end}"] = _chain(SHARE * N * LOG2_N * D, groups)[2]
+        values |= {f"d_only{end}": d - c, f"d_share{end}": c / (1 - OVERHEAD)}
+        values |= {f"e_quarter{end}": d * Fraction(125, 100), f"e_quarter_extra{end}": d * Fraction(25, 100)}
+        values |= {f"e_done{end}": d * POWER, f"f_ln{end}": _chain(SHARE * N * _ln(N) * D, groups)[2]}
+    values |= {
+        "a_both_products": 2 * a, "a_both_flops": 2 * 2 * a, "a_projections_flops": 4 * 2 * N * D * D,
+        "a_all_flops": 4 * a + 8 * N * D * D, "a_causal": sum(range(1, N + 1)) * D,
+        # per score: scale, less the maximum, exp, divide = 4, and n - 1 comparisons and n - 1 additions a row
+        "a_softmax_flops": HEADS * N * (4 * N + 2 * (N - 1)),
+        "b_square": (SHARE * N) ** 2 * D, "b_flops": 4 * b, "b_causal": sum(range(N - NEW + 1, N + 1)) * D,
+        "f_ln": N * _ln(N) * D, "f_share": SHARE * N * _ln(SHARE * N) / _ln(2) * D,
+    }
+    for whole in (NEW, NEW + 1):
+        values |= {f"b_{whole}": whole * N * D, f"b_{whole}_square": whole * whole * D}
+    return {key: Fraction(value) for key, value in values.items()}
+
+
+def printed(text: str) -> Fraction:
+    """The number that a reader reads: Persian digits and marks undone."""
+    return Fraction("".join(_LATIN.get(c, c) for c in text if c in _LATIN or c == "."))
+
+
+def agrees(quantity: Any, wanted: Fraction) -> bool:
+    """Is the package's number ``wanted``, exactly where it is rational, and does the report print it so?"""
+    value = quantity.value
+    if value.is_Rational:
+        if Fraction(int(value.p), int(value.q)) != wanted:
+            return False
+    elif abs(Fraction(decimal(value, 40)) / wanted - 1) > Fraction(1, 10**30):
+        return False
+    shown = fa_exact(value)
+    return printed(shown) == (round(wanted, 2) if "≈" in shown else wanted)
+
+
+def part_agrees(letter: str) -> Finding:
+    """All numbers of one part: the reading taken and the others."""
+    quantities: dict[str, Any] = dict(cost.STEPS)
+    for part in cost.ALTERNATIVES.values():
+        quantities |= part
+    wanted = expected()
+    keys = [key for key in quantities if key.split("_")[0] == letter]
+    right = [key for key in keys if key in wanted and agrees(quantities[key], wanted[key])]
+    main = next(key for key in (letter, f"{letter}_group") if key in cost.STEPS)
+    answer = fa_exact(cost.STEPS[main].value)
+    return len(right) == len(keys) > 0, f"{answer}، {fa_int(len(right))} عدد از {fa_int(len(keys))}"
+
+
+@check("setting", "2.6a", "sec-2-6", "داده‌های سؤال")
+def setting(e: Evidence) -> Finding:
+    wanted = {cost.n: N, cost.d: D, cost.r: SHARE, cost.g: GROUPS, cost.o: OVERHEAD, cost.p: POWER}
+    same = all(Fraction(int(cost.SETTING[s].p), int(cost.SETTING[s].q)) == value for s, value in wanted.items())
+    return same, f"{fa_int(len(wanted))} عدد"
+
+
+@check("part-a", "2.6a", "sec-2-6-a", "عددهای (آ) = کسرهای پایتون")
+def part_a(e: Evidence) -> Finding:
+    return part_agrees("a")
+
+
+@check("counter", "2.6a", "sec-2-6-measured", "FLOP شمرده هنگام اجرا = فرمول")
+def counter(e: Evidence) -> Finding:
+    rows = flops.compare(lengths=(1024, N))
+    return all(row.counted == row.derived > 0 for row in rows), f"{fa_int(len(rows))} لایه"
+
+
+@check("part-b", "2.6b", "sec-2-6-b", "عددهای (ب) = کسرهای پایتون")
+def part_b(e: Evidence) -> Finding:
+    return part_agrees("b")
+
+
+@check("decoding-gain", "2.6b", "sec-2-6-b", "سود حافظهٔ نهان، گام به گام جمع‌زده")
+def decoding_gain(e: Evidence) -> Finding:
+    naive, cached = (sum(4 * t**power * D for t in range(1, N + 1)) for power in (2, 1))
+    value = cost.exact(scaling.DECODING_GAIN)
+    size = cost.exact(scaling.CACHE_BYTES, b=2, v=HEADS)
+    wanted = Fraction(naive, cached)
+    return Fraction(int(value.p), int(value.q)) == wanted and size == 2 * 2 * N * D, fa_exact(value)
+
+
+@check("cached-layer", "2.6b", "sec-2-6-b", "لایه با حافظهٔ نهان = بی آن")
+def cached_layer(e: Evidence) -> Finding:
+    generator = torch.Generator().manual_seed(7)
+    x = torch.randn(12, 32, generator=generator, dtype=torch.float64)
+    w = flops.make_weights(32, 8, 2, generator=generator, dtype=torch.float64)
+    rows, kept = [], None
+    for row in x:
+        output, kept = flops.attention(row[None], w, cache=kept)
+        rows.append(output)
+    gap = (torch.cat(rows) - flops.attention(x, w)[0]).abs().max().item()
+    return gap < 1e-12, f"فرق {fa_sci(gap, 0)}"
+
+
+@check("part-c", "2.6c", "sec-2-6-c", "عددهای (ج) = کسرهای پایتون")
+def part_c(e: Evidence) -> Finding:
+    return part_agrees("c")
+
+
+@check("grouped-cost", "2.6c", "sec-2-6-c", "اشتراک کلید و مقدار")
+def grouped_cost(e: Evidence) -> Finding:
+    holds = []
+    for shared in (64, 16, 8, 1):
+        numbers = {"h": 64, "v": shared}
+        projections, core = (cost.exact(x, **numbers) for x in scaling.LAYER_FLOPS["attention"])
+        holds.append(core == 2 * 2 * sum(N * D for _ in range(N)))
+        holds.append(projections == 2 * N * D * (2 * D + 2 * D * Fraction(shared, 64)))
+        holds.append(cost.exact(scaling.CACHE_BYTES, b=2, **numbers) == 2 * N * 2 * (D // 64) * shared)
+    return all(holds), f"{fa_int(len(holds))} عدد"
+
+
+@check("part-d", "2.6d", "sec-2-6-d", "عددهای (د) = کسرهای پایتون")
+def part_d(e: Evidence) -> Finding:
+    return part_agrees("d")
+
+
+@check("part-e", "2.6e", "sec-2-6-e", "عددهای (ه) = کسرهای پایتون")
+def part_e(e: Evidence) -> Finding:
+    return part_agrees("e")
+
+
+@check("chains", "2.6e", "sec-2-6-e", "زنجیر از هر خوانش (ب)")
+def chains(e: Evidence) -> Finding:
+    starts = {
+        "full": N * N * D, "share": SHARE * N * N * D, "square": (SHARE * N) ** 2 * D, "whole_819": NEW * N * D,
+        "whole_820": (NEW + 1) * N * D, "log": N * LOG2_N * D, "share_log": SHARE * N * LOG2_N * D,
+    }
+    right = 0
+    for key, start in cost.CHAIN_STARTS.items():
+        for groups in (GROUPS, 1):
+            found = cost.chain(start, per_group=groups == GROUPS)
+            right += sum(Fraction(int(v.p), int(v.q)) == w for v, w in zip(found, _chain(starts[key], groups)))
+    return right == 6 * len(cost.CHAIN_STARTS), f"{fa_int(right)} عدد"
+
+
+@check("part-f", "2.6f", "sec-2-6-f", "عددهای (و) = کسرهای پایتون")
+def part_f(e: Evidence) -> Finding:
+    return part_agrees("f")
+
+
+@check("linformer-order", "2.6f", "sec-2-6-f", "رتبه‌ها و طول‌های برابری")
+def linformer_order(e: Evidence) -> Finding:
+    holds = [int(scaling.linformer(rank).value) == N * rank * D for rank in scaling.RANKS]
+    for rank in (64, 256):  # n k d = n² d at n = k; counted in full, 8 n k d = 4 n² d at n = 2 k
+        lengths = {row.key: int(cost.exact(row.length, k=rank)) for row in scaling.CROSSOVERS if row.key != "log_rank"}
+        holds += [lengths["rank"] == rank, lengths["rank_flops"] == 2 * rank, lengths["projections"] == 2 * D]
+        holds.append(cost.exact(next(r.length for r in scaling.CROSSOVERS if r.key == "log_rank"), k=rank) == 2**rank)
+    for constant in (16, 64, 256):
+        meeting = float(decimal(scaling.log_crossover(constant)))
+        holds.append(math.isclose(meeting, constant * math.log2(meeting), rel_tol=1e-12))
+    return all(holds), f"{fa_int(len(holds))} عدد"
+
+
+@check("linformer-leaks", "2.6f", "sec-2-6-f", "درایه‌های آینده در توجه علّی و Linformer")
+def linformer_leaks(e: Evidence) -> Finding:
+    maps = flops.causality()
+    ahead = {name: int((grid.triu(1) > 0).sum()) for name, grid in maps.items()}
+    pairs = len(maps["causal"]) * (len(maps["causal"]) - 1) // 2
+    behind = int((maps["causal"].tril(-1) > 0).sum())
+    holds = ahead == {"causal": 0, "linformer": pairs} and behind == pairs
+    return holds, f"{fa(ahead['causal'])} و {fa(ahead['linformer'])} درایه"

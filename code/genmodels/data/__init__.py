@@ -1,0 +1,1 @@
+"""Raw files to verified tensors and documents: found, fetched, checked, read."""

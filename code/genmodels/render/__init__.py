@@ -1,0 +1,1 @@
+"""The document without Quarto: read, execute, weave, write; and handing it in."""

@@ -1,0 +1,109 @@
+"""What a check may say, and the verdict on disk: the document's last chunk writes it, the command that ends ``make`` reads it.
+
+A check holds, is contradicted, or was not checked here (there were no data, no bf16, …): its ``passed`` is true, false
+or ``None``. Only a contradiction is a failure, with exit code 5.
+
+The document is written whatever its checks (``genmodels.checks``) say; the exit code is this module's. The file lies
+where ``GENMODELS_RUBRIC`` says (``genmodels render`` sets it), else in ``_output`` of the project (Quarto). It knows no
+check, and imports nothing that is slow to import.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from genmodels.report import claims
+from genmodels.errors import UserError
+from genmodels.system.files import read_json, write_json
+
+if TYPE_CHECKING:
+    from genmodels.checks.check import Outcome
+
+VARIABLE, NAME = "GENMODELS_RUBRIC", "rubric.json"
+HOLDS, CONTRADICTED, UNCHECKED = "holds", "contradicted", "not checked here"
+MARKS = {HOLDS: "ok  ", CONTRADICTED: "FAIL", UNCHECKED: "--  "}  # at the beginning of a line of ``verify``
+SHOWN = 6  # of the marked sentences and dead chunks, in the line that the command ends with
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class CheckFailed(UserError):
+    """A check failed: what is shipped was contradicted. A document that was being made is written, and says so."""
+
+    exit_code = 5
+
+
+def kind(made: Any) -> str:
+    """``HOLDS``, ``CONTRADICTED`` or ``UNCHECKED``, of an ``Outcome`` or a ``Check``."""
+    if made.passed is None:
+        return UNCHECKED
+    return HOLDS if made.passed else CONTRADICTED
+
+
+def held(total: int, unchecked: int) -> str:
+    """The line at the end of a command whose checks were not contradicted."""
+    return f"all {total - unchecked} checks hold" + (f", {unchecked} not checked here" if unchecked else "")
+
+
+class ClaimsUnmet(UserError):
+    """Proofs hold, but a sentence does not fit these results, or a chunk died: the document was written, and marks them."""
+
+    exit_code = 6
+
+
+def place() -> Path:
+    """Where the verdict of a rendering belongs."""
+    return Path(os.environ.get(VARIABLE) or PROJECT / "_output" / NAME)
+
+
+def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | None = None) -> None:
+    """Write the verdict: all ``outcomes``, and what ``verify`` found (stage name -> its ``Check`` s), if given.
+
+    Called by the last chunk that can fail, so that no verdict means no whole document.
+    """
+    attempts = [(stage, found) for stage, checks in (verified or {}).items() for found in checks]
+    told: dict[str, list[str]] = {HOLDS: [], CONTRADICTED: [], UNCHECKED: []}
+    for o in outcomes:
+        told[kind(o)].append(f"{o.key} ({o.point}, {o.section}): {o.title}: {o.result}")
+    for stage, found in attempts:
+        told[kind(found)].append(f"verify {stage} {found.name}: {found.detail}")
+    write_json(place(), {
+        "checks": sum(map(len, told.values())), "failed": told[CONTRADICTED], "unchecked": told[UNCHECKED],
+        "outcomes": [asdict(outcome) for outcome in outcomes], "claims": claims.unmet(), "dead": claims.dead(),
+    })
+
+
+def judge(path: Path | None = None) -> str:
+    """One line about the verdict in ``path``. Raises ``CheckFailed`` naming what failed, or that there is none."""
+    path = path or place()
+    if not path.is_file():
+        raise CheckFailed(f"{path} is missing: the document was not rendered to its end; run make again")
+    verdict = read_json(path)
+    marked = _marked(verdict) if isinstance(verdict, dict) else ""
+    if marked and not verdict.get("failed"):
+        raise ClaimsUnmet(marked)
+    lists = isinstance(verdict, dict) and all(isinstance(verdict.get(name), list) for name in ("failed", "unchecked"))
+    if not lists or not verdict.get("checks"):
+        raise CheckFailed(f"{path} is no verdict; render the document again")
+    if verdict["failed"]:
+        raise CheckFailed(
+            f"{len(verdict['failed'])} of {verdict['checks']} checks failed, the document shows them in red: "
+            + "; ".join(verdict["failed"])
+            + (f"; moreover, {marked}" if marked else "")
+        )
+    return f"rubric: {held(verdict['checks'], len(verdict['unchecked']))}"
+
+
+def _marked(verdict: dict[str, Any]) -> str:
+    """One line about sentences that do not fit the results and parts that died, or nothing."""
+    kinds = {"claims": "sentences do not fit these results", "dead": "chunks or inline expressions did not run"}
+    found = {said: verdict[kind] for kind, said in kinds.items() if verdict.get(kind)}
+    if not found:
+        return ""
+    count = " and ".join(f"{len(each)} {said}" for said, each in found.items())
+    lines = [line for each in found.values() for line in each]
+    more = f"; and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+    return f"{count}, the document marks them: {'; '.join(lines[:SHOWN])}{more}"

@@ -1,0 +1,164 @@
+"""Sentences about the circumstances of a run: its machine, its test set, its corpus, the course of its curve.
+
+Each takes what a manifest or a measure says and returns Persian Markdown, so that the document tells the reader of the
+results at hand and of nobody else's. Comparisons of models: ``genmodels.report.sentences``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from IPython.display import Markdown
+
+from genmodels.report.persian import fa, fa_int, fa_percent
+from genmodels.report.sentences import STATIC, joined
+from genmodels.report.tables import in_bf16
+from genmodels.data.wikipedia import KAGGLE_FILE
+
+TEST_SETS = {
+    STATIC: "آزمون ایستا", "seeded": "آزمونی که با دانه‌ای ثابت یک بار دودویی شده است", "threshold": "آزمون آستانه‌ای",
+}  # fmt: skip
+MARKED_HUMP = 1.0  # nats that a hump stands above the curve on both of its sides
+RESTS, SLIGHT = 0.003, 0.0125  # of the loss: a curve that has come to rest; a slight gap to the training loss
+
+
+def test_set(name: str) -> Markdown:
+    """The test set that a likelihood was measured on."""
+    return Markdown(TEST_SETS.get(name, f"آزمون `{name}`"))
+
+
+def precision(manifest: dict[str, Any]) -> Markdown:
+    """How a run multiplied."""
+    return Markdown("با `bf16`" if in_bf16(manifest) else "۳۲ بیتی")
+
+
+def machine(manifest: dict[str, Any]) -> Markdown:
+    """The device of a run: its name, its precision, and how many processes shared each batch."""
+    count = manifest["device"].get("processes", 1)
+    shared = f"، با {fa_int(count)} فرایند که هر دسته را میان خود بخش می‌کنند" if count > 1 else ""
+    return Markdown(f"روی `{manifest['device']['name']}` ({precision(manifest).data}){shared}")
+
+
+def overfitting(gap: float, tail: Sequence[float], loss: float) -> Markdown:
+    """``gap``: validation minus training loss at the end; ``tail``: the last points of the validation curve; ``loss``:
+    the scale of both."""
+    moved = max(tail) - min(tail) if len(tail) > 1 else float("inf")
+    rests = "تقریباً ایستاده است" if moved < RESTS * loss else "هنوز می‌جنبد"
+    where = f"{rests} و روی همهٔ مجموعه {fa(abs(gap), 1)} نات"
+    if not gap > 0:
+        return Markdown(f"{where} پایین‌تر از زیان آموزش است: بیش‌برازشی دیده نمی‌شود")
+    how = "اندک" if gap < SLIGHT * loss else "آشکار"
+    return Markdown(f"{where} بالاتر از زیان آموزش است: بیش‌برازش {how} است")
+
+
+def hump(history: Any, decay_from: int) -> Markdown:
+    """A hump of the averaged weights' validation loss while the training loss falls: told where there is one."""
+    loss, train = history["validation_loss"].to_numpy(), history["train_loss"].to_numpy()
+    for top in range(2, len(loss) - 1):
+        if loss[top] > MARKED_HUMP + max(loss[top - 2], loss[top + 1]) and train[top] < train[top - 2]:
+            break
+    else:
+        return Markdown("")
+    rate, step = history["learning_rate"].to_numpy(), history["step"].to_numpy()
+    told = " برآمدگی میانهٔ آموزش بیش‌برازش نیست: زیان آموزش در همان نقطه‌ها پایین‌تر آمده است."
+    decay_ends_it = step[top - 1] < decay_from <= step[top] and rate[top] == rate[top + 1]
+    return Markdown(told + (" با آغاز میرایی وزن، و بی تغییر نرخ یادگیری، فرونشست." if decay_ends_it else ""))
+
+
+def legibility(apart: float, error: float) -> Markdown:
+    """Entropy of the classifier's answers at the lower temperature minus that at one, bits, and its standard error."""
+    if abs(apart) < 2 * error:
+        return Markdown("خواناتر نشده‌اند")
+    return Markdown("خواناتر شده‌اند" if apart < 0 else "ناخواناتر شده‌اند")
+
+
+def class_order(name: str, labels: Sequence[int]) -> Markdown:
+    """Where the labels of the test images come from."""
+    found = "برچسب هر تصویر از محتمل‌ترین منبع خاکستری آن پیدا شده است"
+    if name != STATIC:
+        return Markdown(found)
+    order = "، و ترتیب پرونده همان ترتیب رده‌هاست" if all(a <= b for a, b in pairwise(labels)) else ""
+    return Markdown(f"پروندهٔ آزمون ایستا برچسب ندارد؛ {found}{order}")
+
+
+def bf16_rows(left_out: Mapping[str, str]) -> Markdown:
+    """Whether the table of training speeds has rows in bf16."""
+    if not any("bf16" in name for name in left_out):
+        return Markdown("ردیف‌های `bf16` را همین پردازنده سنجیده است.")
+    told = "پردازندهٔ این سنجش خود در `bf16` ضرب نمی‌کند و ردیف‌های `bf16` در جدول نیست"
+    return Markdown(f"{told}؛ `make bench` آن‌ها را روی پردازنده‌ای که چنین ضربی دارد می‌سنجد.")
+
+
+def word_types(steps: Sequence[Mapping[str, Any]]) -> Markdown:
+    """Word types and characters of the raw text, the cleaned one and the normalised one."""
+    raw, cleaned, normal = (step["types"] for step in steps)
+    before, after = (fa_int(step["characters"]) for step in (steps[0], steps[-1]))
+    types = "شمار گونه‌ها"
+    characters = f"شمار نویسه‌های متمایز از {before} به {after} می‌رسد"
+    if raw > cleaned > normal:
+        why = "یکی شدن نوشتارهای گوناگون یک واژه، و حذف واژه‌ها و خط‌های بیگانه"
+        less = fa_percent(1 - normal / raw)
+        return Markdown(f"{types} {less} کم می‌شود و {characters}. این کاهش دو سرچشمه دارد: {why}.")
+    turns = {"پاک‌سازی": cleaned - raw, "نرمال‌سازی": normal - cleaned}
+    said = [f"{name} آن را {'کم' if change < 0 else 'زیاد'} کرده" for name, change in turns.items() if change]
+    way = f"از {fa_int(raw)} با پاک‌سازی به {fa_int(cleaned)} و با نرمال‌سازی به {fa_int(normal)} می‌رسد"
+    rises = " نرمال‌سازی با جدا یا سر هم کردن واژه‌ها گونهٔ تازه هم می‌سازد." if normal > cleaned else ""
+    return Markdown(f"{types} {way}{': ' + joined(said) + ' است' if said else ''}. {characters}.{rises}")
+
+
+def half_spaces(found: Mapping[str, Any]) -> Markdown:
+    """What hazm's normaliser brings back of lost half-spaces, or makes of a text that never had any."""
+    if not found["in_text"]:
+        made, paragraphs = found["after_normalizing"], found["paragraphs"]
+        return Markdown(
+            "متن این اجرا نیم‌فاصله‌ای ندارد؛ پس نمی‌توان سنجید که نرمال‌ساز چه اندازه از نیم‌فاصله‌ها را بازمی‌گرداند "
+            f"و چند تای آن‌ها درست است. همهٔ نیم‌فاصله‌ها از خود نرمال‌ساز است: در {fa_int(paragraphs)} بند متن آزمون "
+            f"{fa_int(made)} نیم‌فاصله گذاشته است، {fa(made / max(1, paragraphs), 1)} تا در هر بند."
+        )
+    told = (
+        "پس می‌سنجیم که نرمال‌ساز چه اندازه از آن‌ها را بازمی‌گرداند: در متن آزمون همهٔ نیم‌فاصله‌ها را به فاصله تبدیل "
+        "می‌کنیم، متن را نرمال می‌کنیم و با نرمال‌شدهٔ متن اصلی مقایسه می‌کنیم. بازیابی "
+        f"{fa_percent(found['recall'])} و دقت {fa_percent(found['precision'])} است."
+    )
+    if found["recall"] == 1:
+        return Markdown(f"{told} همه‌چیز برمی‌گردد.")
+    if found["precision"] > found["recall"]:
+        return Markdown(f"{told} آنچه برمی‌گردد کم‌وبیش درست است، ولی همه‌چیز برنمی‌گردد.")
+    return Markdown(f"{told} نه همه‌چیز برمی‌گردد و نه هر چه برمی‌گردد درست است.")
+
+
+def unseen_orders(shares: Mapping[int, float]) -> Markdown:
+    """Orders whose test n-grams are not all in the training text: raw counts have an infinite perplexity there."""
+    orders = [fa_int(n) for n, share in shares.items() if share > 0]
+    perplexity = "سرگشتگی مدل خام در"
+    unseen = "دست‌کم یک n-gram آزمون نادیده است"
+    if len(orders) == len(shares):
+        return Markdown(f"چون در همهٔ مرتبه‌ها {unseen}، {perplexity} همهٔ آن‌ها بی‌نهایت است")
+    if not orders:
+        return Markdown(f"هیچ n-gram آزمون نادیده نیست و {perplexity} همهٔ مرتبه‌ها متناهی است")
+    which = f"{'مرتبهٔ' if len(orders) == 1 else 'مرتبه‌های'} {joined(orders)}"
+    return Markdown(f"چون در {which} {unseen}، {perplexity} آنجا بی‌نهایت است")
+
+
+def corpus_file(name: str, half_spaces_in_text: int) -> Markdown:
+    """What the raw file is, beside the one that the assignment names."""
+    if name == KAGGLE_FILE:
+        return Markdown("این همان پرونده‌ای است که صورت مسئله نام می‌برد.")
+    kept = "با نیم‌فاصله‌ها" if half_spaces_in_text else "بی نیم‌فاصله"
+    own = "، با مرز مقاله‌ها و تقسیم سه‌گانهٔ خود" if name.endswith(".jsonl.gz") else ""
+    told = f"این پرونده پروندهٔ Kaggle نیست، اما آن هم ویکی‌پدیای فارسی است، {kept}{own}"
+    return Markdown(f"{told}. همان دستورها روی پروندهٔ Kaggle نیز کار می‌کنند.")
+
+
+def read_text(own: bool) -> Markdown:
+    """Whose words were read for the errors of hazm's lemmas."""
+    return Markdown("متن آموزش" if own else "متنی دیگر از ویکی‌پدیای فارسی، نه متن این اجرا،")
+
+
+def lemma_errors(rows: Sequence[Mapping[str, str]]) -> Markdown:
+    """Some wrong lemmas of the committed reading."""
+    pairs = [(row["word"], row["hazm"]) for row in rows]
+    said = [f"«{word}» {'دست‌نخورده مانده' if word == lemma else f'به «{lemma}» رسیده'}" for word, lemma in pairs]
+    return Markdown(f"برای نمونه {joined(said)} است")

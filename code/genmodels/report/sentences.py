@@ -1,0 +1,132 @@
+"""The report's main comparisons as sentences that turn with the results, in every direction.
+
+Each takes numbers and returns Persian Markdown; "no difference" is one of the directions. Lower is better in all of
+them (losses, perplexities). A sentence that is true or not is a claim (``genmodels.report.claims``); what hangs on the
+machine, the test set or the corpus of a run is in ``genmodels.report.circumstances``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from IPython.display import Markdown
+
+from genmodels.language.comparison import MODEL_NAMES
+from genmodels.report.persian import fa, fa_percent
+
+STATIC = "static"  # the published binarisation of the test set (Larochelle & Murray, 2011)
+PUBLISHED = {  # nats an image on it, as printed in the papers that the report's table names
+    "NADE": 88.33, "MADE": 86.64, "PixelCNN": 81.30, "DRAW": 80.97, "Row LSTM": 80.54, "Gated PixelCNN": 80.10,
+    "Diagonal BiLSTM": 79.20, "Gated PixelVAE": 79.02,
+}  # fmt: skip
+SAME_SPEED = 0.05  # relative: nearer to one than this is no difference
+
+
+def joined(parts: Sequence[str]) -> str:
+    """«a، b و c»."""
+    return " و ".join(filter(None, ("، ".join(parts[:-1]), parts[-1]))) if parts else ""
+
+
+def comparable(nll: float, name: str) -> Markdown:
+    """Our cell beside published numbers: they are all of the static test set."""
+    return Markdown(fa(nll, 2) if name == STATIC else "آزمون دیگر")
+
+
+def beside_published(nll: float, error: float, name: str, others: Sequence[str]) -> Markdown:
+    """Our likelihood against published ones; within one standard error it is called equal."""
+    if name != STATIC:
+        return Markdown("بر آزمونی دیگر سنجیده شده است و با عددهای منتشرشده سنجیدنی نیست")
+    parts = []
+    for other in others:
+        gap = PUBLISHED[other] - nll
+        side = "بهتر" if gap > 0 else "بدتر"
+        same, theirs = abs(gap) < error, f"{other} مقاله" if other == "PixelCNN" else other
+        parts.append(f"با {theirs} هم‌تراز است" if same else f"از {theirs} {fa(abs(gap), 2)} نات {side} است")
+    return Markdown(f"{joined(parts)} (خطای معیار میانگین {fa(error, 2)})")
+
+
+def improved(spec: float, ours: float, spread: float) -> Markdown:
+    """The improved network against the assignment's, with the spread of seeds as the ruler (nats)."""
+    gap, ruler = spec - ours, f"پراکندگی سه دانهٔ تصادفی در آموزش کوتاه، {fa(spread, 2)} نات"
+    if not abs(gap) > spread:
+        return Markdown(f"از آن جداشدنی نیست: اختلاف {fa(abs(gap), 2)} نات است، نه بیش از {ruler}")
+    much = "بسی بیش از" if abs(gap) > 3 * spread else "بیش از"
+    return Markdown(f"{fa(abs(gap), 2)} نات از آن {'بهتر' if gap > 0 else 'بدتر'} است، {much} {ruler}")
+
+
+def lower(names: Sequence[str], values: Sequence[float], digits: int = 1) -> Markdown:
+    """Which of two perplexities is the lower: «سرگشتگی **a** کمتر است: ۱ در برابر ۲»."""
+    if fa(values[0], digits) == fa(values[1], digits):
+        return Markdown(f"سرگشتگی دو مدل برابر است: {fa(values[0], digits)}")
+    (best, name), (worst, _) = sorted(zip(values, names))
+    return Markdown(f"سرگشتگی **{name}** کمتر است: {fa(best, digits)} در برابر {fa(worst, digits)}")
+
+
+def against_counting(margins: Mapping[str, Any]) -> Markdown:
+    """Each network against Kneser–Ney, by the interval of the difference of their losses (``Margin``)."""
+    better, worse, open_ = [], [], []
+    for name, m in margins.items():
+        said = f"سرگشتگی {MODEL_NAMES[name]} {fa_percent(abs(m.perplexity_share))}"
+        if m.high < 0:
+            better.append(f"{said} کمتر")
+        elif m.low > 0:
+            worse.append(f"{said} بیشتر")
+        else:
+            open_.append(MODEL_NAMES[name])
+    if not worse and not open_:
+        proof = "از کنسر–نی است و هیچ‌یک از دو بازه صفر را در بر ندارد"
+        return Markdown(f"هر دو شبکه از شمارش بهترند: {joined(better)} {proof}.")
+    parts = [f"{joined([*better, *worse])} از کنسر–نی است"] if better or worse else []
+    parts += [f"میان کنسر–نی و {joined(open_)} این آزمون داوری نمی‌کند: بازه صفر را در بر دارد"] if open_ else []
+    lead = "هر دو شبکه از شمارش عقب‌ترند: " if len(worse) == len(margins) else ""
+    return Markdown(f"{lead}{'؛ '.join(parts)}.")
+
+
+def heavier(plain: Any, finest: Any, gains: Sequence[float]) -> Markdown:
+    """The heavier trainings against the main ones: ``gains`` of the networks are fractions of perplexity, ``plain`` and
+    ``finest`` their ``Comparison``."""
+    if min(gains) > 0:
+        much = "اندک" if max(gains) < 0.1 else "آشکار"
+        gain = f"سود آن {much} است ({joined([fa_percent(gain) for gain in gains])} از سرگشتگی)"
+    else:
+        gain = f"سرگشتگی با آن {'در هر دو شبکه' if max(gains) <= 0 else 'در یکی از دو شبکه'} کم نشده است"
+    if not finest.certain:
+        order = "میان دو مدل داوری نمی‌کند"
+    else:
+        same = (finest.difference < 0) == (plain.difference < 0)
+        order = f"ترتیب دو مدل را عوض {'نمی‌کند' if same else 'می‌کند'}"
+    return Markdown(f"{gain} و {order}")
+
+
+def corpora(classic: Mapping[str, float], fluent: Mapping[str, float]) -> Markdown:
+    """The same network on the two corpora: perplexity, then bits spread over the fluent text."""
+    a, b = classic["test_perplexity"], fluent["test_perplexity"]
+    told = f"سرگشتگی پیکرهٔ کلاسیک {fa(a, 1)} است، در برابر {fa(b, 1)} برای پیکرهٔ روان."
+    gone = "ایست‌واژه‌ها، که آسان حدس زده می‌شوند، رفته‌اند"
+    if fa(a, 1) == fa(b, 1):
+        told += " دو پیکره فرقی ندارند، هرچند توکن‌هایشان یکی نیست."
+    elif a > b:
+        told += f" {gone}؛ آنچه مانده واژه‌های محتوایی است که از روی بافت دشوارتر حدس زده می‌شوند."
+    else:
+        told += f" {gone}، و با این همه شبکه در پیکرهٔ کلاسیک کمتر مردد است: لم‌ها از صورت‌های صرف‌شده کمترند."
+    if classic["test_bits_per_fluent_character"] < fluent["test_bits_per_character"]:
+        why = "پیکرهٔ کلاسیک بخشی از متن را اصلاً نمی‌سازد و بیت‌های آن بخش را نمی‌پردازد"
+        seems = "وارونه به نظر می‌آید، اما برتری نیست" if a > b else "هم برتری نیست"
+        return Markdown(f"{told} ستون آخر {seems}: {why}.")
+    return Markdown(f"{told} ستون آخر هم به سود پیکرهٔ کلاسیک نیست.")
+
+
+def ratio(value: float, faster: str = "سریع‌تر", slower: str = "کندتر") -> Markdown:
+    """«۲٫۱ برابر سریع‌تر», «۱٫۱ برابر کندتر», or no difference (within five in a hundred)."""
+    if abs(value - 1) < SAME_SPEED:
+        return Markdown("کمابیش هم‌سرعت")
+    return Markdown(f"{fa(value, 1)} برابر {faster}" if value > 1 else f"{fa(1 / value, 1)} برابر {slower}")
+
+
+def cache_growth(ratios: Sequence[float]) -> Markdown:
+    """With the KV cache and without, over growing lengths: does the gain grow?"""
+    if min(ratios) <= 1:
+        return Markdown("در این اجرا حافظهٔ نهان در همهٔ طول‌ها سودی نداشت")
+    rises = all(a < b for a, b in zip(ratios, ratios[1:]))
+    return Markdown("نسبت با طول بالا می‌رود" if rises else "نسبت در این اجرا با طول یکنواخت بالا نمی‌رود")

@@ -1,0 +1,249 @@
+"""Stages ``pixelcnn`` (the assignment's network on binarised MNIST, exactly as suggested), ``pixelcnn-gated`` (our improved
+network, the same data) and ``pixelcnn-threshold`` (the assignment's network, trained and tested on thresholded images).
+
+Trained with dynamic binarisation (a fresh Bernoulli draw each time an image is shown; Salakhutdinov & Murray 2008),
+validated on the last training images binarised once, tested on the static set of Larochelle & Murray (2011) where
+the user has it, else on a seeded binarisation of the test images; the metrics say which. With ``binarization``
+"threshold" all three sets are cut at one half instead: another distribution, whose likelihoods compare to no other.
+
+Expected targets. Given its grey image g, the bits x_i are independent, so that the loss of pixel i can be averaged over
+x_i exactly while the earlier bits, which the network reads, stay drawn:
+
+    E[ -x_i log p_i - (1 - x_i) log(1 - p_i) | x_1, ..., x_{i-1}, g ] = -g_i log p_i - (1 - g_i) log(1 - p_i).
+
+The gradient keeps its expectation and each pixel's term loses variance (Blackwell 1947); the target is g_i instead of x_i.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from genmodels.data import mnist
+from genmodels.training.batches import generator_for
+from genmodels.config import (
+    CooldownTrainingConfig, ExpectedTargetTrainingConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig,
+)
+from genmodels.system.places import data_folder
+from genmodels.errors import UserError
+from genmodels.system.files import data_digest
+from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
+from genmodels.pixelcnn.gated import GatedPixelCNN
+from genmodels.pixelcnn.model import PixelCNN, PixelModel, cross_entropy_nats, loss_nats, whole
+from genmodels.pixelcnn.spectral import pays, quickest
+from genmodels.system.precision import autocast
+from genmodels.training.ranks import Batch
+from genmodels.stages import payload
+from genmodels.stages.base import Check, Material, ModelStage, Result, compare_metrics, training_profile
+from genmodels.training.loop import Objective
+
+SLICE_TEST_IMAGES = 500
+SLICE_TRAIN_IMAGES = 500
+WHOLE = "whole_test_nll_nats"  # the check that takes the data
+
+PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998}
+FULL = PixelCNNConfig(
+    training=CooldownTrainingConfig(
+        batch_size=128, steps=9200, evaluations=23, cooldown=0.45, weight_decay=0.1, weight_decay_from=4200, **PACE
+    ),
+    curve_images=500,
+)
+
+
+class ImageSet(Dataset[Batch]):
+    """Grey images (N, 28, 28) uint8, given a batch at a time; the objective binarises them."""
+
+    def __init__(self, images: Tensor) -> None:
+        self.images = images
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Batch:
+        return (self.images[index],)
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        return (self.images[indices],)
+
+
+def every(images: Tensor, count: int) -> Tensor:
+    """``count`` images evenly spaced through the set (the static test set is sorted by class)."""
+    return images[torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()]
+
+
+def binarize(grey: Tensor, how: str, generator: torch.Generator) -> Tensor:
+    """(N, 28, 28) uint8 -> (N, 1, 28, 28) float 0/1, by a config's ``binarization``: "dynamic" or "threshold"."""
+    if how == "dynamic":
+        return mnist.binarize(grey, generator)
+    if how == "threshold":
+        return mnist.threshold(grey)
+    raise UserError(f"binarization {how!r} is unknown; choose 'dynamic' or 'threshold'")
+
+
+def image_objective(binarization: str, expected: bool) -> Objective:
+    """Mean negative log-likelihood of freshly binarised images; with expected targets, averaged over each pixel's own draw."""
+    if expected and binarization != "dynamic":
+        raise UserError(f"expected targets average over a draw, and {binarization!r} draws nothing; set expected_targets=False")
+
+    def prepare(batch: Batch, generator: torch.Generator) -> Batch:
+        bits = binarize(batch[0], binarization, generator)  # (B, 1, H, W)
+        return bits, mnist.lit(batch[0]) if expected else bits
+
+    def total(model: nn.Module, batch: Batch) -> Tensor:
+        bits, targets = batch
+        return cross_entropy_nats(model(bits, quickest if pays(bits) else whole), targets).sum()
+
+    return Objective(total=total, count=lambda batch: len(batch[0]), prepare=prepare)
+
+
+class PixelCNNStage(ModelStage):
+    name = "pixelcnn"
+    with_data: str | None = WHOLE
+    curve = ("validation_loss", "test_loss")
+    full: PixelCNNConfig = FULL
+
+    def config(self, profile: str) -> PixelCNNConfig:
+        smoke = profile == "smoke"
+        return replace(
+            self.full,
+            training=training_profile(self.full.training, profile, steps=64),
+            curve_images=100 if smoke else self.full.curve_images,
+            test_images=500 if smoke else self.full.test_images,
+        )
+
+    def build(self, config: PixelCNNConfig) -> PixelModel:
+        return PixelCNN(config.model)
+
+    def objective(self) -> Objective:
+        plan = self.full.training
+        expected = isinstance(plan, ExpectedTargetTrainingConfig) and plan.expected_targets
+        return image_objective(self.full.binarization, expected)
+
+    def material(self, config: PixelCNNConfig, folder: Path | None) -> Material:
+        images = mnist.load(folder)
+        split = len(images.train_images) - config.validation_images
+        seed = config.training.seed
+        held_out = binarize(images.train_images[split:], config.binarization, generator_for(seed, "validation"))
+        test_set, test = test_bits(images, config, folder)
+        if test_set == "seeded":
+            print(f"{self.name}: the published static test set is {mnist.NO_STATIC}", file=sys.stderr)
+        test = every(test, config.test_images)
+        packed = mnist.pack_images(test)
+        arrays = {
+            "test_images": mnist.pack_images(every(test, SLICE_TEST_IMAGES)),
+            "train_grey": every(images.train_images[:split], SLICE_TRAIN_IMAGES).numpy(),
+        }
+        data = {
+            "name": "MNIST", "digest": data_digest(images.digest, packed.tobytes()),
+            "test_set": test_set, "train_images": split, "test_images": len(test),
+        }
+        context = {"validation": held_out, "test": test, "test_set": test_set}
+        return Material(ImageSet(images.train_images[:split]), data, arrays, {}, context)
+
+    def curve_point(self, config: PixelCNNConfig, material: Material, model: nn.Module) -> dict[str, float]:
+        device = next(model.parameters()).device
+        with autocast(device.type, config.training.bf16):
+            return {
+                f"{split}_loss": torch.cat([
+                    loss_nats(model, images.to(device))
+                    for images in every(material.context[split], config.curve_images).split(50)
+                ]).mean().item()
+                for split in ("validation", "test")
+            }
+
+    def final_metrics(self, config: PixelCNNConfig, material: Material, model: PixelModel) -> dict[str, Any]:
+        nll = nll_nats(model, material.context["test"])
+        validation = nll_nats(model, every(material.context["validation"], config.test_images))
+        return {
+            "test_set": material.context["test_set"],
+            "test_images": len(nll),
+            "test_nll_nats": nll.mean().item(),
+            "test_nll_standard_error": (nll.std() / len(nll) ** 0.5).item(),
+            "test_bits_per_pixel": bits_per_pixel(nll.mean().item()),
+            "validation_nll_nats": validation.mean().item(),
+            "live_parameters": model.live_parameters(),
+        }
+
+    def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
+        return {"test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"])).mean().item()}
+
+    def belongs(self, result: Result) -> None:
+        super().belongs(result)
+        config, data, metrics = result.config, result.manifest["data"], result.metrics
+        kinds = {"name": "MNIST", "test_set": str, "train_images": int, "test_images": int}
+        payload.like(data, kinds, "manifest.json, data")
+        count, test_set = data["test_images"], data["test_set"]
+        fits = (test_set == "threshold") == (config.binarization == "threshold") and count <= config.test_images
+        payload.require(fits, f"manifest.json: {count} images of the test set {test_set!r} are not the settings'")
+        payload.arrays(result.slice, {
+            "test_images": payload.Array((min(SLICE_TEST_IMAGES, data["test_images"]), mnist.PIXELS // 8)),
+            "train_grey": payload.Array((min(SLICE_TRAIN_IMAGES, data["train_images"]), mnist.SIDE, mnist.SIDE)),
+        })
+        wanted = {"test_nll_nats": float, "test_nll_standard_error": float, "validation_nll_nats": float}
+        payload.like(metrics, wanted | {"slice": {"test_nll_nats": float}}, "metrics.json")
+        wanted = {name: data[name] for name in ("test_set", "test_images")}
+        wanted["test_bits_per_pixel"] = payload.About(bits_per_pixel(metrics["test_nll_nats"]))
+        payload.like(metrics, wanted | {"live_parameters": result.model().live_parameters()}, "metrics.json")
+
+    def contradict_with_data(self, profile: str, folder: Path | None) -> list[Check]:
+        """The likelihood of the whole test set; not checked where the set of the result is not in the data folder.
+
+        By spectra where they are quicker: equal to the direct form up to rounding, as the slice's own check is direct.
+        """
+        place = data_folder(folder)
+        if not all(mnist.find(place, name) for name in mnist.RAW_MD5):
+            return [Check(WHOLE, None, f"no data: {place} holds no MNIST")]
+        result = self.load(profile)
+        test_set, bits = test_bits(mnist.load(folder), result.config, folder)
+        if test_set != (wanted := result.metrics["test_set"]):
+            return [Check(WHOLE, None, f"no data: {place} gives the {test_set} test set, the result's is {wanted}")]
+        images = every(bits, result.config.test_images)
+        again = {WHOLE: nll_nats(result.model(), images, apply=quickest).mean().item()}
+        return compare_metrics(again, {WHOLE: result.metrics["test_nll_nats"]})
+
+    def tiny(self, config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]:
+        images = torch.randint(0, 256, (16, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        return replace(config, model=replace(config.model, channels=4)), ImageSet(images)
+
+
+def test_bits(images: mnist.MNIST, config: PixelCNNConfig, folder: Path | None) -> tuple[str, Tensor]:
+    """The name of the binarised test set and its images (N, 1, 28, 28): static, seeded, or threshold."""
+    if config.binarization == "threshold":
+        return "threshold", mnist.threshold(images.test_images)
+    static = mnist.static_test_set(folder)
+    name = "seeded" if static is None else "static"
+    bits = mnist.seeded_static(images.test_images, config.training.seed) if static is None else static
+    return name, bits.view(-1, 1, 28, 28).float()
+
+
+class GatedStage(PixelCNNStage):
+    """Our improved network on the same data, by the same protocol."""
+
+    name = "pixelcnn-gated"
+    full = GatedPixelCNNConfig(
+        training=CooldownTrainingConfig(
+            batch_size=64, steps=7200, evaluations=18, cooldown=0.4, weight_decay=0.1, **PACE
+        ),
+        curve_images=500,
+    )
+
+    def build(self, config: PixelCNNConfig) -> PixelModel:
+        return GatedPixelCNN(config.model)
+
+
+class ThresholdStage(PixelCNNStage):
+    """The assignment's network on thresholded images: what most homework reports, another unit of measure altogether."""
+
+    name = "pixelcnn-threshold"
+    with_data = None  # a minute more for a likelihood that is set beside no published one; the slice has to do
+    full = replace(
+        FULL, binarization="threshold",
+        training=MuonTrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
+    )

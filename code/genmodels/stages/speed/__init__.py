@@ -1,0 +1,1 @@
+"""What was timed: one stage a ratio, measured side by side in one run."""

@@ -1,0 +1,162 @@
+"""Stages ``speed-…`` (measured ratios of speed) and ``vocabularies``: measurements shipped with their manifest.
+
+A module gives ``SETTINGS`` (profile -> plain settings), ``measure(settings, folder)`` and ``agree()``, or
+``agree(texts)`` where held-out texts are what is agreed on. Times belong to the
+machine in the manifest and cannot be made again elsewhere; what ``verify`` contradicts is what makes a ratio meaningful:
+that the fast way and the slow way give the same thing.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from genmodels import store
+from genmodels.system.files import data_digest
+from genmodels.stages import payload
+from genmodels.stages.base import Check, Opened, Stage
+
+
+class SpeedStage(Stage):
+    """One benchmark as a result; ``module`` measures."""
+
+    module: str
+
+    def _measured(self) -> Any:
+        return import_module(self.module)
+
+    def config(self, profile: str) -> dict[str, Any]:
+        return self._measured().SETTINGS[profile]
+
+    def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
+        """Measure and publish; minutes at most, so there is no checkpoint (``restart`` changes nothing)."""
+        settings = self.config(profile)
+        started, cpu = time.monotonic(), time.process_time()
+        metrics = self._measured().measure(settings, folder)
+        manifest = {
+            "config": settings,
+            "data": {"name": metrics.pop("data", "none"), "digest": data_digest(self.name, repr(sorted(settings.items())))},
+            "seconds": round(time.monotonic() - started, 1),
+            "cpu_seconds": round(time.process_time() - cpu, 1),
+        }
+        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics)
+
+    def load(self, profile: str) -> Opened:
+        config = self.config(profile)
+        return Opened(store.load(self.name, profile, config), config)
+
+    @abstractmethod
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        """What ``measure`` gives for these settings, as ``payload.like`` reads it."""
+
+    def belongs(self, result: Opened) -> None:
+        """The measures of these settings; named and numbered as they ask."""
+        payload.files(result.manifest, "metrics.json")
+        digest = data_digest(self.name, repr(sorted(result.config.items())))
+        payload.like(result.manifest, {"data": {"digest": digest, "name": str}}, "manifest.json")
+        payload.like(result.metrics, self.shape(result.config), "metrics.json")
+
+    def contradict(self, result: Opened) -> list[Check]:
+        return self._measured().agree()
+
+
+def _numbers(*names: str) -> dict[str, Any]:
+    return dict.fromkeys(names, float)
+
+
+class DecodingSpeed(SpeedStage):
+    name, module = "speed-decoding", "genmodels.stages.speed.decoding"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        numbers = _numbers("cache_seconds", "plain_seconds", "ratio", "cache_bytes", "positions_ratio")
+        speeds = _numbers(*map(str, settings["batches"]))
+        rows = [{"kv_heads": heads, "tokens": n} for heads in settings["kv_heads"] for n in settings["lengths"]]
+        networks = {"rnn": speeds, "transformer": speeds}
+        return {"rows": [row | numbers for row in rows], "networks": networks, "generated": int}
+
+
+class PeerSpeed(SpeedStage):
+    name, module = "speed-peers", "genmodels.stages.speed.peers"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        ours = {"parameters": int, "tokens_per_second": float}
+        kinds = {"": ours, "_peer": ours | {"ratio": float}, "_peer_own_loss": ours | {"ratio": float}}
+        rows = {f"{name}{peer}": kind for name in ("rnn", "transformer") for peer, kind in kinds.items()}
+        seconds = _numbers("ours_seconds", "peer_seconds", "ratio")
+        return {"training": rows, "generation": {"tokens": settings["tokens"]} | seconds}
+
+
+class SamplingSpeed(SpeedStage):
+    name, module = "speed-sampling", "genmodels.stages.speed.sampling"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        ways = ("naive", "naive-half", "cropped", "incremental", "floor")
+        rows = [{"way": way} | _numbers("cpu_seconds", "ratio") for way in ways]
+        return {"rows": rows, "flops": _numbers("floor", "forward", "incremental")}
+
+
+class _HeldOutSpeed(SpeedStage):
+    """One whose ways are compared on the held-out texts that stage ``text`` ships."""
+
+    def contradict(self, result: Opened) -> list[Check]:
+        from genmodels import stages
+
+        return self._measured().agree(stages.load("text", result.manifest["profile"]).held_out)
+
+
+class TextSpeed(_HeldOutSpeed):
+    name, module = "speed-text", "genmodels.stages.speed.preparation"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        step = _numbers("megabytes", "plain_mb_per_second", "mb_per_second", "ratio")
+        whole = _numbers("megabytes", "cpu_seconds", "seconds", "peak_megabytes")
+        runs = [{"factor": n, "workers": workers} | whole for n in (1, settings["times"]) for workers in (1, 2)]
+        return {"steps": [{"step": name} | step for name in ("normalize", "classic")], "whole": runs}
+
+
+class BPESpeed(_HeldOutSpeed):
+    name, module = "speed-bpe", "genmodels.stages.speed.bpe"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        row = dict.fromkeys(("pieces", "readings", "recount_readings"), int)
+        row |= _numbers("seconds", "tokenizers_seconds", "ratio")
+        return {"characters": int, "rows": [{"vocabulary": size} | row for size in settings["vocabularies"]]}
+
+
+class TrainingSpeed(SpeedStage):
+    name, module = "speed-training", "genmodels.stages.speed.training"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        form = _numbers("seconds", "images_per_second", "ratio", "flops", "gflops_per_second", "of_product")
+        point = dict.fromkeys(("channels", "layers", "side"), int) | _numbers("flops", "seconds")
+        fitted = {name: _numbers("seconds", "flops") for name in settings["law"]}
+        return {
+            "forms": payload.Each({"form": str} | form), "left_out": dict, "product": payload.Each(float),
+            "differences": payload.Each(float),
+            "law": [{"varied": name, name: value} | {k: v for k, v in point.items() if k != name}
+                    for name, values in settings["law"].items() for value in values],
+            "exponents": {"flops": float} | fitted,
+        }
+
+
+class Vocabularies(SpeedStage):
+    """Not a speed, but a measurement of the same kind: minutes, no weights."""
+
+    name, module = "vocabularies", "genmodels.stages.speed.vocabularies"
+
+    def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
+        row = dict.fromkeys(("vocabulary", "tokens", "characters", "words"), int)
+        row |= _numbers("perplexity", "bits_per_character", "word_perplexity")
+        return {"rows": [row] * len(settings["vocabularies"])}
+
+    def contradict(self, result: Opened) -> list[Check]:
+        from genmodels import stages
+
+        reference = None
+        if not result.config["train_documents"]:  # all of the text, as stage ngram counts it
+            ngram = stages.load("ngram", result.manifest["profile"]).metrics
+            reference = ngram["vocabulary"], ngram["test_perplexity"]
+        return self._measured().consistent(result.metrics["rows"], reference)

@@ -1,0 +1,1 @@
+"""The machine: files, folders, processes, precision, time. Knows no model and no Persian."""

@@ -1,0 +1,129 @@
+"""The optimisers: AdamW, and Muon for the matrices and kernels inside a network with AdamW for the rest.
+
+- AdamW with decoupled weight decay: Loshchilov & Hutter, arXiv 1711.05101.
+- Muon (Jordan et al. 2024): the momentum of a matrix is replaced by the nearest half-orthogonal matrix, found by a few
+  Newton-Schulz steps, so that all directions are learned at one pace. Scaled to the size of AdamW's updates (Liu et al.
+  2025, arXiv 2502.16982), so that one learning rate serves both. A convolution's kernel is a matrix, too: all taps of
+  all input channels against the output channels; and so are the two slopes of each bias that knows its place. Embeddings,
+  biases and gains stay with AdamW.
+
+The training loop sets ``lr`` in ``param_groups`` and knows no more of an optimiser than torch's own interface.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from genmodels.config import MuonTrainingConfig, TrainingConfig
+from genmodels.errors import UserError
+from genmodels.system.precision import bf16_is_native
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW | MuonWithAdamW:
+    """What ``config`` asks for; weight decay on matrices only (biases and gains are left free)."""
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    if isinstance(config, MuonTrainingConfig):
+        return MuonWithAdamW(model, trainable, config)
+    return adamw(trainable, config)
+
+
+def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
+
+
+def as_matrix(tensor: Tensor) -> Tensor:
+    """A matrix, or a convolution's kernel (C_out, C_in, rows, columns), as (outputs, inputs): C_out by taps times C_in.
+
+    A view for the two memory formats that kernels have here; the order of the columns means nothing to Muon.
+    """
+    return tensor.permute(0, *range(2, tensor.ndim), 1).flatten(1) if not tensor.is_contiguous() else tensor.flatten(1)
+
+
+def half_orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
+    """U V^T of the singular value decomposition U S V^T, roughly: singular values between about 0.5 and 1.5.
+
+    Newton-Schulz steps on an odd polynomial of degree five with the coefficients of Jordan et al. Products in bf16
+    where the processor has it, which is exact enough for a direction, else in fp32 (emulated bf16 takes minutes); those
+    of an fp64 matrix in fp64.
+    """
+    a, b, c = 3.4445, -4.7750, 2.0315
+    low = torch.promote_types(matrix.dtype, torch.float32)
+    if low == torch.float32 and bf16_is_native(matrix.device.type):
+        low = torch.bfloat16
+    tall = matrix.size(0) > matrix.size(1)
+    x = (matrix.T if tall else matrix).to(low)
+    x = x / x.norm().clamp(min=1e-7)  # spectral norm at most 1
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x.T if tall else x).to(matrix.dtype)
+
+
+class Muon(torch.optim.Optimizer):
+    """Nesterov momentum, made half-orthogonal, on matrices and kernels; decoupled weight decay.
+
+    An update's root mean square is 0.2 ``lr``, about that of AdamW's (arXiv 2502.16982, sec. 2.2).
+    """
+
+    def __init__(self, parameters: list[nn.Parameter], lr: float, weight_decay: float, momentum: float) -> None:
+        super().__init__(parameters, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                state, keep = self.state[parameter], group["momentum"]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                state["momentum"].lerp_(parameter.grad, 1 - keep)
+                update = as_matrix(parameter.grad.lerp(state["momentum"], keep))
+                size = group["lr"] * 0.2 * math.sqrt(max(update.shape))
+                parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                as_matrix(parameter.data).sub_(half_orthogonal(update), alpha=size)
+
+
+def _mixes(parameter: nn.Parameter) -> bool:
+    """A matrix, or a kernel with several channels on both sides: one channel leaves no directions to balance."""
+    return parameter.ndim == 2 or parameter.ndim > 2 and min(parameter.shape[:2]) > 1
+
+
+class MuonWithAdamW:
+    """Two optimisers behind one interface. ``UserError`` where nothing is for Muon."""
+
+    def __init__(self, model: nn.Module, parameters: list[nn.Parameter], config: MuonTrainingConfig) -> None:
+        tables = {id(p) for part in model.modules() if isinstance(part, nn.Embedding) for p in part.parameters()}
+        inner = [p for p in parameters if _mixes(p) and id(p) not in tables]
+        if not inner:
+            raise UserError("this model has no inner matrices for Muon; train it with AdamW")
+        chosen = {id(p) for p in inner}
+        muon = Muon(inner, config.learning_rate, config.weight_decay, config.momentum)
+        self.parts: tuple[torch.optim.Optimizer, ...] = (muon, adamw([p for p in parameters if id(p) not in chosen], config))
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        return [group for part in self.parts for group in part.param_groups]
+
+    def step(self) -> None:
+        for part in self.parts:
+            part.step()
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none=set_to_none)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parts": [part.state_dict() for part in self.parts]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for part, kept in zip(self.parts, state["parts"], strict=True):
+            part.load_state_dict(kept)
