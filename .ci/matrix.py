@@ -95,7 +95,7 @@ def examine(row: Row) -> dict[str, Any]:
     """What a row finds, in a process that is what the row says."""
     import torch
 
-    from genmodels import precision
+    from genmodels.system import precision
 
     native = row.limit in NATIVE or row.limit not in LIMITS and precision.bf16_is_native("cpu")
     precision.bf16_is_native = lambda kind: native or row.bf16  # before any module takes the names
@@ -103,15 +103,15 @@ def examine(row: Row) -> dict[str, Any]:
     torch.set_num_threads(row.threads)
     taken = torch.backends.cpu.get_cpu_capability().lower()
     assert taken == LIMITS.get(row.limit, (0, taken))[1], f"PyTorch computes with {taken}"
-    from genmodels import rubric, stages
+    from genmodels import checks, stages
     from genmodels.stages.base import FINGERPRINT_TOLERANCE
 
     worst = {name: fingerprints(name) for name in stages.STAGES}
     told = [f"{name}: fingerprint differs by {by:.1e}" for name, by in worst.items() if not by <= FINGERPRINT_TOLERANCE]
     names = KINDS + FURTHER * row.whole
     checks = [(name, check) for name in names for check in stages.get(name).verify("full")]
-    only = {each.key for each in rubric.registered()}.difference(LONG) if row.whole else ()
-    outcomes = rubric.run({name: stages.load(name) for name in stages.STAGES}, only)
+    only = {each.key for each in checks.registered()}.difference(LONG) if row.whole else ()
+    outcomes = checks.run({name: stages.load(name) for name in stages.STAGES}, only)
     told += [f"{name} {check.name}: {check.detail}" for name, check in checks if check.passed is False]
     told += [f"{found.key}: {found.title}: {found.result}" for found in outcomes if found.passed is False]
     verdicts = [check.passed for _, check in checks] + [found.passed for found in outcomes]

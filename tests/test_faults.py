@@ -394,4 +394,4 @@ def test_no_archive_or_pickle_from_outside_is_trusted() -> None:
     assert len(sources) > 60
     assert {f"{path.name}: {name}" for path in sources for name in forbidden(path.read_text("utf-8"))} == set()
     # The one unpickler there is knows numpy's array constructors alone (tests/test_mnist.py tries to get past it).
-    assert [path.name for path in sources if re.search(r"^\s*(import|from) c?pickle", path.read_text("utf-8"), re.MULTILINE)] == ["mnist_fetch.py"]
+    assert [path.name for path in sources if re.search(r"^\s*(import|from) c?pickle", path.read_text("utf-8"), re.MULTILINE)] == ["fetch_mnist.py"]

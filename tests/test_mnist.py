@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genmodels.data import mnist, fetch_mnist
-from genmodels.system.places import data_folder, project_root
+from genmodels.system.places import PROJECT, data_folder
 from genmodels.errors import DataError, UserError
 
 TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = mnist.RAW_MD5
@@ -66,10 +66,10 @@ def test_data_folder_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
     assert data_folder(tmp_path / "option") == tmp_path / "option"
     assert data_folder() == tmp_path / "env"
     monkeypatch.setenv("GENMODELS_DATA", "")
-    assert data_folder() == project_root() / "data"
+    assert data_folder() == PROJECT / "data"
     monkeypatch.chdir(tmp_path)
     assert data_folder("relative") == tmp_path / "relative"
-    assert (project_root() / "code" / "genmodels" / "mnist.py").is_file()
+    assert (PROJECT / "code" / "genmodels" / "data" / "mnist.py").is_file()
 
 
 # --- reading -----------------------------------------------------------------------------------------------------

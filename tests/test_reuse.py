@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from genmodels.render import document as rendering
+import genmodels
 from genmodels.render import reuse
 from genmodels.render.qmd import Part, parse
 from genmodels.render.document import render
@@ -27,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     monkeypatch.setattr(reuse, "PACKAGE", package)
-    monkeypatch.setattr(reuse, "PROJECT", package.parents[1])
+    monkeypatch.setattr(reuse, "ASSETS", package.parents[1] / "assets")
     monkeypatch.setenv("GENMODELS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "report.qmd").write_text(DOCUMENT, "utf-8")
     return tmp_path
@@ -35,6 +36,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def key(project: Path, text: str = DOCUMENT) -> str:
     return reuse.identity(parse(text, 1, "a.qmd"), {}, project)
+
+
+def test_the_whole_package_is_hashed() -> None:
+    assert reuse.PACKAGE == Path(genmodels.__path__[0]).resolve()
 
 
 def test_prose_captions_and_looks_leave_the_key_alone(project: Path) -> None:

@@ -19,9 +19,9 @@ from genmodels.config import PROFILES
 from genmodels.system.places import place
 from genmodels.errors import UserError
 from genmodels.system.files import is_system_file
-from genmodels.stages import STAGES, known
+from genmodels.stages import STAGES
+from genmodels.system.places import OUTPUT, PROJECT, known
 
-PROJECT = Path(__file__).resolve().parents[2]
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
@@ -160,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
     rubric.set_defaults(run=command_rubric)
     render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
-        command.add_argument("--output", type=place, default=PROJECT / "_output", help="output folder (default: _output)")
+        command.add_argument("--output", type=place, default=OUTPUT, help="output folder (default: _output)")
 
     submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")

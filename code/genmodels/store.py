@@ -35,7 +35,7 @@ from safetensors.torch import save as save_safetensors
 
 from genmodels.training import ranks
 from genmodels.config import differences
-from genmodels.system.places import place_in
+from genmodels.system.places import PROJECT, cache_folder
 from genmodels.errors import StaleResult, UserError
 from genmodels.system.files import (
     data_digest, exclusive_lock, file_digest, is_system_file, read_json, write_bytes, write_json,
@@ -43,14 +43,8 @@ from genmodels.system.files import (
 from genmodels.system.precision import bf16_is_native
 
 FORMAT = 1
-PROJECT = Path(__file__).resolve().parents[2]
 WAY_OUT = "free some space or set GENMODELS_CACHE to a folder you can write to"
 LIBRARIES = ("torch", "numpy", "hazm", "tokenizers", "safetensors")
-
-
-def cache_folder() -> Path:
-    """``GENMODELS_CACHE`` if set, else the project's ``cache/``."""
-    return place_in("GENMODELS_CACHE") or PROJECT / "cache"
 
 
 def result_folder(stage: str, profile: str) -> Path:

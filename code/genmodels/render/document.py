@@ -32,8 +32,8 @@ from genmodels.render.title_page import uncovered
 from genmodels.render.verdict import NAME as VERDICT
 from genmodels.render.verdict import VARIABLE
 from genmodels.render.weave import weave
+from genmodels.system.places import ASSETS
 
-ASSETS = Path(__file__).resolve().parents[2] / "assets"
 OUTPUTS = {"html": "html", "pdf": "typst"}  # our names of the formats, and Quarto's
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genmodels.errors import UserError
+from genmodels.system.places import CODE
 from genmodels.system.files import read_text
 from genmodels.render.qmd import Part
 
@@ -86,7 +87,7 @@ def execute(
 
     environment = {**environment_file(project), **os.environ, "IPYTHONDIR": str(scratch / "ipython")}
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever the caller's says
-    paths = [str(Path(__file__).resolve().parents[1]), environment.get("PYTHONPATH", "")]  # the same genmodels as here
+    paths = [str(CODE), environment.get("PYTHONPATH", "")]  # the same genmodels as here
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment |= variables or {}
     current: list[Part] = []

@@ -25,15 +25,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from genmodels.system.places import place_in
+from genmodels.system.places import ASSETS, PACKAGE, cache_folder
 from genmodels.errors import UserError
 from genmodels.render.execution import environment_file, option
 from genmodels.system.files import data_digest, file_digest, is_system_file, read_json, write_json
 from genmodels.render.qmd import Part
 
 FOLDER, NAME = ".execution", "last.json"  # in the output folder
-PACKAGE = Path(__file__).resolve().parent
-PROJECT = PACKAGE.parents[1]
 # Read by Pandoc and Typst after the execution, by no chunk.
 LOOKS = ("typst", "filters", "html")
 
@@ -59,8 +57,8 @@ def identity(parts: list[Part], settings: dict[str, Any], project: Path) -> str:
                      if name.startswith("GENMODELS_") and name != "GENMODELS_RUBRIC")  # fmt: skip
     for folder in dict.fromkeys((PACKAGE, project / "code")):
         digest += _contents(folder, "*.py")
-    digest += _contents(PROJECT / "assets", "*", LOOKS)
-    digest += _contents(place_in("GENMODELS_CACHE") or PROJECT / "cache", "*", ("checkpoints",))
+    digest += _contents(ASSETS, "*", LOOKS)
+    digest += _contents(cache_folder(), "*", ("checkpoints",))
     return data_digest(*digest)
 
 

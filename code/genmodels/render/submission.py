@@ -33,11 +33,11 @@ from pathlib import Path
 
 from genmodels.render import reuse, verdict
 from genmodels.errors import UserError
+from genmodels.system.places import PROJECT
 from genmodels.system.files import atomic_writer, is_system_file, read_text, shown
 from genmodels.render.qmd import FRONT_MATTER, split_front_matter
 from genmodels.render.document import render
 
-PROJECT = Path(__file__).resolve().parents[2]
 SOURCE = "report.qmd"
 # Front matter key -> (what a person calls it, the document's own placeholder).
 FIELDS = {"author": ("name of the student", "نام دانشجو"), "student-id": ("student number", "شمارهٔ دانشجویی")}

@@ -9,11 +9,12 @@ import unicodedata
 from pathlib import Path
 from typing import Any
 
+from genmodels.system.places import ASSETS
 from genmodels.errors import UserError
 from genmodels.render.options import line_of, required
 from genmodels.report.persian import PERSIAN_DIGITS, jalali
 
-FONTS = Path(__file__).resolve().parents[2] / "assets" / "fonts"
+FONTS = ASSETS / "fonts"
 
 
 def check(options: dict[str, Any], text: str, source: str) -> None:

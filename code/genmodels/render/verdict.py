@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from genmodels.report import claims
 from genmodels.errors import UserError
+from genmodels.system.places import OUTPUT
 from genmodels.system.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ VARIABLE, NAME = "GENMODELS_RUBRIC", "rubric.json"
 HOLDS, CONTRADICTED, UNCHECKED = "holds", "contradicted", "not checked here"
 MARKS = {HOLDS: "ok  ", CONTRADICTED: "FAIL", UNCHECKED: "--  "}  # at the beginning of a line of ``verify``
 SHOWN = 6  # of the marked sentences and dead chunks, in the line that the command ends with
-PROJECT = Path(__file__).resolve().parents[2]
 
 
 class CheckFailed(UserError):
@@ -56,7 +56,7 @@ class ClaimsUnmet(UserError):
 
 def place() -> Path:
     """Where the verdict of a rendering belongs."""
-    return Path(os.environ.get(VARIABLE) or PROJECT / "_output" / NAME)
+    return Path(os.environ.get(VARIABLE) or OUTPUT / NAME)
 
 
 def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | None = None) -> None:

@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from genmodels.system.places import ASSETS
 from genmodels.errors import UserError
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-LIST = Path(__file__).resolve().parents[2] / "assets" / "glossary.yml"
+LIST = ASSETS / "glossary.yml"
 ALPHABET = "آابپتثجچحخدذرزژسشصضطظعغفقکگلمنوهی"
 SAME_LETTER = str.maketrans("أإؤئۀة", "ااویهه")
 LETTER = r"[\u0621-\u063a\u0641-\u06d3\u200c]"  # of a Persian word; the half-space is inside words

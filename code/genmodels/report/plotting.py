@@ -16,10 +16,11 @@ from matplotlib import font_manager, ticker
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
 
+from genmodels.system.places import ASSETS
 from genmodels.errors import UserError
 from genmodels.report.persian import DECIMAL, MINUS, PERSIAN_DIGITS
 
-FONTS = Path(__file__).resolve().parents[2] / "assets" / "fonts"
+FONTS = ASSETS / "fonts"
 FAMILY = "Vazirmatn"
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")  # Okabe and Ito (2008)
 SHAPES_ITSELF = tuple(int(part) for part in re.findall(r"\d+", mpl.__version__)[:2]) >= (3, 11)

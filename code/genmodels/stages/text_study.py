@@ -16,7 +16,7 @@ from typing import Any
 
 from genmodels.data import wikipedia
 from genmodels.config import TextConfig
-from genmodels.system.places import project_root
+from genmodels.system.places import ASSETS
 from genmodels.text import normalization
 from genmodels.text.cleaning import clean_documents, clean_paragraph
 from genmodels.text.windows import NgramDataset, window_table
@@ -24,7 +24,7 @@ from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.rules import ZWNJ
 from genmodels.text.tokenizer import Tokenizer
 
-READING = project_root() / "assets" / "lemma-reading.tsv"
+READING = ASSETS / "lemma-reading.tsv"
 VOCABULARIES = (1000, 2000, 4000, 8000, 16000, 32000)
 TRACED = " می‌نویسند"
 SHOWN_WORDS = (" ایران", " دانشگاه", " می‌نویسند", " می نویسند", " کتاب‌هایشان", " نانوبیوتکنولوژی", " DNA", " ۱۴۰۳")

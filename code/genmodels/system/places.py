@@ -1,7 +1,7 @@
-"""Where raw data live: ``--from``/``folder`` option, else ``GENMODELS_DATA``, else ``<project>/data``; and paths as users write them.
+"""The one module that knows paths: the package, the project, its assets, and the folders of data, results and output.
 
-One rule for every module and command, so that a file found by one is found by all. It only names the
-folder: whether it exists, and what is in it, is the business of ``data/mnist.py`` and ``data/wikipedia.py``.
+One rule for every module and command, so that a file found by one is found by all. It only names places: whether they
+exist, and what is in them, is the business of who asks.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from genmodels.errors import UserError
 
 VARIABLE = "GENMODELS_DATA"
-
-
-def project_root() -> Path:
-    """The folder that holds ``report.qmd``; the working folder where the package was installed by copy."""
-    code = Path(__file__).resolve().parents[1]
-    return code.parent if code.name == "code" else Path.cwd()
+PACKAGE = Path(__file__).resolve().parents[1]  # code/genmodels
+CODE = PACKAGE.parent
+# The folder that holds report.qmd; the working folder where the package was installed by copy.
+PROJECT = CODE.parent if CODE.name == "code" else Path.cwd()
+ASSETS = PROJECT / "assets"
+OUTPUT = PROJECT / "_output"
 
 
 def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
@@ -29,7 +29,7 @@ def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
     """
     if option is not None and os.fspath(option):
         return place(option)
-    return place_in(VARIABLE) or project_root() / "data"
+    return place_in(VARIABLE) or PROJECT / "data"
 
 
 def place_in(variable: str) -> Path | None:
@@ -54,3 +54,13 @@ def place(path: str | os.PathLike[str], what: str = "") -> Path:
         longest = max(found.parts, key=lambda step: len(os.fsencode(step)))
         raise UserError(f"{(what or given)[:80]}…: the path is too long ({longest[:20]}… has {max(sizes)} bytes, at most 255); shorten it")
     return found
+
+
+def prepared_folder() -> Path:
+    """Where prepared arrays live: ``GENMODELS_PREPARED``, else ``data/prepared`` of the project."""
+    return place_in("GENMODELS_PREPARED") or PROJECT / "data" / "prepared"
+
+
+def cache_folder() -> Path:
+    """Where results live: ``GENMODELS_CACHE``, else the project's ``cache/``."""
+    return place_in("GENMODELS_CACHE") or PROJECT / "cache"

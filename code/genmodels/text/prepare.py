@@ -34,7 +34,7 @@ import numpy as np
 
 from genmodels.data import wikipedia
 from genmodels.config import TextConfig, to_plain
-from genmodels.system.places import place_in, project_root
+from genmodels.system.places import prepared_folder
 from genmodels.errors import DataError, UserError
 from genmodels.system.files import data_digest, exclusive_lock, file_digest, read_json, write_json
 from genmodels.system.progress import progress_bar
@@ -103,11 +103,6 @@ def version_of(manifest: dict[str, Any]) -> int:
     return manifest["data"].get("preparation", 1)
 
 
-def prepared_root() -> Path:
-    """Where prepared arrays live: ``GENMODELS_PREPARED``, else ``data/prepared`` of the project."""
-    return place_in("GENMODELS_PREPARED") or project_root() / "data" / "prepared"
-
-
 def prepared(
     config: TextConfig = TextConfig(), folder: Path | str | None = None, workers: int | None = None
 ) -> PreparedText:
@@ -127,7 +122,7 @@ def prepared(
         "raw_digest": wikipedia.digest(raw), "config": to_plain(config), "version": PREPARATION_VERSION,
         "hazm": importlib.metadata.version("hazm"),
     }
-    place = prepared_root() / f"{config.corpus}-{data_digest(json.dumps(sources, sort_keys=True))[:16]}"
+    place = prepared_folder() / f"{config.corpus}-{data_digest(json.dumps(sources, sort_keys=True))[:16]}"
     if (kept := _kept(config, place)) is not None:
         return kept
     # Of two processes (torchrun's) one builds, the other waits and reads.
