@@ -109,13 +109,13 @@ def examine(row: Row) -> dict[str, Any]:
     worst = {name: fingerprints(name) for name in stages.STAGES}
     told = [f"{name}: fingerprint differs by {by:.1e}" for name, by in worst.items() if not by <= FINGERPRINT_TOLERANCE]
     names = KINDS + FURTHER * row.whole
-    checks = [(name, check) for name in names for check in stages.get(name).verify("full")]
+    made = [(name, check) for name in names for check in stages.get(name).verify("full")]
     only = {each.key for each in checks.registered()}.difference(LONG) if row.whole else ()
     outcomes = checks.run({name: stages.load(name) for name in stages.STAGES}, only)
-    told += [f"{name} {check.name}: {check.detail}" for name, check in checks if check.passed is False]
+    told += [f"{name} {check.name}: {check.detail}" for name, check in made if check.passed is False]
     told += [f"{found.key}: {found.title}: {found.result}" for found in outcomes if found.passed is False]
-    verdicts = [check.passed for _, check in checks] + [found.passed for found in outcomes]
-    figures = {"fingerprints": max(worst.values()), "slices": max(stated(check.detail) for _, check in checks)}
+    verdicts = [check.passed for _, check in made] + [found.passed for found in outcomes]
+    figures = {"fingerprints": max(worst.values()), "slices": max(stated(check.detail) for _, check in made)}
     counts = {"checks": len(worst) + len(verdicts), "unchecked": verdicts.count(None)}
     return figures | counts | {"contradicted": told, "seconds": time.process_time()}
 

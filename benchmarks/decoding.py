@@ -2,7 +2,7 @@
 
     PYTHONPATH=code python benchmarks/decoding.py [--profile smoke]
 
-What is measured and how: ``genmodels/lm/decoding_speed.py``. About a minute of processor time.
+What is measured and how: ``genmodels/stages/speed/decoding.py``. About a minute of processor time.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     PYTHONPATH=code python benchmarks/peers.py [--profile smoke]
 
-What is measured and how: ``genmodels/lm/peers.py``. About a minute of processor time.
+What is measured and how: ``genmodels/stages/speed/peers.py``. About a minute of processor time.
 """
 
 from __future__ import annotations

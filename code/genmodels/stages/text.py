@@ -149,7 +149,7 @@ class TextStage(Stage):
 
     def _behaviour(self, result: TextResult) -> Check:
         if (made := version_of(result.manifest)) != PREPARATION_VERSION:
-            reason = f"not checked here: made by preparation version {made}, today's is {PREPARATION_VERSION}"
+            reason = f"made by preparation version {made}, today's is {PREPARATION_VERSION}"
             return Check("behaviour", None, reason)
         same = self.fingerprint(result.config) == result.manifest["fingerprint"]
         detail = "the fixed passage gives the same tokens" if same else "the fixed passage gives other tokens: prepare again"
