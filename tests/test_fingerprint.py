@@ -36,7 +36,7 @@ MUTATIONS: dict[str, tuple[str, Any, str, str, str]] = {  # stage, owner, functi
     "decay from the start": ("pixelcnn", loop, "weight_decays_at", "step >= config.weight_decay_from", "True"),
     "decay 1% off": ("pixelcnn", optimizers.Muon, "step", '* group["weight_decay"]', '* 1.01 * group["weight_decay"]'),
     "momentum 0.1% off": ("pixelcnn", optimizers.Muon, "step", '"momentum"]\n', '"momentum"] * 0.999\n'),
-    "no Nesterov": ("pixelcnn", optimizers.Muon, "step", 'parameter.grad.lerp(state["momentum"], keep)', 'state["momentum"]'),
+    "no Nesterov": ("pixelcnn", optimizers.Muon, "step", "keep))", "1))"),
     "Newton-Schulz coefficient": ("pixelcnn", optimizers, "half_orthogonal", "3.4445", "3.4446"),
     "size of updates": ("pixelcnn", optimizers.Muon, "step", "max(update.shape)", "min(update.shape)"),
     "beta2": ("pixelcnn", optimizers, "adamw", "config.beta2", "0.991"),

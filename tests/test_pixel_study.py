@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+<<<<<<< HEAD
 from genmodels import stages
 from genmodels.data import mnist
 from genmodels.system import files
+=======
+from genmodels import files, mnist, stages, store
+>>>>>>> h/fp
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
@@ -89,9 +93,10 @@ def test_under_torchrun_one_process_trains_and_waits_for_none(stage: SmallStudy,
     script = tmp_path / "worker.py"
     script.write_text(WORKER.format(tests=str(Path(__file__).parent)))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    done = subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600)
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
-    assert set(stage.load("full").metrics["runs"]) == {"spec"}
+    assert set(store.load("pixelcnn-study", "full").metrics["runs"]) == {"spec"}
 
 
 def test_budgets_are_equal_and_changes_single() -> None:

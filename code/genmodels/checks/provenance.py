@@ -42,8 +42,9 @@ def plain(config: Any) -> Any:
 
 @check("commits", "all", "sec-provenance", "کامیت پاک")
 def commits(e: Evidence) -> Finding:
-    """Of every result, and of every process that trained a part of it."""
-    named = [name for r in e.shipped.values() for name in {r.manifest["commit"], *r.manifest.get("commits", [])}]
+    """Of every result, of every process that trained a part of it, and of a fingerprint that was made anew later."""
+    of = lambda m: {m["commit"], *m.get("commits", []), m.get("fingerprint_commit", m["commit"])}  # noqa: E731
+    named = [name for r in e.shipped.values() for name in of(r.manifest)]
     known = sum(commit != "unknown" for commit in named)
     return all(map(COMMIT.fullmatch, named)), f"{fa_int(known)} از {fa_int(len(named))}"
 

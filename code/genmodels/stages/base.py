@@ -282,16 +282,23 @@ def behaviour(
 ) -> list[float]:
     """The losses of the first steps and, last, that of the averaged weights without dropout, in fp64: see ``exact``.
 
-    The few steps have all parts of a whole training: they begin with a warm-up, and weights that decay late decay at last.
+    The few steps have all parts of a whole training: they begin with a warm-up, and weights that decay late decay in
+    the second half.
     """
     warmup = min(2, config.warmup_steps)
     brief = replace(config, steps=FINGERPRINT_STEPS, warmup_steps=warmup, batch_size=4, bf16=False, evaluations=0)
     if isinstance(brief, CooldownTrainingConfig):
         brief = replace(brief, weight_decay_from=min(brief.weight_decay_from, FINGERPRINT_STEPS // 2))
     with precision.exact():
+<<<<<<< HEAD
         model = start()
         losses = loop.train(model, dataset, objective, brief, alone=True).losses
         return [*losses, first_loss(model, dataset.__getitems__([0, 1, 2, 3]), objective, brief.seed)]  # type: ignore[attr-defined]
+=======
+        model, batch = start(), dataset.__getitems__([0, 1, 2, 3])  # type: ignore[attr-defined]
+        losses = training.train(model, dataset, objective, brief, alone=True).losses
+        return [*losses, first_loss(model, batch, objective, brief.seed)]
+>>>>>>> h/fp
 
 
 @torch.no_grad()

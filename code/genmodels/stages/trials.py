@@ -2,9 +2,9 @@
 
 A run that is finished is kept beside the checkpoints until all are, so that a stop loses nothing. Weights are not shipped.
 What ``verify`` contradicts: the behaviour of each run at a tiny size, its number of parameters, and its *opening*: the
-loss of its first step at full size, made again in fp32 from the seeded weights and the shipped first batch. Before anything
-is learned a loss is the same on every machine: to the rounding of fp32, or of the bf16 in which the stored one was made, and
-to what other dropout masks change.
+loss of its first step at full size, made again in fp32 from the seeded weights and the shipped first batch. Before
+anything is learned a loss is the same on every machine: to the rounding of fp32, or of the bf16 in which the stored one
+was made, and to what other dropout masks change.
 """
 
 from __future__ import annotations
@@ -250,8 +250,8 @@ class TrialsStage(Stage):
         checks = []
         for key, run in result.config.items():
             measures, model = result.metrics["runs"][key], self.start(run, result.slice)
-            bf16 = run.experiment.training.bf16 and result.manifest["device"].get("bf16", True)  # the first ones do not say
-            noisy = bf16 or getattr(run.experiment.model, "dropout", 0)
+            bf16 = result.manifest["device"].get("bf16", True)  # the first manifests, of processors with it, do not say
+            noisy = bf16 and run.experiment.training.bf16 or getattr(run.experiment.model, "dropout", 0)
             differs = largest_difference(self.fingerprint(run), result.manifest["fingerprint"][key])
             apart = largest_difference([self.opening(key, run, model, result.slice)], measures["opening"][:1])
             size = sum(p.numel() for p in model.parameters())

@@ -34,8 +34,8 @@ def autocast(kind: str, wanted: bool = True) -> torch.autocast:
 def exact() -> Iterator[None]:
     """Inside the block a training is the same on every machine, up to the rounding of fp64.
 
-    What is made is made in fp64: PyTorch's fp32 normal and uniform numbers differ in their last bit between vector units.
-    Trainings stay on the CPU, and dropout masks are drawn as uniform numbers (``lm.base.dropout``).
+    What is made is made in fp64: PyTorch's fp32 normal and uniform numbers differ in their last bit between vector
+    units. Trainings stay on the CPU, and dropout masks are drawn as uniform numbers (``lm.base.dropout``).
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)

@@ -147,7 +147,7 @@ class WeightAverage:
 
 
 def draw(batch: Batch, objective: Objective, seed: int, step: int, rank: int = 0) -> Batch:
-    """A batch with all that is random in a step: what ``objective`` draws is in it, the dropout masks follow torch's seed."""
+    """A batch with what ``objective`` draws in a step; the seed that its dropout masks follow is set."""
     batch = objective.prepare(batch, generator_for(seed, "draws", step))
     torch.manual_seed(seed_for(seed, "dropout", step, rank))
     return tuple(part.double() if is_exact() and part.is_floating_point() else part for part in batch)
@@ -267,7 +267,8 @@ def _train(
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             average.update(step)
-            signals = ranks.sum(torch.stack([widened(loss.detach()), torch.tensor(float(stop.asked), device=loss.device)]))
+            loss = widened(loss.detach())
+            signals = ranks.sum(torch.stack([loss, torch.tensor(float(stop.asked), device=loss.device)]))
             pending.append(signals[0])
             record.step += 1
             bar.update()
