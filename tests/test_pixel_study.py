@@ -11,13 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-<<<<<<< HEAD
-from genmodels import stages
+from genmodels import stages, store
 from genmodels.data import mnist
 from genmodels.system import files
-=======
-from genmodels import files, mnist, stages, store
->>>>>>> h/fp
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN

@@ -290,15 +290,9 @@ def behaviour(
     if isinstance(brief, CooldownTrainingConfig):
         brief = replace(brief, weight_decay_from=min(brief.weight_decay_from, FINGERPRINT_STEPS // 2))
     with precision.exact():
-<<<<<<< HEAD
-        model = start()
-        losses = loop.train(model, dataset, objective, brief, alone=True).losses
-        return [*losses, first_loss(model, dataset.__getitems__([0, 1, 2, 3]), objective, brief.seed)]  # type: ignore[attr-defined]
-=======
         model, batch = start(), dataset.__getitems__([0, 1, 2, 3])  # type: ignore[attr-defined]
-        losses = training.train(model, dataset, objective, brief, alone=True).losses
+        losses = loop.train(model, dataset, objective, brief, alone=True).losses
         return [*losses, first_loss(model, batch, objective, brief.seed)]
->>>>>>> h/fp
 
 
 @torch.no_grad()
