@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genmodels.errors import UserError
-from genmodels.files import read_text
+from genmodels.files import read_text, require_whole_characters
 from genmodels.qmd import Part
 
 CELL_SECONDS = 600
@@ -82,6 +82,7 @@ def execute(
             if text is None:
                 where = f"{name}, line {part.line}"
                 raise UserError(f"{where}: `{part.text}` is a {markdown}, not text; wrap it in fa(…)")
+            require_whole_characters(text, f"{name}, line {part.line}: the text of `{part.text}`")
             if not markdown and "\\" in _UNICODE_ESCAPE.sub("", repr(text)):
                 where = f"{name}, line {part.line}"
                 raise UserError(f"{where}: Quarto cannot show the text of `{part.text}` ({text!r}); return Markdown(…)")

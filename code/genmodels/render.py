@@ -24,7 +24,7 @@ from typing import Any
 from genmodels import reuse, title_page
 from genmodels.errors import UserError
 from genmodels.execution import execute
-from genmodels.files import atomic_writer, read_text, require_whole_characters, shown, write_text
+from genmodels.files import atomic_writer, read_text, shown, write_text
 from genmodels.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.persian import PERSIAN_DIGITS
 from genmodels.qmd import Part, parse, split_front_matter
@@ -84,7 +84,6 @@ def render(
         figures = scratch / "figures"
         figures.mkdir()
         woven = weave(parts, figures, settings, source)
-        require_whole_characters(woven, f"{source}: what a chunk or an expression gives")
         if missing := uncovered(woven):
             names = " ".join(f"{c} (U+{ord(c):04X})" for c in missing)
             print(f"warning: no font of the report has {names}", file=sys.stderr)
