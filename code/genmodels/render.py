@@ -72,7 +72,8 @@ def render(
     check_options(options, text, source)
     title_page.check(options, text, source)
     clock = _Clock()
-    short = None if len(tempfile.gettempdir()) < 60 or os.name == "nt" else "/tmp"  # a socket's path: about a hundred characters
+    # A socket's path has about a hundred characters.
+    short = None if len(tempfile.gettempdir()) < 60 or os.name == "nt" else "/tmp"
     with tempfile.TemporaryDirectory(prefix="gm-", dir=short) as temporary:
         scratch = Path(temporary).resolve()
         parts = parse(body, first_line, source)
