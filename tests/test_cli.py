@@ -9,11 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from common import PATIENCE
 from genmodels import stages, store
+from genmodels.__main__ import main
+from genmodels.data import fetch_wikipedia
+from genmodels.render import document as rendering
+from genmodels.render import submission
 from genmodels.system import files
 from genmodels.training import ranks
-from genmodels.__main__ import main
-from common import PATIENCE
 from genmodels.errors import UserError
 
 
@@ -56,6 +59,59 @@ def test_data_from_a_missing_path(capsys: pytest.CaptureFixture[str], tmp_path: 
     code, error = run(capsys, "data", name, "--from", str(tmp_path / "nowhere"), "--to", str(tmp_path / "target"))
     assert code != 0 and one_line(error) and "nowhere" in error
     assert not (tmp_path / "target" / name).exists() or not list((tmp_path / "target" / name).iterdir())
+
+
+@pytest.mark.parametrize("path", ["x" * 256, "ی" * 128, "a/" * 2100, "~no-such-user/x"])
+@pytest.mark.parametrize(
+    "command", [["prepare", "--data"], ["train", "mnist-classifier", "--data"], ["data", "mnist", "--from"], ["data", "wikipedia", "--to"],
+                ["render", "--output"], ["verify", "mnist-classifier", "--data"], ["GENMODELS_DATA", "prepare"],
+                ["GENMODELS_CACHE", "verify", "text"], ["GENMODELS_PREPARED", "prepare", "--data", "raw"]],
+)  # fmt: skip
+def test_a_path_that_cannot_be_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str], path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "Persian-WikiText-1.txt").write_text("متن\n\n" * 9, "utf-8")
+    if command[0].isupper():
+        monkeypatch.setenv(command[0], path)
+        arguments = command[1:]
+    else:
+        arguments = [*command, path]
+    assert main(arguments) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith("error: ") and told.err.count("\n") == 1 and len(told.err) < 400
+    assert any(reason in told.out + told.err for reason in ("too long", "no such home folder"))
+
+
+def test_without_a_home_a_path_in_it_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container whose user has no entry in the system's list, and no HOME."""
+    pwd = pytest.importorskip("pwd")
+
+    def unknown(_: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setenv("GENMODELS_DATA", "~/x")
+    assert main(["prepare"]) == 2
+    assert "GENMODELS_DATA=~/x: there is no such home folder; write the path in full" in capsys.readouterr().err
+    assert fetch_wikipedia.check_credentials() is None and submission.machine_path(b"~") is None
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems know no such names")
+def test_names_that_are_no_utf8_lose_no_work(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
+    odd.mkdir()
+    words = ["شهر بزرگی در کنار رود آرام است", "مردم در بازار میوه و نان می‌خرند", "کتاب‌های تازه را در خانه می‌خوانیم"]
+    text = "\n\n".join(f"{words[i % 3]} و {words[(i // 3) % 3]} شماره {i}." for i in range(90)) + "\n"
+    (odd / os.fsdecode(b"\xfe.txt")).write_text(text, "utf-8")
+    monkeypatch.setenv("GENMODELS_PREPARED", str(odd / "prepared"))
+    assert main(["prepare", "--data", str(odd / os.fsdecode(b"\xfe.txt"))]) == 0
+    told = capsys.readouterr()
+    assert "fluent train:" in told.out and "genmodels: \ufffd.txt: " in told.err and "of the letters Persian" in told.err
+    with pytest.raises(UserError, match="has a name that is no UTF-8; rename it"):
+        rendering.render(odd)
 
 
 def test_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:

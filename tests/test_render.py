@@ -298,6 +298,7 @@ def test_chunk_options_are_kept_as_written_or_refused(options: str) -> None:
         ("#| label: tbl-a\n#| tbl-cap: شرح\nNone", r"chunk tbl-a has a table's label but returned no table"),
         ("from IPython.display import HTML\nHTML('<b>x</b>')", r"returned text/html.*table\(rows\)"),
         ("x = 1\n```\n\nعدد `{python} x` است.\n\n```{python}\n1", r"line 7: `x` is a int, not text; wrap it in fa"),
+        ("x = '\\ud800'\n```\n\nمتن `{python} x` است.\n\n```{python}\n1", r"line 7: the text of `x` holds \\ud800, half a character"),
         ("x = 'a\\nb'\n```\n\nمتن `{python} x` است.\n\n```{python}\n1", r"line 7: Quarto cannot show the text of `x`"),
     ],
 )  # fmt: skip

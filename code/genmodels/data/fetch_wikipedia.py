@@ -1,13 +1,14 @@
 """Getting the Persian Wikipedia text: from a file or folder, or from Kaggle by ``kagglehub``.
 
-The order: what ``source`` names; what already lies in the data folder; what ``GENMODELS_DATA`` holds; what Kaggle or Colab
-attached to the notebook; the network.
+The order: what ``source`` names; what already lies in the data folder; what ``GENMODELS_DATA`` holds; what Kaggle or
+Colab attached to the notebook; the network.
 Whatever the way, the text is read once as a corpus (so a damaged file never gets in place) and arrives whole or not
 at all.
 
-Kaggle: the credential is the first of what kagglehub looks for: ``KAGGLE_API_TOKEN`` (a token, or a file that holds one),
-``~/.kaggle/access_token`` (or ``.txt``), ``KAGGLE_USERNAME`` with ``KAGGLE_KEY``, ``kaggle.json`` (in ``KAGGLE_CONFIG_DIR``,
-by default ``~/.kaggle``); without one the download is anonymous. The file that would be used is checked first, because
+Kaggle: the credential is the first of what kagglehub looks for: ``KAGGLE_API_TOKEN`` (a token, or a file that holds
+one), ``~/.kaggle/access_token`` (or ``.txt``), ``KAGGLE_USERNAME`` with ``KAGGLE_KEY``, ``kaggle.json`` (in
+``KAGGLE_CONFIG_DIR``, by default ``~/.kaggle``); without one the download is anonymous.
+The file that would be used is checked first, because
 kagglehub reports a bad one only as a refused download. Written for kagglehub 1.0 (``dataset_download(handle, path,
 output_dir=…)``).
 """
@@ -61,7 +62,7 @@ def describe(path: Path) -> list[str]:
 
 
 def _present(destination: Path) -> Path | None:
-    """A known file that needs no fetching: in the data folder itself; in ``GENMODELS_DATA`` or attached (then it is copied)."""
+    """A known file that needs no fetching: in the data folder; in ``GENMODELS_DATA`` or attached (then it is copied)."""
     try:
         return locate(destination.parent)
     except DataError:
@@ -114,10 +115,10 @@ def _download(destination: Path) -> Path:
 
 
 def check_credentials() -> Path | None:
-    """The file with the credential that kagglehub would use, checked; ``None`` where a variable holds it, or nothing does.
+    """The file with the credential that kagglehub would use, checked; ``None`` where a variable or nothing holds it.
 
-    Raises ``DataError`` where the file holds no token or is no JSON object with a non-empty ``username`` and ``key``, or
-    others may read it. A credential that is not used is not looked at.
+    Raises ``DataError`` where the file holds no token or is no JSON object with a non-empty ``username`` and ``key``,
+    or others may read it. A credential that is not used is not looked at.
     """
     home = Path(os.path.expanduser("~")) / ".kaggle"  # never raises: without a home it is a folder that is not there
     if given := os.environ.get("KAGGLE_API_TOKEN"):

@@ -88,8 +88,9 @@ class Corpus:
     def summary(self) -> str:
         """One line by which a reader can tell whether this is the text that was meant."""
         return (
-            f"{self.name}: {self.bytes:,} bytes, {sum(self.sizes.values()):,} documents, {self.paragraphs:,} paragraphs, "
-            f"{self.characters:,} characters, {self.persian:.1%} of the letters Persian{self.doubts}"
+            f"{self.name}: {self.bytes:,} bytes, {sum(self.sizes.values()):,} documents, "
+            f"{self.paragraphs:,} paragraphs, {self.characters:,} characters, "
+            f"{self.persian:.1%} of the letters Persian{self.doubts}"
         )
 
     def stream(self, *splits: str) -> Iterator[Document]:
@@ -106,8 +107,8 @@ class Corpus:
 def load(folder: Path | str | None = None) -> Corpus:
     """Check and count the corpus of ``folder`` (default: the data folder).
 
-    Raises ``DataError`` (one line) for a missing file, text that is not UTF-8 (with the byte offset) or not Persian, a web
-    page, a truncated gzip or zip, a broken JSON line (with its number), an empty text, a line or paragraph beyond all
+    Raises ``DataError`` (one line) for a missing file, text that is not UTF-8 (with the byte offset) or not Persian, a
+    web page, a truncated gzip or zip, a broken JSON line (with its number), an empty text, a line or paragraph beyond all
     measure, a known file with another checksum.
     """
     path = locate(folder)
@@ -127,7 +128,8 @@ def load(folder: Path | str | None = None) -> Corpus:
     if not sizes:
         raise DataError(f"{path} holds no text; fetch it again")
     if (persian := _persian_share(counts)) < LEAST_PERSIAN:
-        raise DataError(f"{path} is no Persian text ({persian:.1%} of its letters are); {WAYS_OUT}")
+        of_letters = f"{persian:.1%} of its letters are; nothing would be left after cleaning"
+        raise DataError(f"{path} is no Persian text ({of_letters}); {WAYS_OUT}")
     if missing := [split for split in SPLITS if not sizes[split]]:
         raise DataError(f"{path} has no {' and no '.join(missing)} text; a corpus needs all of {', '.join(SPLITS)}")
     return Corpus(path, shown(name), found, size, paragraphs, characters, dict(sizes), persian, doubts)
@@ -136,7 +138,7 @@ def load(folder: Path | str | None = None) -> Corpus:
 def _persian_share(counts: np.ndarray) -> float:
     """Share of the Arabic script (U+0600 ... U+06FF) in the letters of UTF-8 text, from the counts of its bytes.
 
-    A letter is known by its first byte: ASCII letters, U+00C0 and on, without U+2000 ... U+2FFF (punctuation, half-spaces).
+    A letter is known by its first byte: ASCII letters, U+00C0 and on, but not U+2000 ... U+2FFF (signs, half-spaces).
     """
     arabic = counts[0xD8:0xDC].sum()
     others = counts[65:91].sum() + counts[97:123].sum() + counts[0xC3:0xF5].sum() - arabic - counts[0xE2] - counts[0xEF]
@@ -170,7 +172,8 @@ def _lines(path: Path, longest: int) -> Iterator[str]:
             try:
                 text = line.decode("utf-8-sig" if offset == 0 else "utf-8")
             except UnicodeDecodeError as error:
-                cut = " and ends there, within a letter: it was cut short" if error.reason.startswith("unexpected end") else ""
+                short = error.reason.startswith("unexpected end")
+                cut = " and ends there, within a letter: it was cut short" if short else ""
                 raise DataError(
                     f"{path} is not UTF-8 at byte {offset + error.start}{cut}; save it as UTF-8 or fetch it again"
                 ) from None

@@ -93,7 +93,7 @@ def _holds_kaggle_file(entry: os.DirEntry[str]) -> bool:
 
 
 def text_name(path: Path) -> str:
-    """The name of the text in ``path``: the file's own, or that of the member of a zip archive. ``DataError`` as in ``load``."""
+    """The name of the text in ``path``: the file's own, or that of the member of a zip archive."""
     with _faults(path):
         return Path(_member(path).filename).name if _is_zip(path) else path.name
 
@@ -166,7 +166,7 @@ def scanned(path: Path, name: str) -> tuple[str, int, str]:
     doubts = ""
     if name == KAGGLE_FILE and abs(characters / KAGGLE_CHARACTERS - 1) > 0.02:
         than = "shorter" if characters < KAGGLE_CHARACTERS else "longer"
-        doubts += f"; {than} than the published file of {KAGGLE_CHARACTERS:,} characters: is it whole, and the one that is meant?"
+        doubts += f"; {than} than the published file of {KAGGLE_CHARACTERS:,} characters: is it whole, and the one meant?"
     if last != b"\n" and not is_json(name):
         doubts += "; its last line does not end: was it cut short?"
     return found.hexdigest(), size, doubts

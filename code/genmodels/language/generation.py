@@ -53,7 +53,8 @@ class Sampling:
         """Raise ``UserError`` naming the first setting that is out of range."""
         bounds = f"between {SMALLEST} and {LARGEST}"
         if not SMALLEST <= self.temperature <= LARGEST:
-            raise UserError(f"temperature {self.temperature} is not {bounds}; for the likeliest token each time use greedy=True")
+            likeliest = "for the likeliest token each time use greedy=True"
+            raise UserError(f"temperature {self.temperature} is not {bounds}; {likeliest}")
         if self.top_k is not None and not _is_count(self.top_k):
             raise UserError(f"top_k {self.top_k} leaves no token; give a whole number from 1 on, or None for no limit")
         if self.top_p is not None and not 0 < self.top_p <= 1:
@@ -99,7 +100,7 @@ def _is_count(value: object) -> bool:
 def _drawable(logits: Tensor) -> Tensor:
     """``logits`` (B, V), each row of which has a largest finite one: no NaN, no infinity, not all -inf."""
     if not torch.isfinite(logits.amax(1)).all():  # a NaN is the largest of its row
-        raise UserError("the model's logits leave no token to draw (NaN, infinite, or -inf for all); its weights are damaged")
+        raise UserError("the model's logits leave no token to draw (NaN, inf, or -inf for all); its weights are damaged")
     return logits
 
 

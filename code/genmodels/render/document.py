@@ -72,7 +72,8 @@ def render(
     check_options(options, text, source)
     title_page.check(options, text, source)
     clock = _Clock()
-    short = None if len(tempfile.gettempdir()) < 60 or os.name == "nt" else "/tmp"  # a socket's path: about a hundred characters
+    # A socket's path has about a hundred characters.
+    short = None if len(tempfile.gettempdir()) < 60 or os.name == "nt" else "/tmp"
     with tempfile.TemporaryDirectory(prefix="gm-", dir=short) as temporary:
         scratch = Path(temporary).resolve()
         parts = parse(body, first_line, source)
@@ -84,7 +85,6 @@ def render(
         figures = scratch / "figures"
         figures.mkdir()
         woven = weave(parts, figures, settings, source)
-        require_whole_characters(woven, f"{source}: what a chunk or an expression gives")
         if missing := uncovered(woven):
             names = " ".join(f"{c} (U+{ord(c):04X})" for c in missing)
             print(f"warning: no font of the report has {names}", file=sys.stderr)

@@ -19,7 +19,7 @@ from typing import Any
 
 from genmodels.errors import UserError
 from genmodels.system.places import CODE
-from genmodels.system.files import read_text
+from genmodels.system.files import read_text, require_whole_characters
 from genmodels.render.qmd import Part
 
 CELL_SECONDS = 600
@@ -81,6 +81,7 @@ def execute(
             text, markdown, where = answer["text"], answer["markdown"], f"{name}, line {part.line}"
             if text is None:
                 raise UserError(f"{where}: `{part.text}` is a {answer['died']}, not text; wrap it in fa(…)")
+            require_whole_characters(text, f"{where}: the text of `{part.text}`")
             if not markdown and "\\" in _UNICODE_ESCAPE.sub("", repr(text)):
                 raise UserError(f"{where}: Quarto cannot show the text of `{part.text}` ({text!r}); return Markdown(…)")
             part.outputs, part.died = [{"text": text, "markdown": markdown}], answer["died"]

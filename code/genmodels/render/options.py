@@ -27,8 +27,14 @@ FORMAT = {
 }
 
 
-FLAGS = {"toc", "number-sections", "link-citations", "embed-resources", "keep-typ", "echo", "eval", "include", "warning", "error", "enabled"}
-TEXTS = {"title", "subtitle", "student-id", "abstract", "description", "date", "date-format", "toc-title", "lang", "dir", "language", "csl"}
+FLAGS = {
+    "toc", "number-sections", "link-citations", "embed-resources", "keep-typ", "echo", "eval", "include", "warning", "error",
+    "enabled",
+}  # fmt: skip
+TEXTS = {
+    "title", "subtitle", "student-id", "abstract", "description", "date", "date-format", "toc-title", "lang", "dir", "language",
+    "csl",
+}  # fmt: skip
 # What YAML 1.1 (PyYAML), YAML 1.2 and Quarto read alike and keep: whole numbers below 10**15, true and false, null.
 _ALIKE = re.compile(r"-?[1-9][0-9]{0,14}|0|[Tt]rue|TRUE|[Ff]alse|FALSE|[Nn]ull|NULL|~|")
 _NUMBER_TO_QUARTO = re.compile(r"[-+]?[0-9]*\.?[0-9]+[eE][-+]?[0-9]+|0o[0-7]+")  # and a text to PyYAML
@@ -66,7 +72,7 @@ def check_options(options: dict[str, Any], text: str, source: str) -> None:
 
 
 def _check_values(options: dict[str, Any], text: str, source: str) -> None:
-    """Refuse values of a kind that the title page or a setting cannot have, at the top and below ``execute`` and ``format``."""
+    """Refuse values that the title page or a setting cannot have, at the top and below ``execute`` and ``format``."""
     for key, value in options.items():
         wanted = ""
         if key in FLAGS and not isinstance(value, bool):
@@ -81,8 +87,8 @@ def _check_values(options: dict[str, Any], text: str, source: str) -> None:
             wanted = "a name, or a list of names or of `name: …`, each as one text in quotes"
         if wanted:
             raise UserError(f"{source}{line_of(f'{key}:', text)}: {key}: must be {wanted}, not {_short(value)}")
-        for inner in [value] if key == "execute" else value.values() if key == "format" and isinstance(value, dict) else ():
-            if isinstance(inner, dict):
+        for inner in value.values() if key == "format" and isinstance(value, dict) else [value]:
+            if key in ("execute", "format") and isinstance(inner, dict):
                 _check_values(inner, text, source)
 
 
@@ -96,11 +102,11 @@ def _short(value: Any) -> str:
 
 
 def parse_yaml(text: str, where: str, first_line: int = 1, what: str = "this is") -> Any:
-    """The value of YAML ``text``, whose first line is ``first_line`` of ``where``; ``UserError``, with the line, where it has none.
+    """The value of YAML ``text``, whose first line is ``first_line`` of ``where``. Raises ``UserError`` with the line.
 
-    Refused beside broken YAML: a key that stands twice, half a character, and a plain scalar that one reader of YAML takes
-    for another thing than the next, or that is not kept as it is written (``0401``, ``98_12``, ``12:30:45``, ``1.10``,
-    ``yes``, an impossible date): Quarto and this route would print different title pages. In quotes each is a text.
+    Refused beside broken YAML: a key that stands twice, half a character, and a plain scalar that one reader of YAML
+    takes for another thing than the next, or that is not kept as it is written (``0401``, ``98_12``, ``12:30:45``,
+    ``1.10``, ``yes``, an impossible date): Quarto would print another title page. In quotes each is a text.
     """
     try:
         tree = yaml.compose(text, yaml.SafeLoader)
@@ -124,7 +130,8 @@ def _check_scalars(node: yaml.Node, where: str, first_line: int, key: str = "") 
         names: set[str] = set()
         for name, value in node.value:
             if str(name.value) in names:
-                raise UserError(f"{where}, line {name.start_mark.line + first_line}: {name.value}: stands twice; write it once")
+                at = f"{where}, line {name.start_mark.line + first_line}"
+                raise UserError(f"{at}: {name.value}: stands twice; write it once")
             names.add(str(name.value))
             _check_scalars(value, where, first_line, str(name.value))
     elif isinstance(node, yaml.SequenceNode):
@@ -132,16 +139,16 @@ def _check_scalars(node: yaml.Node, where: str, first_line: int, key: str = "") 
             _check_scalars(value, where, first_line, key)
     else:
         require_whole_characters(node.value, line)
-        kind = node.tag.rpartition(":")[2]
-        if node.style is None and (kind in ("int", "float", "bool", "timestamp", "null") or _NUMBER_TO_QUARTO.fullmatch(node.value)):
+        kind, written = node.tag.rpartition(":")[2], node.value
+        other = kind in ("int", "float", "bool", "timestamp", "null") or _NUMBER_TO_QUARTO.fullmatch(written)
+        if node.style is None and other and not _ALIKE.fullmatch(written):
             try:
-                same = _ALIKE.fullmatch(node.value) or (kind in ("float", "timestamp") and str(yaml.safe_load(node.value)) == node.value)
+                same = kind in ("float", "timestamp") and str(yaml.safe_load(written)) == written
             except (ValueError, OverflowError):
                 same = False
-            if not same and kind == "bool":
-                raise UserError(f"{line}: write {key}: as true or false, or as one text in quotes: YAML reads {node.value} otherwise")
             if not same:
-                raise UserError(f"{line}: write {key}: as one text in quotes: YAML does not keep {node.value[:40]} as it is written")
+                way_out = "true or false, or as one text" if kind == "bool" else "one text"
+                raise UserError(f"{line}: write {key}: as {way_out} in quotes: YAML does not keep {written[:40]} as it is")
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

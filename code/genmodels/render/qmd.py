@@ -21,7 +21,9 @@ CHUNK_OPTIONS = {
 CHUNK_TEXTS = {"label", "code-summary", "fig-cap", "fig-alt", "tbl-cap", "out-width"}
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})\s*(?P<info>.*?)\s*$")
 # Group ``head``: up to the first option.
-FRONT_MATTER = re.compile(r"(?P<head>(?:[ \t]*\n)*---[ \t]*\n)(?![ \t]*\n)(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)")
+FRONT_MATTER = re.compile(
+    r"(?P<head>(?:[ \t]*\n)*---[ \t]*\n)(?![ \t]*\n)(?P<yaml>(?:.*\n)*?)(?:---|\.\.\.)[ \t]*(?:\n|\Z)"
+)  # fmt: skip
 _BEGUN = re.compile(r"(?:[ \t]*\n)*[ \t]*---[ \t]*\n(?=[ \t]*\S|\s*\n[\w-]+[ \t]*:)")
 _OPTION = re.compile(r"[\w-]+[ \t]*:(?:\s|$)")
 _INLINE = re.compile(r"(?<!`)`\{(?P<language>\w+)\}[ \t]+(?P<expression>[^`]+)`")
@@ -54,8 +56,8 @@ def split_front_matter(source: str, name: str) -> tuple[dict[str, Any], str, int
     match = FRONT_MATTER.match(source)
     if not match:
         if begun := _BEGUN.match(source):
-            line = begun[0].count("\n")
-            raise UserError(f"{name}, line {line}: the front matter needs a --- at the start of the lines right before and after it")
+            where = f"{name}, line {begun[0].count(chr(10))}"
+            raise UserError(f"{where}: the front matter needs a --- at the start of the lines right before and after it")
         return {}, source, 1
     metadata = parse_yaml(match["yaml"], name, match["head"].count("\n") + 1, "the front matter is") or {}
     if not isinstance(metadata, dict):
@@ -133,8 +135,10 @@ def _prose(text: str, line: int, name: str) -> list[Part]:
     start = line
     rows = text.split("\n")
     for offset, row in enumerate(rows):
-        if row.rstrip() == "---" and not "".join(rows[max(0, offset - 1) : offset]).strip() and _OPTION.match("".join(rows[offset + 1 : offset + 2])):
-            raise UserError(f"{name}, line {line + offset}: a second front matter; write all options at the head of the document")
+        around = ["", *rows, ""][offset : offset + 3]
+        if line + offset > 1 and row.rstrip() == "---" and not around[0].strip() and _OPTION.match(around[2]):
+            where = f"{name}, line {line + offset}"
+            raise UserError(f"{where}: a second front matter; write all options at the head of the document")
         if row.startswith("\0"):
             pending.append(row[1:] + "\n")
             continue

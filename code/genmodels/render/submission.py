@@ -43,11 +43,13 @@ SOURCE = "report.qmd"
 FIELDS = {"author": ("name of the student", "نام دانشجو"), "student-id": ("student number", "شمارهٔ دانشجویی")}
 PARTS = (
     ".ci", ".gitattributes", ".gitignore", "LICENSE", "Makefile", "README.md", "_environment", "_quarto.yml", "assets",
-    "benchmarks", "cache", "code", "constraints.txt", "docs", "environment.yml", "pyproject.toml", "references.bib", SOURCE, "tests",
+    "benchmarks", "cache", "code", "constraints.txt", "docs", "environment.yml", "pyproject.toml", "references.bib", SOURCE,
+    "tests",
 )  # fmt: skip
 LIGHT = {"manifest.json", "metrics.json", "history.csv"}  # of a result, where its weights and arrays stay behind
 _LEFT = re.compile(r".*\.egg-info|.*\.py[cod]|.*\.tmp|\.(?!ci$|gitignore$|gitattributes$).*")
-_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>$@^~|#&'\"]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.)")  # quotes, -- and ...: Pandoc's "smart"
+# Quotes, -- and ... for Pandoc's "smart".
+_MARKDOWN = re.compile(r"([\\`*_{}\[\]<>$@^~|#&'\"]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.)")
 
 
 def submit(
@@ -128,10 +130,12 @@ def project_files(project: Path = PROJECT, light: bool = False) -> Iterator[tupl
 def with_front(text: str, values: Mapping[str, str]) -> str:
     """The document ``text`` with ``values`` in its front matter, the rest of it as it was."""
     front = FRONT_MATTER.match(text)
-    head, own, rest = (front["head"], front["yaml"], text[front.end("yaml") :]) if front else ("---\n", "", f"---\n\n{text}")
+    head, own = (front["head"], front["yaml"]) if front else ("---\n", "")
+    rest = text[front.end("yaml") :] if front else f"---\n\n{text}"
     for key, value in values.items():
         line = f"{key}: {json.dumps(value, ensure_ascii=False)}\n"
-        own, done = re.subn(rf"^{key}[ \t]*:.*\n(?:[ \t]+.*\n|- .*\n)*", lambda _: line, own, count=1, flags=re.MULTILINE)
+        old = re.compile(rf"^{key}[ \t]*:.*\n(?:[ \t]+.*\n|- .*\n)*", re.MULTILINE)
+        own, done = old.subn(lambda _: line, own, count=1)
         own = own if done else line + own
     text = head + own + rest
     found = split_front_matter(text, SOURCE)[0]
@@ -159,7 +163,8 @@ def _person(given: str | None, own: Mapping[str, object], key: str) -> str:
     if not value or value == placeholder:
         raise UserError(f'the {what} is missing: make submission STUDENT="…" ID="…", or write {key}: in {SOURCE}')
     if "\ufffd" in value:
-        raise UserError(f"the {what} is not UTF-8 ({value[:40]}); set the terminal to UTF-8, or write {key}: in {SOURCE}")
+        way_out = f"set the terminal to UTF-8, or write {key}: in {SOURCE}"
+        raise UserError(f"the {what} is not UTF-8 ({value[:40]}); {way_out}")
     if not value.replace("\u200c", "").isprintable() or len(value) > 100:  # the half-space is no printable character
         raise UserError(f"the {what} must be one line of at most 100 printable characters, not {value[:40]!r}")
     return value

@@ -1,4 +1,4 @@
-"""What stands on the title page: names and numbers as they are written, dates in the Persian calendar, letters that a font has."""
+"""What stands on the title page: names and numbers as written, Persian dates, letters that a font has."""
 
 from __future__ import annotations
 
@@ -23,11 +23,12 @@ def check(options: dict[str, Any], text: str, source: str) -> None:
         written = unicodedata.normalize("NFC", json.dumps(options.get(key), ensure_ascii=False, default=str))
         if missing := uncovered(written, ("Cc", "Cf", "Zs")):
             names = ", ".join(f"{c} (U+{ord(c):04X})" for c in missing[:5])
-            raise UserError(f"{source}{line_of(f'{key}:', text)}: no font of the report has {names} in {key}:; write it in other letters")
+            where = f"{source}{line_of(f'{key}:', text)}"
+            raise UserError(f"{where}: no font of the report has {names} in {key}:; write it in other letters")
 
 
 def uncovered(text: str, invisible: tuple[str, ...] = ("Cc", "Cf", "Mn", "Zs")) -> list[str]:
-    """The characters of ``text`` that no font in ``assets/fonts`` can draw (those of the categories ``invisible`` aside), sorted."""
+    """The characters of ``text`` that no font in ``assets/fonts`` can draw, sorted; without those of ``invisible``."""
     from fontTools.ttLib import TTFont
 
     covered: set[int] = set()
@@ -38,8 +39,9 @@ def uncovered(text: str, invisible: tuple[str, ...] = ("Cc", "Cf", "Mn", "Zs")) 
 
 
 def literal(value: Any) -> str:
-    """A name or number as Markdown that Pandoc's "smart" does not touch: ``4--5`` and ``O'Brien`` stay what they are."""
-    return re.sub(r"(?<!\\)(?:['\"]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.)", r"\\\g<0>", unicodedata.normalize("NFC", str(value)))
+    """A name or number as Markdown that Pandoc's "smart" leaves alone: ``4--5`` and ``O'Brien`` stay what they are."""
+    smart = r"(?<!\\)(?:['\"]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.)"
+    return re.sub(smart, r"\\\g<0>", unicodedata.normalize("NFC", str(value)))
 
 
 def date(value: Any, style: str | None, months: list[str]) -> str:

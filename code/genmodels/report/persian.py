@@ -34,7 +34,9 @@ _OPERATOR = rf"(?:[-{MINUS}–×±·^]| [-{MINUS}–×±·^] )"
 _TOKEN = re.compile(rf"(?P<keep>{_KEEP})|(?P<number>(?:{_SIGNED}|{_NUMBER})(?:{_OPERATOR}{_NUMBER})*)")
 _THOUSANDS_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{3}(?![0-9]))")
 # What a pipe of a cell may stand in: `code` and $math$, where Pandoc sees no border, and after a backslash.
-_PIPE = re.compile(r"(?P<whole>(?P<tick>(?<!`)`+(?!`)).*?(?<!`)(?P=tick)(?!`)|\$[^\s$](?:[^$]*[^\s$])?\$(?!\d)|\\.)|[|`$]")
+_PIPE = re.compile(
+    r"(?P<whole>(?P<tick>(?<!`)`+(?!`)).*?(?<!`)(?P=tick)(?!`)|\$[^\s$](?:[^$]*[^\s$])?\$(?!\d)|\\.)|[|`$]"
+)  # fmt: skip
 
 
 def isolate(text: str) -> str:
@@ -95,7 +97,7 @@ def fa_percent(fraction: Any, digits: int = 1) -> str:
 
 
 def _number(value: Any) -> int | float | Decimal:
-    """Any kind of number as an int or a float; as a ``Decimal`` where a float would be infinite or zero and it is not."""
+    """Any kind of number as an int or a float; as a ``Decimal`` where a float would be infinite or zero instead."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, (int, float)):
         return value
@@ -104,7 +106,8 @@ def _number(value: Any) -> int | float | Decimal:
     except OverflowError:
         near = math.inf
     exact = Decimal(value.numerator) / Decimal(value.denominator) if isinstance(value, Fraction) else value
-    return exact if isinstance(exact, Decimal) and exact.is_finite() and (math.isinf(near) or (exact and not near)) else near
+    lost = isinstance(exact, Decimal) and exact.is_finite() and (math.isinf(near) or (exact and not near))
+    return exact if lost else near
 
 
 def jalali(day: datetime.date) -> tuple[int, int, int]:

@@ -27,8 +27,8 @@ except ImportError:  # Windows: there is no lock then
 _BLOCK = 1 << 20
 # What macOS, Windows, Linux's desktops, network drives and Jupyter leave in any folder that is looked at.
 _SYSTEM_FILE = re.compile(
-    r"\.DS_Store|\._.*|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|__MACOSX|Icon\r|desktop\.ini|(?:eh)?thumbs\.db"
-    r"|\$RECYCLE\.BIN|\.directory|\.nfs.*|\.~lock\..*|\.ipynb_checkpoints|__pycache__", re.IGNORECASE,
+    r"\.DS_Store|\._.*|\.AppleDouble|\.Spotlight-V100|\.Trashes|\.fseventsd|__MACOSX|Icon\r"
+    r"|desktop\.ini|(?:eh)?thumbs\.db|\$RECYCLE\.BIN|\.directory|\.nfs.*|\.~lock\..*|\.ipynb_checkpoints|__pycache__", re.IGNORECASE,
 )  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def write_bytes(path: Path | str, data: bytes) -> None:
 
 
 def write_text(path: Path | str, text: str) -> None:
-    """Write ``text`` to ``path`` atomically, as UTF-8 with ``\\n`` line ends. ``UserError`` for half a character in it."""
+    """Write ``text`` to ``path`` atomically, as UTF-8 with ``\\n`` line ends; ``UserError`` for half a character."""
     require_whole_characters(text, f"the text for {path}")
     with atomic_writer(path, "w") as stream:
         stream.write(text)
@@ -139,7 +139,7 @@ def write_json(path: Path | str, value: Any) -> None:
 
 
 def require_whole_characters(text: str, what: str, kind: type[UserError] = UserError) -> None:
-    """Raise ``kind`` for a lone surrogate: half a character, that JSON and YAML can write (``\\ud800``) and UTF-8 cannot."""
+    """Raise ``kind`` for a lone surrogate: half a character, which JSON can write (``\\ud800``) and UTF-8 cannot."""
     if not text.isascii() and (found := re.search("[\ud800-\udfff]", text)):
         raise kind(f"{what} holds \\u{ord(found[0]):04x}, half a character (a lone surrogate); write the whole one")
 
@@ -147,7 +147,7 @@ def require_whole_characters(text: str, what: str, kind: type[UserError] = UserE
 def shown(path: Path | str) -> str:
     """The text of a path or an argument, for messages and manifests: bytes of it that are no UTF-8 become U+FFFD."""
     try:
-        return os.fsencode(path).decode("utf-8", "replace")  # what was given, also in a locale that read it as another text
+        return os.fsencode(path).decode("utf-8", "replace")  # also where the locale made another text of it
     except UnicodeEncodeError:
         return re.sub(r"[\ud800-\udfff]", "\ufffd", os.fspath(path))
 

@@ -41,8 +41,8 @@ def place_in(variable: str) -> Path | None:
 def place(path: str | os.PathLike[str], what: str = "") -> Path:
     """``path`` as an absolute path, its ``~`` put in; ``UserError`` (beginning with ``what``) where that cannot be.
 
-    Two ways: a user who is not known (``~nobody-here/x``, or ``~`` where the system knows no home), and a name in the path
-    that is longer than the 255 bytes of every file system, or the whole longer than 4095.
+    Two ways: a user who is not known (``~nobody-here/x``, or ``~`` where the system knows no home), and a name in the
+    path that is longer than the 255 bytes of every file system, or the whole longer than 4095.
     """
     given = os.fspath(path)
     try:
@@ -52,7 +52,8 @@ def place(path: str | os.PathLike[str], what: str = "") -> Path:
     sizes = [len(os.fsencode(step)) for step in found.parts]
     if max(sizes) > 255 or sum(sizes) + len(sizes) > 4095:
         longest = max(found.parts, key=lambda step: len(os.fsencode(step)))
-        raise UserError(f"{(what or given)[:80]}…: the path is too long ({longest[:20]}… has {max(sizes)} bytes, at most 255); shorten it")
+        reason = f"the path is too long ({longest[:20]}… has {max(sizes)} bytes, at most 255)"
+        raise UserError(f"{(what or given)[:80]}…: {reason}; shorten it")
     return found
 
 
