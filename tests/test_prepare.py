@@ -1,6 +1,7 @@
 """Prepared token arrays: deterministic, cached, checked, train-only vocabulary, whole or absent."""
 
 import gc
+import importlib.metadata
 import itertools
 import json
 import os
@@ -235,6 +236,9 @@ def test_real_text_is_prepared_as_the_shipped_models_saw_it(corpus, stage):
         pytest.skip("the shipped results are of another corpus")
     if prepare.version_of(shipped.manifest) != prepare.PREPARATION_VERSION:
         pytest.skip("the shipped results are of an earlier version of the preparation")
+    prepared_by = shipped.manifest["versions"]["hazm"]
+    if importlib.metadata.version("hazm") != prepared_by:
+        pytest.skip(f"the shipped text is hazm {prepared_by}'s; other versions join and lemmatise some words otherwise")
     documents = (document.paragraphs for document in itertools.islice(raw.stream("test"), 10))
     rows, _ = prepare_chunk((corpus, list(Cleaning().stream(documents, held_out=True))))
     tokenizer = stages.load("text").tokenizer(corpus)

@@ -71,8 +71,7 @@ def tile(images: Any, columns: int, gap: int = 2) -> np.ndarray:
 
 def show_ink(ax: Axes, array: np.ndarray) -> None:
     """Draw values 0..1 as ink on white, NaN as the paper between; no ticks."""
-    colours = plt.get_cmap("gray_r").copy()
-    colours.set_bad(PAPER)
+    colours = plt.get_cmap("gray_r").with_extremes(bad=PAPER)
     ax.imshow(np.ma.masked_invalid(array), cmap=colours, vmin=0, vmax=1, interpolation="nearest")
     ax.set_axis_off()
 
