@@ -171,6 +171,15 @@ def test_sample_has_no_character_without_a_glyph() -> None:
 # what is outside the subset -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("version", "accepted"), [("1.8.27", False), ("1.9.0", True), ("1.10.18", True)])
+def test_an_old_quarto_is_refused(tmp_path: Path, version: str, accepted: bool) -> None:
+    ours = (ROOT / "assets" / "filters" / "callouts.lua").read_text("utf-8")
+    (tmp_path / "quarto.lua").write_text(f'local quarto = {{ version = pandoc.types.Version("{version}") }}\n{ours}', "utf-8")
+    command = [pypandoc.get_pandoc_path(), "--to=html", f"--lua-filter={tmp_path / 'quarto.lua'}"]
+    done = subprocess.run(command, input="متن", capture_output=True, encoding="utf-8")
+    assert (done.returncode == 0) is accepted and (f"Quarto {version} is too old" in done.stderr) is not accepted
+
+
 def test_quartos_numbered_formula_gets_its_text_alternative() -> None:
     call = "#math.equation(block: true, numbering: equation-numbering, [ "
     formula = 'Math DisplayMath "a \\\\le b", RawInline (Format "typst") " ])<eq-a>"'
