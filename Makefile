@@ -35,11 +35,13 @@ report: _output/.rendered
 
 _output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 	@mkdir -p _output && rm -f _output/rubric.json
-	@if command -v quarto >/dev/null 2>&1; then \
-	  echo "rendering with Quarto $$(quarto --version)"; \
+	@quarto=$$(quarto --version 2>/dev/null); \
+	case "$$quarto" in 0.*|1.[0-8]|1.[0-8].*) echo "Quarto $$quarto is too old (1.9 or later) and is not used"; quarto= ;; esac; \
+	if [ -n "$$quarto" ]; then \
+	  echo "rendering with Quarto $$quarto"; \
 	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render && $(PY) -m genmodels rubric; \
 	else \
-	  echo "rendering with Pandoc and Typst (Quarto is not on PATH)"; \
+	  echo "rendering with Pandoc and Typst"; \
 	  $(PY) -m genmodels render $(if $(FRESH),--fresh); \
 	fi
 	@mkdir -p _output && touch $@

@@ -171,6 +171,26 @@ def test_sample_has_no_character_without_a_glyph() -> None:
 # what is outside the subset -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("tex", "wanted"),
+    [(r"n \log n", r"n\, \log\, n"), (r"c \log_2 n", r"c\, \log_2\, n"), (r"p_{\min}", r"p_{\min}"), (r"\log(x)", r"\log(x)"),
+     (r"-\ln \sigma(z)", r"-\ln\, \sigma(z)"), (r"\exp \left(x\right)", r"\exp \left(x\right)")],
+)  # fmt: skip
+def test_functions_in_mathml_have_their_thin_spaces(tex: str, wanted: str) -> None:
+    page = filtered(f"${tex}$", "html")
+    assert f"<annotation encoding=\"application/x-tex\">{wanted}</annotation>" in page
+    assert page.count("<mspace") == wanted.count(r"\,")
+
+
+@pytest.mark.parametrize(("version", "accepted"), [("1.8.27", False), ("1.9.0", True), ("1.10.18", True)])
+def test_an_old_quarto_is_refused(tmp_path: Path, version: str, accepted: bool) -> None:
+    ours = (ROOT / "assets" / "filters" / "callouts.lua").read_text("utf-8")
+    (tmp_path / "quarto.lua").write_text(f'local quarto = {{ version = pandoc.types.Version("{version}") }}\n{ours}', "utf-8")
+    command = [pypandoc.get_pandoc_path(), "--to=html", f"--lua-filter={tmp_path / 'quarto.lua'}"]
+    done = subprocess.run(command, input="متن", capture_output=True, encoding="utf-8")
+    assert (done.returncode == 0) is accepted and (f"Quarto {version} is too old" in done.stderr) is not accepted
+
+
 def test_quartos_numbered_formula_gets_its_text_alternative() -> None:
     call = "#math.equation(block: true, numbering: equation-numbering, [ "
     formula = 'Math DisplayMath "a \\\\le b", RawInline (Format "typst") " ])<eq-a>"'

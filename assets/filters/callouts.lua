@@ -5,8 +5,8 @@
 local stringify = pandoc.utils.stringify
 local KINDS = { note = true, tip = true, important = true, warning = true, caution = true }
 
-if quarto and quarto.version and pandoc.types.Version(quarto.version) < pandoc.types.Version("1.9") then
-  assert(false, "Quarto " .. tostring(pandoc.types.Version(quarto.version)) .. " is too old for this report: 1.9 or later, or make without Quarto")
+if quarto and pandoc.utils.type(quarto.version) == "Version" and quarto.version < pandoc.types.Version("1.9") then
+  assert(false, "Quarto " .. tostring(quarto.version) .. " is too old for this report (1.9 or later); make works without it")
 end
 
 local function default_title(kind) -- of Quarto's language file

@@ -10,7 +10,7 @@
 --   tables        "left" means "at the start of the line", which is on the right here
 --   lead-ins      Typst: the line that ends in a colon stays on the page of the list that it introduces
 --   captions      HTML: the kind and number of a figure or table, up to the colon, stand out (class caption-label)
---   equations     HTML: the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
+--   equations     HTML: thin spaces around log and its like; the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
 
 local typst = FORMAT:match("typst") ~= nil
 local html = FORMAT:match("html") ~= nil
@@ -181,7 +181,24 @@ local RENAMED = {
   { "gt%.tri%.eq", "⊵" }, { "lt%.tri", "⊲" }, { "gt%.tri", "⊳" }, { "tack%.r%.double", "⊨" },
 }
 
+-- MathML has no spaces around the name of a function, where TeX and Typst set thin ones: n log n, not nlogn.
+local FUNCTIONS = { "\\log", "\\ln", "\\exp", "\\max", "\\min", "\\tanh", "\\sin", "\\cos", "\\det" }
+
+local function spaced(text)
+  for _, name in ipairs(FUNCTIONS) do
+    text = text:gsub("([%w%)%]}])(%s*" .. name .. "%f[%A])", "%1\\,%2")
+    for _, limits in ipairs { "", "_%w", "_%b{}" } do
+      text = text:gsub("(" .. name .. limits .. ")%s+([%a%d\\][%a]*)", function(call, following)
+        local opens = following:match("^\\[bB]ig") or following == "\\left" or following:match("^\\$")
+        if not opens then return call .. "\\, " .. following end
+      end)
+    end
+  end
+  return text
+end
+
 local function math(inline)
+  if html then inline.text = spaced(inline.text); return inline end
   if not typst then return nil end
   local alternative = inline.text
   if inline.text:find("\\begin{cases}", 1, true) then -- Pandoc's Typst writer sets the condition against the value

@@ -47,6 +47,11 @@ addEventListener("load", () => document.fonts.ready.then(reachable)); // the fon
 addEventListener("resize", reachable);
 document.addEventListener("toggle", reachable, true); // a fold that opens
 
+// Drawings turn dark with the page. Pictures of pixels do not, nor those of which the text says what is darker.
+for (const image of document.querySelectorAll("main figure img[src^='data:image/svg+xml;base64,']")) {
+  if (!atob(image.src.split(",")[1]).includes("<image") && !/تیره/.test(image.alt)) image.classList.add("drawing");
+}
+
 // A heading of a column that is a formula alone has a name too: its TeX.
 document.querySelectorAll("th math").forEach((math) => math.setAttribute("aria-label", math.querySelector("annotation")?.textContent ?? ""));
 

@@ -10,6 +10,7 @@
 
   function apply(name) {
     if (name === "light" || name === "dark") root.dataset.theme = name;
+    root.classList.toggle("dark", current() === "dark");
   }
 
   function button() {
@@ -26,7 +27,7 @@
       remember(name);
       show();
     });
-    system.addEventListener("change", show);
+    system.addEventListener("change", () => { apply(); show(); });
     show();
     document.getElementById("title-block-header")?.append(toggle);
   }

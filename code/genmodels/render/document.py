@@ -24,7 +24,7 @@ from typing import Any
 from genmodels.render import reuse, title_page
 from genmodels.errors import UserError
 from genmodels.render.execution import deaths, execute
-from genmodels.system.files import atomic_writer, read_text, require_whole_characters, shown, write_text
+from genmodels.system.files import atomic_writer, read_text, shown, write_text
 from genmodels.render.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.report.persian import PERSIAN_DIGITS
 from genmodels.render.qmd import Part, parse, split_front_matter
