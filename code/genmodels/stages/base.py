@@ -26,7 +26,7 @@ from torch.utils.data import Dataset
 from genmodels import store
 from genmodels.system import precision
 from genmodels.training import batches, ranks, loop
-from genmodels.config import CooldownTrainingConfig, TrainingConfig, to_plain
+from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import StaleResult, UserError
 from genmodels.training.ranks import Batch
 from genmodels.stages import payload
@@ -242,7 +242,7 @@ class ModelStage(Stage):
 
     def load(self, profile: str) -> Result:
         config = self.config(profile)
-        return Result(store.load(self.name, profile, to_plain(config)), config, self.build)
+        return Result(store.load(self.name, profile, config), config, self.build)
 
     def belongs(self, result: Result) -> None:
         manifest, plan = result.manifest, result.config.training
@@ -286,8 +286,7 @@ def behaviour(
     """
     warmup = min(2, config.warmup_steps)
     brief = replace(config, steps=FINGERPRINT_STEPS, warmup_steps=warmup, batch_size=4, bf16=False, evaluations=0)
-    if isinstance(brief, CooldownTrainingConfig):
-        brief = replace(brief, weight_decay_from=min(brief.weight_decay_from, FINGERPRINT_STEPS // 2))
+    brief = replace(brief, weight_decay_from=min(brief.weight_decay_from, FINGERPRINT_STEPS // 2))
     with precision.exact():
         model = start()
         losses = loop.train(model, dataset, objective, brief, alone=True).losses

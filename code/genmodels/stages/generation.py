@@ -157,7 +157,7 @@ class GenerationStage(Stage):
 
     def load(self, profile: str) -> GenerationResult:
         config = self.config(profile)
-        return GenerationResult(store.load(self.name, profile, to_plain(config)), config)
+        return GenerationResult(store.load(self.name, profile, config), config)
 
     def belongs(self, result: GenerationResult) -> None:
         config, samples = result.config, {}

@@ -209,7 +209,7 @@ class ImageSamplesStage(Stage):
 
     def load(self, profile: str) -> ImageSamplesResult:
         config = self.config(profile)
-        return ImageSamplesResult(store.load(self.name, profile, to_plain(config)), config)
+        return ImageSamplesResult(store.load(self.name, profile, config), config)
 
     def belongs(self, result: ImageSamplesResult) -> None:
         config, profile = result.config, result.manifest["profile"]

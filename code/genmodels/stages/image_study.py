@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from genmodels.data import mnist
 from genmodels.training.batches import generator_for
 from genmodels.config import (
-    GatedModelConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig, setting,
+    MUON, GatedModelConfig, GatedPixelCNNConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig, setting,
 )
 from genmodels.errors import UserError
 from genmodels.system.files import data_digest
@@ -93,7 +93,7 @@ class PixelStudy(TrialsStage):
     name = "pixelcnn-study"
     result = PixelStudyResult
     BUDGET = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
-    TRAINING = MuonTrainingConfig(learning_rate=4e-3, **BUDGET)
+    TRAINING = TrainingConfig(learning_rate=4e-3, momentum=MUON, **BUDGET)
     WITHOUT_MUON = TrainingConfig(learning_rate=2e-3, **BUDGET)
 
     def runs(self) -> dict[str, PixelRun]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.config import LanguageModelConfig, MuonTrainingConfig, RecurrentModelConfig, TransformerModelConfig
+from genmodels.config import MUON, LanguageModelConfig, RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language.base import LanguageModel, linear_cross_entropy
 from genmodels.language.perplexity import Perplexity, evaluate, summarize
@@ -176,8 +176,7 @@ def _experiment(full: LanguageModelConfig, steps: int, evaluations: int = 5, **c
 
 
 def _with_muon(experiment: LanguageModelConfig, learning_rate: float) -> LanguageModelConfig:
-    settings = {name: getattr(experiment.training, name) for name in experiment.training.__dataclass_fields__}
-    return replace(experiment, training=MuonTrainingConfig(**settings | {"learning_rate": learning_rate}))
+    return replace(experiment, training=replace(experiment.training, learning_rate=learning_rate, momentum=MUON))
 
 
 class RecurrentStudy(StudyStage):

@@ -134,7 +134,7 @@ class NgramStage(Stage):
 
     def load(self, profile: str) -> NgramResult:
         config = self.config(profile)
-        return NgramResult(store.load(self.name, profile, to_plain(config)), config)
+        return NgramResult(store.load(self.name, profile, config), config)
 
     def belongs(self, result: NgramResult) -> None:
         """All but the counts, which are next: each order's row says what the shipped losses of the documents say."""

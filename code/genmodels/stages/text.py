@@ -85,9 +85,6 @@ class TextStage(Stage):
         """The settings of both corpora; ``smoke`` prepares the fluent one alone, without the study of the steps."""
         return {corpus: TextConfig(corpus=corpus) for corpus in (CORPORA if profile == "full" else CORPORA[:1])}
 
-    def plain_config(self, profile: str) -> dict[str, Any]:
-        return {corpus: to_plain(config) for corpus, config in self.config(profile).items()}
-
     def fingerprint(self, config: Any) -> list[int]:
         """Token ids that today's cleaning and our own BPE give the fixed passage, trained on itself."""
         cleaned = clean_paragraph(PASSAGE)
@@ -103,7 +100,7 @@ class TextStage(Stage):
         metrics["slice"] = slice_metrics(fluent.tokenizer, held_out)
         source = fluent.statistics["corpus"]
         manifest = {
-            "config": self.plain_config(profile),
+            "config": to_plain(self.config(profile)),
             "data": {
                 "name": source["name"], "corpus_sha256": source["sha256"],
                 "digest": data_digest(*(text.digest for text in texts.values())), "preparation": PREPARATION_VERSION,
@@ -116,7 +113,7 @@ class TextStage(Stage):
         return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, files=files)
 
     def load(self, profile: str) -> TextResult:
-        return TextResult(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
+        return TextResult(store.load(self.name, profile, self.config(profile)), self.config(profile))
 
     def belongs(self, result: TextResult) -> None:
         """Statistics of these corpora, tokenizers that the networks of the same text have, texts of the right kind."""

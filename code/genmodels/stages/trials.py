@@ -127,9 +127,6 @@ class TrialsStage(Stage):
         runs = self.runs()
         return runs if profile == "full" else {key: self.short(run) for key, run in runs.items()}
 
-    def plain_config(self, profile: str) -> dict[str, Any]:
-        return {key: to_plain(run) for key, run in self.config(profile).items()}
-
     def start(self, run: Any, arrays: dict[str, np.ndarray]) -> nn.Module:
         """The seeded model, initialised."""
         torch.manual_seed(batches.seed_for(run.experiment.training.seed, "weights"))
@@ -159,7 +156,7 @@ class TrialsStage(Stage):
         for key, run in runs.items():
             arrays |= {f"{key}_{name}": found for name, found in self._first_batches(run, material).items()}
         manifest = {
-            "config": self.plain_config(profile),
+            "config": to_plain(runs),
             "data": self.data(material),
             "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
             "cpu_seconds": round(sum(part["measures"]["cpu_seconds"] for part in parts.values()), 1),
@@ -218,7 +215,7 @@ class TrialsStage(Stage):
         return first_loss(model.train(), batch, self.objective_of(run), run.experiment.training.seed)
 
     def load(self, profile: str) -> TrialsResult:
-        return self.result(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
+        return self.result(store.load(self.name, profile, self.config(profile)), self.config(profile))
 
     def belongs(self, result: TrialsResult) -> None:
         payload.files(result.manifest, "history.csv", "metrics.json", "slice.npz")
