@@ -14,7 +14,7 @@ import torch
 from genmodels import stages
 from genmodels.data import mnist
 from genmodels.system import files
-from genmodels.config import GatedModelConfig, PixelCNNModelConfig, TrainingConfig
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from genmodels.config import differences
 from genmodels.system.files import file_digest

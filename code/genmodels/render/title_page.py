@@ -6,7 +6,6 @@ import datetime
 import json
 import re
 import unicodedata
-from pathlib import Path
 from typing import Any
 
 from genmodels.system.places import ASSETS

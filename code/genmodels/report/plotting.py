@@ -9,7 +9,6 @@ What it does not do: draw anything (``genmodels.report.figures``) or format numb
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib import font_manager, ticker

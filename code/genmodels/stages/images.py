@@ -121,9 +121,8 @@ class PixelCNNStage(ModelStage):
     def build(self, config: PixelCNNConfig) -> PixelModel:
         return PixelCNN(config.model)
 
-    def objective(self) -> Objective:
-        plan = self.full.training
-        return image_objective(self.full.binarization, plan.expected_targets)
+    def objective(self, config: PixelCNNConfig) -> Objective:
+        return image_objective(config.binarization, config.training.expected_targets)
 
     def material(self, config: PixelCNNConfig, folder: Path | None) -> Material:
         images = mnist.load(folder)
