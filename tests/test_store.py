@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from genmodels import store
+from genmodels.config import PixelCNNConfig, TrainingConfig, differences, to_plain
 from genmodels.system import files
 from genmodels.errors import StaleResult, UserError
 
@@ -205,3 +207,20 @@ def test_one_after_the_other_through_a_waiting_lock(tmp_path: Path) -> None:
     with ThreadPoolExecutor(12) as pool:
         list(pool.map(add, range(12)))
     assert counter.read_text() == "180" and not (tmp_path / "lock").exists()
+
+
+def test_a_field_that_a_manifest_lacks_counts_as_its_default() -> None:
+    """On the settings of a training of today, nested and in a mapping, as studies keep them."""
+    plan = TrainingConfig(learning_rate=2e-3, momentum=0.95)
+    asked = {"one": PixelCNNConfig(training=plan)}
+    stored = to_plain(asked)
+    assert differences(asked, stored) == []
+    del stored["one"]["training"]["cooldown"], stored["one"]["training"]["momentum"]  # as before either field was there
+    assert differences(asked, stored) == ["one.training.momentum: asked 0.95, stored 0.0"]
+    assert differences({"one": PixelCNNConfig(training=replace(plan, momentum=0.0))}, stored) == []
+    changed = {"one": PixelCNNConfig(training=replace(plan, momentum=0.0, learning_rate=2.002e-3))}
+    assert differences(changed, stored) == ["one.training.learning_rate: asked 0.002002, stored 0.002"]
+    stored["one"]["training"]["gone"] = 1  # a field that today's code has not
+    assert differences({"one": PixelCNNConfig(training=replace(plan, momentum=0.0))}, stored) == [
+        "one.training.gone: asked '(absent)', stored 1"
+    ]

@@ -23,7 +23,7 @@ from torch.utils.data import Dataset
 from genmodels.system import files
 from genmodels.training import checkpoints, loop
 from genmodels.training.batches import BatchOrder, generator_for
-from genmodels.config import CooldownTrainingConfig, TrainingConfig
+from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.training.ranks import Batch
 from genmodels.training.loop import Objective, learning_rate_at
@@ -179,15 +179,15 @@ def test_learning_rate_rises_then_falls_to_its_end() -> None:
 
 
 def test_a_cooldown_starts_late_and_the_steps_before_it_know_no_length() -> None:
-    plan = lambda steps: CooldownTrainingConfig(steps=steps, warmup_steps=4, learning_rate=0.5, cooldown=0.25)  # noqa: E731
+    plan = lambda steps: TrainingConfig(steps=steps, warmup_steps=4, learning_rate=0.5, cooldown=0.25)  # noqa: E731
     short, long = ([learning_rate_at(step, plan(steps)) for step in range(steps + 1)] for steps in (40, 80))
     assert short[3:31] == [0.5] * 28 and short[:31] == long[:31]
     assert all(a > b for a, b in zip(short[30:], short[31:])) and short[-1] == 0
     assert short[30 + 5] == pytest.approx(0.5 * (1 - 0.5**0.5))  # half-way down
 
 
-def cooling(steps: int, evaluations: int, **changes: float) -> CooldownTrainingConfig:
-    return CooldownTrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
+def cooling(steps: int, evaluations: int, **changes: float) -> TrainingConfig:
+    return TrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
 
 
 def cooled(folder: Path, steps: int, evaluations: int, commit: str = "", **changes: float) -> tuple[list[torch.Tensor], loop.Record]:

@@ -13,16 +13,25 @@ from dataclasses import dataclass, field
 from typing import Any
 
 PROFILES = ("full", "smoke")
+MUON = 0.95  # the usual momentum
 
 
-def setting(default: Any, label: str, unit: str = "") -> Any:
-    """A dataclass field with the Persian label (and unit or reason) that the report's tables print."""
-    return field(default=default, metadata={"label": label, "unit": unit})
+def setting(default: Any, label: str, unit: str = "", **off: Any) -> Any:
+    """A dataclass field with the Persian label (and unit or reason) that the report's tables print.
+
+    A field that a manifest lacks counts as its default, so that a new one must mean "as before" there. With ``off`` that
+    value switches the field off: the tables leave it out.
+    """
+    return field(default=default, metadata={"label": label, "unit": unit} | off)
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Settings of the one training loop (``training/loop.py``)."""
+    """Settings of the one training loop (``training/loop.py``).
+
+    ``momentum`` 0 is AdamW alone, else Muon on the inner matrices; ``cooldown`` 0 is half a cosine, else the rate is
+    constant until that share of the steps is left.
+    """
 
     seed: int = setting(1, "دانهٔ تصادفی")
     batch_size: int = setting(32, "اندازهٔ دسته", "نمونه در هر گام، روی همهٔ فرایندها")
@@ -37,28 +46,10 @@ class TrainingConfig:
     ema_decay: float = setting(0.0, "میانگین نمایی وزن‌ها", "صفر یعنی خاموش")
     bf16: bool = setting(True, "محاسبهٔ bf16", "در گذرها، اگر پردازنده دارد؛ وزن‌ها fp32")
     evaluations: int = setting(10, "شمار ارزیابی‌ها", "هم‌فاصله در طول آموزش")
-
-
-@dataclass(frozen=True)
-class MuonTrainingConfig(TrainingConfig):
-    """The same loop with Muon on the inner matrices (``training/optimizers.py``)."""
-
-    momentum: float = setting(0.95, "تکانهٔ Muon", "ماتریس‌های درونی؛ بقیه با AdamW")
-
-
-@dataclass(frozen=True)
-class ExpectedTargetTrainingConfig(MuonTrainingConfig):
-    """The same, with each pixel's loss averaged over its own draw instead of taken at one (``stages/images.py``)."""
-
-    expected_targets: bool = setting(True, "هدف میانگین‌گرفته", "شدت پیکسل به جای بیت آن در زیان")
-
-
-@dataclass(frozen=True)
-class CooldownTrainingConfig(ExpectedTargetTrainingConfig):
-    """The same at a constant learning rate that falls at the end alone: the start does not depend on the length."""
-
-    cooldown: float = setting(0.25, "سهم فرود", "از گام‌های پایانی؛ پیش از آن نرخ ثابت است")
-    weight_decay_from: int = setting(0, "آغاز میرایی وزن", "گام؛ پیش از آن صفر است")
+    momentum: float = setting(0.0, "تکانهٔ Muon", "ماتریس‌های درونی؛ بقیه با AdamW", off=0.0)
+    expected_targets: bool = setting(False, "هدف میانگین‌گرفته", "شدت پیکسل به جای بیت آن در زیان", off=False)
+    cooldown: float = setting(0.0, "سهم فرود", "از گام‌های پایانی؛ پیش از آن نرخ ثابت است", off=0.0)
+    weight_decay_from: int = setting(0, "آغاز میرایی وزن", "گام؛ پیش از آن صفر است", off=0)
 
 
 @dataclass(frozen=True)
@@ -175,16 +166,29 @@ class NgramConfig:
 
 
 def to_plain(config: Any) -> Any:
-    """A config as JSON-able values (tuples become lists), for manifests and comparison."""
-    return json.loads(json.dumps(dataclasses.asdict(config)))
+    """A config, or a mapping of configs, as JSON-able values (tuples become lists), for manifests and comparison."""
+    return json.loads(json.dumps(config, default=dataclasses.asdict))
 
 
 def differences(asked: Any, stored: Any, prefix: str = "") -> list[str]:
-    """Every leaf that differs, as ``name: asked X, stored Y``; empty when the two agree."""
-    if isinstance(asked, dict) and isinstance(stored, dict):
-        rows: list[str] = []
-        for key in sorted(asked.keys() | stored.keys()):
-            name = f"{prefix}.{key}" if prefix else key
-            rows += differences(asked.get(key, "(absent)"), stored.get(key, "(absent)"), name)
-        return rows
-    return [] if asked == stored else [f"{prefix}: asked {asked!r}, stored {stored!r}"]
+    """Every leaf that differs, as ``name: asked X, stored Y``; empty when the two agree.
+
+    ``asked``: a config, a mapping of them, or plain values; ``stored``: plain values. A field of a config that ``stored``
+    lacks counts as its declared default; one that the config lacks is a difference.
+    """
+    if not isinstance(stored, dict) or not (isinstance(asked, dict) or dataclasses.is_dataclass(asked)):
+        asked = to_plain(asked)
+        return [] if asked == stored else [f"{prefix}: asked {asked!r}, stored {stored!r}"]
+    ours, theirs = (asked, stored) if isinstance(asked, dict) else (vars(asked), _defaults(asked) | stored)
+    rows: list[str] = []
+    for key in sorted(ours.keys() | theirs.keys()):
+        name = f"{prefix}.{key}" if prefix else key
+        rows += differences(ours.get(key, "(absent)"), theirs.get(key, "(absent)"), name)
+    return rows
+
+
+def _defaults(config: Any) -> dict[str, Any]:
+    """Plain values of the fields of a dataclass that have a default."""
+    made = {f.name: f.default_factory() for f in dataclasses.fields(config) if f.default_factory is not dataclasses.MISSING}
+    given = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
+    return to_plain(given | made)

@@ -231,10 +231,10 @@ def _table(payload: Any) -> bool:
     return isinstance(payload, dict) and all(isinstance(digest, str) for digest in payload.values())
 
 
-def load(stage: str, profile: str, config: dict[str, Any] | None = None, digest: str | None = None) -> StoredResult:
+def load(stage: str, profile: str, config: Any = None, digest: str | None = None) -> StoredResult:
     """Open a shipped result, refusing what was altered or does not belong to what is asked.
 
-    ``config`` (plain values) and ``digest`` (of the data) are compared with the manifest where given.
+    ``config`` (a dataclass, a mapping of them, or plain values) and ``digest`` (of the data) are compared with the manifest where given.
     Raises ``StaleResult`` naming the file or field, and the command that remakes the result.
     """
     folder, again = result_folder(stage, profile), remake(stage, profile)

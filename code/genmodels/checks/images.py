@@ -342,7 +342,7 @@ def resumes(name: str, steps: int = 6, struck: int = 4) -> Finding:
     config, dataset = stage.tiny(stage.config("smoke"))
     brief = replace(config.training, steps=steps, warmup_steps=1, batch_size=4, evaluations=0, ema_decay=0.5)
     config = replace(config, training=brief)
-    objective = stage.objective()
+    objective = stage.objective(config)
     calls = 0
 
     def deadly(model: Any, batch: Any) -> Tensor:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-from typing import Any
 
-from genmodels.config import differences, to_plain
+from genmodels.config import differences
 from genmodels.system.files import file_digest
 from genmodels.report.persian import fa, fa_int
 from genmodels.checks.check import Evidence, Finding, check
@@ -29,15 +27,8 @@ def payload(e: Evidence) -> Finding:
 @check("settings", "all", "sec-provenance", "تنظیم‌ها = تنظیم‌های امروز کد")
 def settings(e: Evidence) -> Finding:
     results = e.shipped.values()
-    fields = [line for r in results for line in differences(plain(r.config), r.manifest["config"])]
+    fields = [line for r in results for line in differences(r.config, r.manifest["config"])]
     return not fields, f"{fa_int(len(fields))} اختلاف"
-
-
-def plain(config: Any) -> Any:
-    """A config, or a mapping of configs, as the manifests keep it."""
-    if dataclasses.is_dataclass(config):
-        return to_plain(config)
-    return {name: plain(value) for name, value in config.items()} if isinstance(config, dict) else config
 
 
 @check("commits", "all", "sec-provenance", "کامیت پاک")

@@ -10,6 +10,7 @@ A pickle can run any code, so it is opened by an unpickler that knows only numpy
 
 from __future__ import annotations
 
+import os
 import gzip
 import hashlib
 import io

@@ -55,7 +55,7 @@ def _settings(config: Any) -> dict[str, tuple[str, Any, str]]:
         value = getattr(config, item.name)
         if dataclasses.is_dataclass(value):
             found |= _settings(value)
-        else:
+        elif value != item.metadata.get("off", dataclasses.MISSING):
             found[item.name] = (item.metadata["label"], value, item.metadata["unit"])
     return found
 

@@ -8,7 +8,6 @@ a refactoring leaves it alone, a change of what training does moves it, and then
 from __future__ import annotations
 
 import math
-import time
 import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -26,11 +25,12 @@ from torch.utils.data import Dataset
 from genmodels import store
 from genmodels.system import precision
 from genmodels.training import batches, ranks, loop
-from genmodels.config import CooldownTrainingConfig, TrainingConfig, to_plain
+from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import StaleResult, UserError
 from genmodels.training.ranks import Batch
 from genmodels.stages import payload
-from genmodels.training.loop import Objective, Record
+from genmodels.system.timing import Clock
+from genmodels.training.loop import Objective
 
 FINGERPRINT_STEPS = 8
 FINGERPRINT_TOLERANCE = 1e-9  # relative; emulated processors differ by 4e-16, the smallest change that is tried by 4e-7
@@ -60,7 +60,7 @@ class Check:
     detail: str
 
 
-class Opened:
+class ShippedResult:
     """A shipped result opened for the report: settings, manifest, measures, curve and evaluation slice."""
 
     def __init__(self, stored: store.StoredResult, config: Any) -> None:
@@ -76,7 +76,7 @@ class Opened:
         return self.stored.slice
 
 
-class Result(Opened):
+class Result(ShippedResult):
     """A shipped result with its trained network."""
 
     def __init__(self, stored: store.StoredResult, config: Any, build: Callable[[Any], nn.Module]) -> None:
@@ -106,6 +106,7 @@ class Stage(ABC):
 
     name: str
     shares_work = False  # among the processes of a torchrun; where not, rank 0 works alone
+    result: Callable[[store.StoredResult, Any], Any] = ShippedResult
     with_data: str | None = None  # the check of ``contradict_with_data``, of a stage that has one
 
     @abstractmethod
@@ -116,9 +117,18 @@ class Stage(ABC):
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Make the result from the data in ``folder`` and publish it. Returns the result's folder."""
 
-    @abstractmethod
     def load(self, profile: str) -> Any:
         """Open the shipped result; ``StaleResult`` where it does not belong to today's config or was altered."""
+        config = self.config(profile)
+        return self.result(store.load(self.name, profile, config), config)
+
+    def publish(
+        self, profile: str, config: Any, data: dict[str, Any], spent: dict[str, float], *,
+        manifest: dict[str, Any] | None = None, **payload: Any,
+    ) -> Path:
+        """Write a result: ``data`` says what it was made from, ``spent`` what it took, ``payload`` is ``store.publish``'s."""
+        whole = {"config": to_plain(config), "data": data} | spent | (manifest or {}) | store.provenance()
+        return store.publish(self.name, profile, manifest=whole, **payload)
 
     def verify(self, profile: str) -> list[Check]:
         """Payload and config first, then what the files hold; what else can be contradicted only if those hold."""
@@ -146,7 +156,50 @@ class Stage(ABC):
         return []
 
 
-class ModelStage(Stage):
+class Training(ABC):
+    """How a kind of training begins and behaves: what a stage of one model and the trials of a study have in common.
+
+    ``config`` below is a dataclass that has a ``training``.
+    """
+
+    @abstractmethod
+    def build(self, config: Any) -> nn.Module:
+        """The untrained model (its initial weights follow the global seed)."""
+
+    @abstractmethod
+    def objective(self, config: Any) -> Objective:
+        """The training loss."""
+
+    @abstractmethod
+    def tiny(self, config: Any) -> tuple[Any, Dataset[Any]]:
+        """The same kind of training at a tiny size with fixed synthetic inputs, for the fingerprint."""
+
+    def seeded_model(self, config: Any) -> nn.Module:
+        """The untrained model of the config's seed."""
+        torch.manual_seed(batches.seed_for(config.training.seed, "weights"))
+        return self.build(config)
+
+    def fingerprint(self, config: Any) -> list[float]:
+        """The behaviour of this kind of training at a tiny size: losses of the first steps and, last, that of the averaged
+        weights without dropout, in fp64 (``precision.exact``).
+
+        The few steps have all parts of a whole training: they begin with a warm-up, and weights that decay late decay in
+        the second half.
+        """
+        small, dataset = self.tiny(config)
+        plan, objective = small.training, self.objective(small)
+        brief = replace(
+            plan, steps=FINGERPRINT_STEPS, warmup_steps=min(2, plan.warmup_steps), batch_size=4, bf16=False, evaluations=0,
+            weight_decay_from=min(plan.weight_decay_from, FINGERPRINT_STEPS // 2),
+        )
+        with precision.exact():
+            model = self.seeded_model(small)
+            losses = loop.train(model, dataset, objective, brief, alone=True).losses
+            first = dataset.__getitems__([0, 1, 2, 3])  # type: ignore[attr-defined]
+            return [*losses, first_loss(model, first, objective, brief.seed)]
+
+
+class ModelStage(Training, Stage):
     """One trained model: a subclass says what is particular, this class how a result is made and checked."""
 
     shares_work = True
@@ -154,16 +207,8 @@ class ModelStage(Stage):
     curve: tuple[str, ...] = ("validation_loss",)  # what ``curve_point`` gives
 
     @abstractmethod
-    def build(self, config: Any) -> nn.Module:
-        """The untrained model (its initial weights follow the global seed)."""
-
-    @abstractmethod
     def material(self, config: Any, folder: Path | None) -> Material:
         """Training set, data identity and evaluation slice, from the data folder."""
-
-    @abstractmethod
-    def objective(self) -> Objective:
-        """The training loss."""
 
     @abstractmethod
     def curve_point(self, config: Any, material: Material, model: nn.Module) -> dict[str, float]:
@@ -177,21 +222,8 @@ class ModelStage(Stage):
     def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
         """The headline metrics on the shipped slice alone: what ``verify`` makes again."""
 
-    @abstractmethod
-    def tiny(self, config: Any) -> tuple[Any, Dataset[Any]]:
-        """The same kind of experiment at a tiny size with fixed synthetic inputs, for the fingerprint."""
-
     def initialize(self, model: nn.Module, material: Material) -> None:
         """Data-dependent initialisation, if the stage has one."""
-
-    def seeded_model(self, config: Any) -> nn.Module:
-        torch.manual_seed(batches.seed_for(config.training.seed, "weights"))
-        return self.build(config)
-
-    def fingerprint(self, config: Any) -> list[float]:
-        """The behaviour of this kind of training at a tiny size."""
-        small, dataset = self.tiny(config)
-        return behaviour(lambda: self.seeded_model(small), dataset, self.objective(), small.training)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Train (or resume), measure, publish. Returns the result's folder."""
@@ -210,39 +242,32 @@ class ModelStage(Stage):
             checkpoint.unlink(missing_ok=True)
             steady.path.unlink(missing_ok=True)
         record = loop.train(
-            model, material.dataset, self.objective(), config.training,
+            model, material.dataset, self.objective(config), config.training,
             evaluate=lambda m: self.curve_point(config, material, m),
             checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), steady=steady,
             label=f"{self.name} {profile}", commit=store.commit(),
         )
         if not ranks.leads():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
-        measured = time.monotonic()
+        measuring = Clock()
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 on GPUs, too
             metrics = self.final_metrics(config, material, model)
             metrics["slice"] = self.slice_metrics(config, material.arrays, model.cpu())  # as ``verify`` will
         metrics["parameters"] = sum(p.numel() for p in model.parameters())
-        path = store.publish(
-            self.name, profile, metrics=metrics, history=pd.DataFrame(record.history), weights=model.state_dict(),
-            arrays=material.arrays, files=material.files, manifest=self._manifest(config, material, record, measured),
+        spent = {"seconds": round(record.seconds, 1), "cpu_seconds": round(record.cpu_seconds, 1)}
+        spent["evaluation_seconds"] = measuring.spent()["seconds"]
+        path = self.publish(
+            profile, config, material.data, spent,
+            manifest={"fingerprint": self.fingerprint(config), "commits": record.commits},
+            metrics=metrics, history=pd.DataFrame(record.history), weights=model.state_dict(),
+            arrays=material.arrays, files=material.files,
         )
         checkpoint.unlink(missing_ok=True)
         return path
 
-    def _manifest(self, config: Any, material: Material, record: Record, measured: float) -> dict[str, Any]:
-        return {
-            "config": to_plain(config),
-            "data": material.data,
-            "seconds": round(record.seconds, 1),
-            "cpu_seconds": round(record.cpu_seconds, 1),
-            "evaluation_seconds": round(time.monotonic() - measured, 1),
-            "fingerprint": self.fingerprint(config),
-            "commits": record.commits,
-        } | store.provenance()
-
     def load(self, profile: str) -> Result:
         config = self.config(profile)
-        return Result(store.load(self.name, profile, to_plain(config)), config, self.build)
+        return Result(store.load(self.name, profile, config), config, self.build)
 
     def belongs(self, result: Result) -> None:
         manifest, plan = result.manifest, result.config.training
@@ -275,24 +300,6 @@ def told(error: Exception) -> str:
         return text
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {text[:200]} ({Path(place.filename).name}:{place.lineno})"
-
-
-def behaviour(
-    start: Callable[[], nn.Module], dataset: Dataset[Any], objective: Objective, config: TrainingConfig
-) -> list[float]:
-    """The losses of the first steps and, last, that of the averaged weights without dropout, in fp64: see ``exact``.
-
-    The few steps have all parts of a whole training: they begin with a warm-up, and weights that decay late decay in
-    the second half.
-    """
-    warmup = min(2, config.warmup_steps)
-    brief = replace(config, steps=FINGERPRINT_STEPS, warmup_steps=warmup, batch_size=4, bf16=False, evaluations=0)
-    if isinstance(brief, CooldownTrainingConfig):
-        brief = replace(brief, weight_decay_from=min(brief.weight_decay_from, FINGERPRINT_STEPS // 2))
-    with precision.exact():
-        model, batch = start(), dataset.__getitems__([0, 1, 2, 3])  # type: ignore[attr-defined]
-        losses = loop.train(model, dataset, objective, brief, alone=True).losses
-        return [*losses, first_loss(model, batch, objective, brief.seed)]
 
 
 @torch.no_grad()

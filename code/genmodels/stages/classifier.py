@@ -68,7 +68,7 @@ class ClassifierStage(ModelStage):
     def build(self, config: ClassifierConfig) -> DigitClassifier:
         return DigitClassifier(config.model)
 
-    def objective(self) -> Objective:
+    def objective(self, config: Any) -> Objective:
         return Objective(
             total=lambda model, batch: F.cross_entropy(widened(model(batch[0])), batch[1], reduction="sum"),
             count=lambda batch: len(batch[0]),

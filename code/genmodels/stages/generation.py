@@ -9,7 +9,6 @@ shipped. A result whose networks have been trained again since is refused.
 from __future__ import annotations
 
 import math
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,16 +16,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from genmodels.system.timing import Clock
 from genmodels import stages, store
 from genmodels.training import batches
-from genmodels.config import setting, to_plain
+from genmodels.config import setting
 from genmodels.errors import UserError
 from genmodels.system.files import data_digest
 from genmodels.language.generation import generate, replay
 from genmodels.report.samples import PROMPTS, SETTINGS
 from genmodels.language.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages import payload
-from genmodels.stages.base import Check, Opened, Stage
+from genmodels.stages.base import Check, ShippedResult, Stage
 from genmodels.text.prepare import PREPARATION_VERSION, PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.system.ties import Again
@@ -49,7 +49,7 @@ class GenerationConfig:
     seed: int = setting(1, "دانهٔ تصادفی")
 
 
-class GenerationResult(Opened):
+class GenerationResult(ShippedResult):
     """Samples and measures: ``measures[network][setting]``, ``reference[corpus]`` for real text."""
 
     @property
@@ -109,6 +109,7 @@ def real_windows(text: PreparedText, count: int, length: int) -> list[list[int]]
 
 class GenerationStage(Stage):
     name = "generation"
+    result = GenerationResult
 
     def config(self, profile: str) -> GenerationConfig:
         full = GenerationConfig()
@@ -119,7 +120,7 @@ class GenerationStage(Stage):
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Draw, measure, publish; a minute or two, so there is no checkpoint (``restart`` changes nothing)."""
         config = self.config(profile)
-        started, cpu = time.monotonic(), time.process_time()
+        clock = Clock()
         results = {name: stages.load(name, profile) for name in config.networks}
         texts = {r.config.text: prepared(r.config.text, folder) for r in results.values()}
         arrays: dict[str, np.ndarray] = {}
@@ -143,21 +144,12 @@ class GenerationStage(Stage):
             copies = measure_copies(windows, np.asarray(text.tokens["train"]))
             reference[text_config.corpus] = measure(windows) | copies
         metrics = {"measures": measures, "reference": reference, "prompts": prompts}
-        manifest = {
-            "config": to_plain(config),
-            "data": {
-                "name": next(iter(texts.values())).corpus_name,
-                "digest": data_digest(*(text.digest for text in texts.values())), "weights": _weights(results),
-                "preparation": PREPARATION_VERSION,
-            },
-            "seconds": round(time.monotonic() - started, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
+        data = {
+            "name": next(iter(texts.values())).corpus_name,
+            "digest": data_digest(*(text.digest for text in texts.values())), "weights": _weights(results),
+            "preparation": PREPARATION_VERSION,
         }
-        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, arrays=arrays)
-
-    def load(self, profile: str) -> GenerationResult:
-        config = self.config(profile)
-        return GenerationResult(store.load(self.name, profile, to_plain(config)), config)
+        return self.publish(profile, config, data, clock.spent(), metrics=metrics, arrays=arrays)
 
     def belongs(self, result: GenerationResult) -> None:
         config, samples = result.config, {}

@@ -14,8 +14,6 @@ all of them. A result whose models or classifier have been trained again since i
 
 from __future__ import annotations
 
-import os
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,10 +22,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from genmodels.system.timing import Clock
 from genmodels import stages, store
 from genmodels.data import mnist
 from genmodels.training.batches import generator_for
-from genmodels.config import setting, to_plain
+from genmodels.config import setting
 from genmodels.errors import UserError
 from genmodels.system.files import data_digest
 from genmodels.pixelcnn.classifier import CLASSES, measured
@@ -37,7 +36,7 @@ from genmodels.pixelcnn.neighbours import nearest, sources
 from genmodels.pixelcnn.quality import Reference, class_entropy_bits, measures, measures_of, undecided
 from genmodels.pixelcnn.sampling import replay, sample
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Check, Opened, Stage
+from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
 from genmodels.stages.images import binarize, every, test_bits
 from genmodels.system.workers import Workers, cores
 
@@ -65,7 +64,7 @@ class ImageSamplesConfig:
     seed: int = setting(0, "دانهٔ تصادفی")
 
 
-class ImageSamplesResult(Opened):
+class ImageSamplesResult(ShippedResult):
     """Images and measures; names are those of the models, and ``real-<binarisation>``."""
 
     @property
@@ -115,12 +114,6 @@ def _drawn(job: tuple[str, str, int, int]) -> np.ndarray:
     return mnist.pack_images(draw(stages.load(name, profile).model(), count, seed))
 
 
-def _cpu_seconds() -> float:
-    """Processor time of this process and of the workers that it has waited for."""
-    spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
-
-
 def independent(mean: Tensor, count: int, seed: int) -> Tensor:
     """The first ``count`` images of the seed with each pixel lit at its own rate, ``mean`` (28, 28): (N, 1, 28, 28)."""
     generator = torch.Generator().manual_seed(seed)
@@ -135,6 +128,7 @@ def near(distances: np.ndarray, floor: np.ndarray) -> dict[str, float]:
 
 class ImageSamplesStage(Stage):
     name = "pixelcnn-samples"
+    result = ImageSamplesResult
 
     def config(self, profile: str) -> ImageSamplesConfig:
         full = ImageSamplesConfig()
@@ -146,7 +140,7 @@ class ImageSamplesStage(Stage):
         There is no checkpoint: ``restart`` is void.
         """
         config = self.config(profile)
-        started, cpu = time.monotonic(), _cpu_seconds()
+        clock = Clock()
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
         if config.shown not in config.models:
             raise UserError(f"the model to show, {config.shown!r}, is none of {', '.join(config.models)}")
@@ -196,20 +190,9 @@ class ImageSamplesStage(Stage):
             "unlikely": {"places": unlikely.tolist(), "nll_nats": nll[unlikely].tolist()},
             "worst": worst(classifier, drawn[config.shown], config.gallery),
         }
-        manifest = {
-            "config": to_plain(config),
-            "data": {
-                "name": "MNIST", "digest": data_digest(images.digest, mnist.pack_images(test).tobytes()),
-                "weights": _weights(results),
-            },
-            "seconds": round(time.monotonic() - started, 1),
-            "cpu_seconds": round(_cpu_seconds() - cpu, 1),
-        }
-        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, arrays=arrays)
-
-    def load(self, profile: str) -> ImageSamplesResult:
-        config = self.config(profile)
-        return ImageSamplesResult(store.load(self.name, profile, to_plain(config)), config)
+        digest = data_digest(images.digest, mnist.pack_images(test).tobytes())
+        data = {"name": "MNIST", "digest": digest, "weights": _weights(results)}
+        return self.publish(profile, config, data, clock.spent(), metrics=metrics, arrays=arrays)
 
     def belongs(self, result: ImageSamplesResult) -> None:
         config, profile = result.config, result.manifest["profile"]

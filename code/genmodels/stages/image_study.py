@@ -20,7 +20,7 @@ from torch.utils.data import Dataset
 from genmodels.data import mnist
 from genmodels.training.batches import generator_for
 from genmodels.config import (
-    GatedModelConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig, setting,
+    MUON, GatedModelConfig, GatedPixelCNNConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig, setting,
 )
 from genmodels.errors import UserError
 from genmodels.system.files import data_digest
@@ -31,14 +31,14 @@ from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.images import ImageSet, binarize, every, image_objective
-from genmodels.stages.trials import TrialsResult, TrialsStage
+from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.training.loop import Objective
 
 SPREAD = ("spec", "spec-seed-2", "spec-seed-3")
 
 
 @dataclass(frozen=True)
-class PixelRun:
+class PixelRun(Trial):
     """One training of the study."""
 
     experiment: PixelCNNConfig
@@ -93,7 +93,7 @@ class PixelStudy(TrialsStage):
     name = "pixelcnn-study"
     result = PixelStudyResult
     BUDGET = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
-    TRAINING = MuonTrainingConfig(learning_rate=4e-3, **BUDGET)
+    TRAINING = TrainingConfig(learning_rate=4e-3, momentum=MUON, **BUDGET)
     WITHOUT_MUON = TrainingConfig(learning_rate=2e-3, **BUDGET)
 
     def runs(self) -> dict[str, PixelRun]:
@@ -119,7 +119,7 @@ class PixelStudy(TrialsStage):
         }
 
     def short(self, run: PixelRun) -> PixelRun:
-        brief = replace(run.experiment.training, steps=4, warmup_steps=1, evaluations=1)
+        brief = replace(run.training, steps=4, warmup_steps=1, evaluations=1)
         return replace(run, experiment=replace(run.experiment, training=brief, curve_images=8, test_images=16))
 
     def gather(self, runs: dict[str, PixelRun], folder: Path | None) -> Images:
@@ -144,10 +144,10 @@ class PixelStudy(TrialsStage):
     def parts_of_batch(self) -> tuple[tuple[str, type], ...]:
         return (("grey", np.uint8),)
 
-    def untrained(self, run: PixelRun) -> PixelModel:
+    def build(self, run: PixelRun) -> PixelModel:
         return build(run.experiment.model, run.variant)
 
-    def objective_of(self, run: PixelRun) -> Objective:
+    def objective(self, run: PixelRun) -> Objective:
         return image_objective(run.experiment.binarization, run.expected_targets)
 
     def curve(self, run: PixelRun, material: Images) -> Callable[[nn.Module], dict[str, float]]:
@@ -155,7 +155,7 @@ class PixelStudy(TrialsStage):
         return lambda model: {"validation_loss": nll_nats(model, images).mean().item()}
 
     def measures(self, run: PixelRun, material: Images, model: nn.Module) -> dict[str, Any]:
-        nll, plan = nll_nats(model, material.validation), run.experiment.training
+        nll, plan = nll_nats(model, material.validation), run.training
         return {
             "live_parameters": model.live_parameters(), "forward_flops": forward_flops(model),
             "images_seen": plan.steps * plan.batch_size, "validation_nll_nats": nll.mean().item(),
@@ -163,7 +163,7 @@ class PixelStudy(TrialsStage):
         }
 
     def run_belongs(self, run: PixelRun, measures: dict[str, Any], result: TrialsResult) -> dict[str, payload.Array]:
-        plan, judged = run.experiment.training, result.manifest["data"].get("validation_images")
+        plan, judged = run.training, result.manifest["data"].get("validation_images")
         payload.like(measures, {
             "live_parameters": int, "forward_flops": int, "images_seen": plan.steps * plan.batch_size,
             "validation_image_nll_nats": payload.Each(float),

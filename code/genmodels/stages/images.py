@@ -29,7 +29,7 @@ from torch.utils.data import Dataset
 from genmodels.data import mnist
 from genmodels.training.batches import generator_for
 from genmodels.config import (
-    CooldownTrainingConfig, ExpectedTargetTrainingConfig, GatedPixelCNNConfig, MuonTrainingConfig, PixelCNNConfig,
+    MUON, GatedPixelCNNConfig, PixelCNNConfig, TrainingConfig,
 )
 from genmodels.system.places import data_folder
 from genmodels.errors import UserError
@@ -48,10 +48,10 @@ SLICE_TEST_IMAGES = 500
 SLICE_TRAIN_IMAGES = 500
 WHOLE = "whole_test_nll_nats"  # the check that takes the data
 
-PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998}
+PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998, "momentum": MUON}
 FULL = PixelCNNConfig(
-    training=CooldownTrainingConfig(
-        batch_size=128, steps=9200, evaluations=23, cooldown=0.45, weight_decay=0.1, weight_decay_from=4200, **PACE
+    training=TrainingConfig(
+        batch_size=128, steps=9200, evaluations=23, cooldown=0.45, weight_decay=0.1, weight_decay_from=4200, expected_targets=True, **PACE
     ),
     curve_images=500,
 )
@@ -121,10 +121,8 @@ class PixelCNNStage(ModelStage):
     def build(self, config: PixelCNNConfig) -> PixelModel:
         return PixelCNN(config.model)
 
-    def objective(self) -> Objective:
-        plan = self.full.training
-        expected = isinstance(plan, ExpectedTargetTrainingConfig) and plan.expected_targets
-        return image_objective(self.full.binarization, expected)
+    def objective(self, config: PixelCNNConfig) -> Objective:
+        return image_objective(config.binarization, config.training.expected_targets)
 
     def material(self, config: PixelCNNConfig, folder: Path | None) -> Material:
         images = mnist.load(folder)
@@ -228,8 +226,8 @@ class GatedStage(PixelCNNStage):
 
     name = "pixelcnn-gated"
     full = GatedPixelCNNConfig(
-        training=CooldownTrainingConfig(
-            batch_size=64, steps=7200, evaluations=18, cooldown=0.4, weight_decay=0.1, **PACE
+        training=TrainingConfig(
+            batch_size=64, steps=7200, evaluations=18, cooldown=0.4, weight_decay=0.1, expected_targets=True, **PACE
         ),
         curve_images=500,
     )
@@ -245,5 +243,5 @@ class ThresholdStage(PixelCNNStage):
     with_data = None  # a minute more for a likelihood that is set beside no published one; the slice has to do
     full = replace(
         FULL, binarization="threshold",
-        training=MuonTrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
+        training=TrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
     )

@@ -25,7 +25,7 @@ from genmodels.language.transformer import TransformerLM
 from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
-from genmodels.text.windows import NgramDataset
+from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.training.loop import Objective
@@ -39,6 +39,14 @@ def cross_entropy_total(model: nn.Module, batch: Batch) -> Tensor:
     """Summed next-token cross-entropy in nats over the positions that have a target."""
     context, target = batch  # (B, T), (B, T)
     return model(context, targets=target)[0]
+
+
+TOKENS = Objective(total=cross_entropy_total, count=lambda batch: int((batch[1] != IGNORED).sum()))
+
+
+def log_unigram(counts: np.ndarray) -> Tensor:
+    """Add-one log relative frequencies of the tokens, (V,) fp32."""
+    return torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
 
 
 class LanguageStage(ModelStage):
@@ -62,8 +70,8 @@ class LanguageStage(ModelStage):
             evaluation_documents=8 if smoke else self.full.evaluation_documents,
         )
 
-    def objective(self) -> Objective:
-        return Objective(total=cross_entropy_total, count=lambda batch: int((batch[1] != -100).sum()))
+    def objective(self, config: Any) -> Objective:
+        return TOKENS
 
     def material(self, config: LanguageModelConfig, folder: Path | None) -> Material:
         text = prepared(config.text, folder)
@@ -77,7 +85,7 @@ class LanguageStage(ModelStage):
     def initialize(self, model: nn.Module, material: Material) -> None:
         """Start from the unigram distribution: the output bias is the log relative frequency (add-one)."""
         counts = np.bincount(material.context["text"].tokens["train"], minlength=model.vocabulary)
-        model.initialize_output_bias(torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float())
+        model.initialize_output_bias(log_unigram(counts))
 
     def curve_point(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, float]:
         documents = first_documents(material.context["text"], "validation", config.curve_documents)

@@ -12,11 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.config import LanguageModelConfig, MuonTrainingConfig, RecurrentModelConfig, TransformerModelConfig
+from genmodels.config import MUON, LanguageModelConfig, RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language.base import LanguageModel, linear_cross_entropy
 from genmodels.language.perplexity import Perplexity, evaluate, summarize
@@ -24,14 +23,14 @@ from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.variants import Variant, VariantLM
 from genmodels.training.ranks import Batch
 from genmodels.stages import payload
-from genmodels.stages.language import RecurrentStage, TransformerStage, cross_entropy_total, first_documents
-from genmodels.stages.trials import TrialsResult, TrialsStage
+from genmodels.stages.language import TOKENS, RecurrentStage, TransformerStage, first_documents, log_unigram
+from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.training.loop import Objective
 
 @dataclass(frozen=True)
-class StudyRun:
+class StudyRun(Trial):
     """One training of a study: an experiment, and what of it is unusual."""
 
     experiment: LanguageModelConfig
@@ -49,30 +48,11 @@ class StudyResult(TrialsResult):
         return summarize(losses, tokens, np.zeros_like(tokens))
 
 
-def build(run: StudyRun) -> LanguageModel:
-    """The untrained model of a run (its initial weights follow the global seed)."""
-    config = run.experiment
-    if isinstance(config.model, RecurrentModelConfig):
-        return RecurrentLM(config.model, config.text.vocabulary)
-    return VariantLM(config.model, run.variant, config.text.vocabulary)
-
-
 def last_position_total(model: nn.Module, batch: Batch) -> Tensor:
     """Summed cross-entropy of the one target after each window."""
     context, target = batch  # (B, T), (B,)
     features, _ = model.features(context)
     return linear_cross_entropy(features[:, -1], model.output_weight, model.output_bias, target)
-
-
-def objective(run: StudyRun) -> Objective:
-    if run.targets == "last":
-        return Objective(total=last_position_total, count=lambda batch: len(batch[1]))
-    return Objective(total=cross_entropy_total, count=lambda batch: int((batch[1] != -100).sum()))
-
-
-def log_unigram(counts: np.ndarray) -> Tensor:
-    """Add-one log relative frequencies."""
-    return torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
 
 
 class StudyStage(TrialsStage):
@@ -81,7 +61,7 @@ class StudyStage(TrialsStage):
     result = StudyResult
 
     def short(self, run: StudyRun) -> StudyRun:
-        brief = replace(run.experiment.training, steps=4, warmup_steps=1, evaluations=min(1, run.experiment.training.evaluations))
+        brief = replace(run.training, steps=4, warmup_steps=1, evaluations=min(1, run.training.evaluations))
         return replace(run, experiment=replace(run.experiment, training=brief, curve_documents=2, evaluation_documents=2))
 
     def gather(self, runs: dict[str, StudyRun], folder: Path | None) -> PreparedText:
@@ -98,11 +78,16 @@ class StudyStage(TrialsStage):
     def parts_of_batch(self) -> tuple[tuple[str, type], ...]:
         return (("contexts", np.int64), ("targets", np.int64))
 
-    def untrained(self, run: StudyRun) -> LanguageModel:
-        return build(run)
+    def build(self, run: StudyRun) -> LanguageModel:
+        config = run.experiment
+        if isinstance(config.model, RecurrentModelConfig):
+            return RecurrentLM(config.model, config.text.vocabulary)
+        return VariantLM(config.model, run.variant, config.text.vocabulary)
 
-    def objective_of(self, run: StudyRun) -> Objective:
-        return objective(run)
+    def objective(self, run: StudyRun) -> Objective:
+        if run.targets == "last":
+            return Objective(total=last_position_total, count=lambda batch: len(batch[1]))
+        return TOKENS
 
     def initialize(self, model: LanguageModel, arrays: dict[str, np.ndarray]) -> None:
         """The output bias starts at the unigram distribution."""
@@ -176,8 +161,7 @@ def _experiment(full: LanguageModelConfig, steps: int, evaluations: int = 5, **c
 
 
 def _with_muon(experiment: LanguageModelConfig, learning_rate: float) -> LanguageModelConfig:
-    settings = {name: getattr(experiment.training, name) for name in experiment.training.__dataclass_fields__}
-    return replace(experiment, training=MuonTrainingConfig(**settings | {"learning_rate": learning_rate}))
+    return replace(experiment, training=replace(experiment.training, learning_rate=learning_rate, momentum=MUON))
 
 
 class RecurrentStudy(StudyStage):

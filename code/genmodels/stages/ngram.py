@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from genmodels.system.timing import Clock
 from genmodels import store
-from genmodels.config import NgramConfig, to_plain
+from genmodels.config import NgramConfig
 from genmodels.errors import DataError, UserError
 from genmodels.language.kneser_ney import KneserNey, per_document
 from genmodels.language.perplexity import Perplexity, summarize
 from genmodels.stages import payload
-from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, largest_difference
+from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, ShippedResult, Stage, largest_difference
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 
@@ -33,7 +34,7 @@ COMMON = 500  # occurrences of the tokens compared by what they follow
 SMOKE = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
 
 
-class NgramResult(Opened):
+class NgramResult(ShippedResult):
     """A shipped result with its tables and the counted model."""
 
     @cached_property
@@ -77,6 +78,7 @@ class NgramResult(Opened):
 
 class NgramStage(Stage):
     name = "ngram"
+    result = NgramResult
 
     def config(self, profile: str) -> NgramConfig:
         return NgramConfig() if profile == "full" else replace(NgramConfig(), **SMOKE)
@@ -95,15 +97,15 @@ class NgramStage(Stage):
         config = self.config(profile)
         if not config.orders or any(b <= a for a, b in pairwise(config.orders)):
             raise UserError(f"the orders {config.orders} must rise; give for example (1, 2, 3)")
-        started, cpu = time.monotonic(), time.process_time()
+        clock = Clock()
         text = prepared(config.text, folder)
         offsets = np.asarray(text.offsets["train"][: config.train_documents + 1 if config.train_documents else None])
         tokens = np.asarray(text.tokens["train"][: offsets[-1]])
         rows, document_nll, samples = [], [], []
         for order in config.orders:
-            clock = time.process_time()
+            fitting = time.process_time()
             model = KneserNey.fit(tokens, offsets, order, config.text.vocabulary, bos=text.tokenizer.bos)
-            row, test = _measure(model, text, time.process_time() - clock)
+            row, test = _measure(model, text, time.process_time() - fitting)
             rows.append(row)
             document_nll.append(test.document_nll_nats)
             drawn = sample(model, config.sample_tokens, np.random.RandomState([config.seed, order]), text.tokenizer.eos)
@@ -122,19 +124,12 @@ class NgramStage(Stage):
             "document_nll_nats": np.stack(document_nll),  # (orders, documents)
         }
         metrics["slice"] = slice_metrics(shipped, arrays)
-        manifest = {
-            "config": to_plain(config),
-            "data": text.identity | {"train_tokens": int(len(tokens)), "test_tokens": int(len(ids))},
-            "seconds": round(time.monotonic() - started, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
-            "fingerprint": self.fingerprint(config),
-        } | store.provenance()
+        data = text.identity | {"train_tokens": int(len(tokens)), "test_tokens": int(len(ids))}
+        manifest = {"fingerprint": self.fingerprint(config)}
         files = {"counts.npz": store.array_bytes(**shipped.to_arrays())}
-        return store.publish(self.name, profile, manifest=manifest, metrics=metrics, arrays=arrays, files=files)
-
-    def load(self, profile: str) -> NgramResult:
-        config = self.config(profile)
-        return NgramResult(store.load(self.name, profile, to_plain(config)), config)
+        return self.publish(
+            profile, config, data, clock.spent(), manifest=manifest, metrics=metrics, arrays=arrays, files=files
+        )
 
     def belongs(self, result: NgramResult) -> None:
         """All but the counts, which are next: each order's row says what the shipped losses of the documents say."""

@@ -8,19 +8,19 @@ again. The fingerprint is what today's cleaning and today's BPE make of a fixed 
 from __future__ import annotations
 
 import json
-import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from genmodels.system.timing import Clock
 from genmodels import store
-from genmodels.config import TextConfig, to_plain
+from genmodels.config import TextConfig
 from genmodels.errors import UserError
 from genmodels.system.files import data_digest, read_json
 from genmodels.stages import payload
-from genmodels.stages.base import Check, Opened, Stage, compare_metrics
+from genmodels.stages.base import Check, ShippedResult, Stage, compare_metrics
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
 from genmodels.text.prepare import CORPORA, PREPARATION_VERSION, prepared, version_of
@@ -38,7 +38,7 @@ PASSAGE = (
 )
 
 
-class TextResult(Opened):
+class TextResult(ShippedResult):
     """The shipped statistics (``metrics[corpus]``), tokenizers and held-out texts."""
 
     def tokenizer(self, corpus: str = "fluent") -> Tokenizer:
@@ -80,13 +80,11 @@ def slice_metrics(tokenizer: Tokenizer, texts: list[str]) -> dict[str, float]:
 
 class TextStage(Stage):
     name = "text"
+    result = TextResult
 
     def config(self, profile: str) -> dict[str, TextConfig]:
         """The settings of both corpora; ``smoke`` prepares the fluent one alone, without the study of the steps."""
         return {corpus: TextConfig(corpus=corpus) for corpus in (CORPORA if profile == "full" else CORPORA[:1])}
-
-    def plain_config(self, profile: str) -> dict[str, Any]:
-        return {corpus: to_plain(config) for corpus, config in self.config(profile).items()}
 
     def fingerprint(self, config: Any) -> list[int]:
         """Token ids that today's cleaning and our own BPE give the fixed passage, trained on itself."""
@@ -94,29 +92,22 @@ class TextStage(Stage):
         return bpe.train([cleaned], 300).encode(cleaned)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
-        started, cpu = time.monotonic(), time.process_time()
-        texts = {corpus: prepared(config, folder) for corpus, config in self.config(profile).items()}
+        clock = Clock()
+        config = self.config(profile)
+        texts = {corpus: prepared(each, folder) for corpus, each in config.items()}
         fluent = texts["fluent"]
         held_out = [text[:HELD_OUT_CHARACTERS] for text in fluent.held_out_texts("test", HELD_OUT_DOCUMENTS)]
         files = {f"{corpus}-tokenizer.json": text.tokenizer.to_bytes() for corpus, text in texts.items()}
         metrics = text_statistics(folder) if profile == "full" else {"fluent": fluent.statistics}
         metrics["slice"] = slice_metrics(fluent.tokenizer, held_out)
         source = fluent.statistics["corpus"]
-        manifest = {
-            "config": self.plain_config(profile),
-            "data": {
-                "name": source["name"], "corpus_sha256": source["sha256"],
-                "digest": data_digest(*(text.digest for text in texts.values())), "preparation": PREPARATION_VERSION,
-            },
-            "seconds": round(time.monotonic() - started, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
-            "fingerprint": self.fingerprint(self.config(profile)),
+        data = {
+            "name": source["name"], "corpus_sha256": source["sha256"],
+            "digest": data_digest(*(text.digest for text in texts.values())), "preparation": PREPARATION_VERSION,
         }
         files["held-out.json"] = json.dumps(held_out, ensure_ascii=False, indent=1).encode()
-        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics, files=files)
-
-    def load(self, profile: str) -> TextResult:
-        return TextResult(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
+        manifest = {"fingerprint": self.fingerprint(config)}
+        return self.publish(profile, config, data, clock.spent(), manifest=manifest, metrics=metrics, files=files)
 
     def belongs(self, result: TextResult) -> None:
         """Statistics of these corpora, tokenizers that the networks of the same text have, texts of the right kind."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +23,29 @@ from torch.utils.data import Dataset
 
 from genmodels import store
 from genmodels.training import batches, ranks, loop
-from genmodels.config import to_plain
+from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import UserError
 from genmodels.system.files import read_json, write_json
 from genmodels.stages import payload
-from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, Opened, Stage, behaviour, first_loss, largest_difference
-from genmodels.training.loop import Objective
+from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, ShippedResult, Stage, Training, first_loss, largest_difference
 
 OPENING_TOLERANCE = 1e-4  # relative; emulated processors differ by 1.4e-6 in fp32, another batch by 1e-2
 NOISY_OPENING_TOLERANCE = 3e-3  # where the stored loss is of bf16 products (1.5e-4) or of other dropout masks (1.3e-3)
 RECENT = 60  # steps that the reported training loss is the mean of
 
 
-class TrialsResult(Opened):
+@dataclass(frozen=True)
+class Trial:
+    """One training of a study: an experiment, as a stage of one model has it; a subclass adds what of it is unusual."""
+
+    experiment: Any
+
+    @property
+    def training(self) -> TrainingConfig:
+        return self.experiment.training
+
+
+class TrialsResult(ShippedResult):
     """``runs``: one row a run, by its key."""
 
     @property
@@ -56,8 +66,8 @@ def _finished_part(path: Path, identity: str) -> dict[str, Any] | None:
     return part if mine else None
 
 
-class TrialsStage(Stage):
-    """A dictionary of runs, each a dataclass with an ``experiment`` that has a ``training``; a subclass gives the rest.
+class TrialsStage(Training, Stage):
+    """A dictionary of runs, each a ``Trial``; a subclass gives the rest.
 
     ``material`` below is whatever ``gather`` read for all runs.
     """
@@ -85,24 +95,12 @@ class TrialsStage(Stage):
         """What a run trains on."""
 
     @abstractmethod
-    def untrained(self, run: Any) -> nn.Module:
-        """The model of a run (its initial weights follow the global seed)."""
-
-    @abstractmethod
-    def objective_of(self, run: Any) -> Objective:
-        """The training loss of a run."""
-
-    @abstractmethod
     def curve(self, run: Any, material: Any) -> Callable[[nn.Module], dict[str, float]]:
         """What is measured in the course of a training."""
 
     @abstractmethod
     def measures(self, run: Any, material: Any, model: nn.Module) -> dict[str, Any]:
         """What is measured after it, on validation data."""
-
-    @abstractmethod
-    def tiny(self, run: Any) -> tuple[Any, Dataset[Any]]:
-        """The same kind of run at a tiny size with fixed synthetic inputs, for the fingerprint."""
 
     @abstractmethod
     def parts_of_batch(self) -> tuple[tuple[str, type], ...]:
@@ -127,20 +125,11 @@ class TrialsStage(Stage):
         runs = self.runs()
         return runs if profile == "full" else {key: self.short(run) for key, run in runs.items()}
 
-    def plain_config(self, profile: str) -> dict[str, Any]:
-        return {key: to_plain(run) for key, run in self.config(profile).items()}
-
     def start(self, run: Any, arrays: dict[str, np.ndarray]) -> nn.Module:
         """The seeded model, initialised."""
-        torch.manual_seed(batches.seed_for(run.experiment.training.seed, "weights"))
-        model = self.untrained(run)
+        model = self.seeded_model(run)
         self.initialize(model, arrays)
         return model
-
-    def fingerprint(self, run: Any) -> list[float]:
-        """The behaviour of a run at a tiny size."""
-        small, dataset = self.tiny(run)
-        return behaviour(lambda: self.start(small, {}), dataset, self.objective_of(small), small.experiment.training)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Train every run that is not finished yet, then publish all. Returns the result's folder."""
@@ -158,16 +147,17 @@ class TrialsStage(Stage):
         arrays = self.common_arrays(material)
         for key, run in runs.items():
             arrays |= {f"{key}_{name}": found for name, found in self._first_batches(run, material).items()}
+        spent = {
+            "seconds": sum(part["seconds"] for part in parts.values()),
+            "cpu_seconds": sum(part["measures"]["cpu_seconds"] for part in parts.values()),
+        }
         manifest = {
-            "config": self.plain_config(profile),
-            "data": self.data(material),
-            "seconds": round(sum(part["seconds"] for part in parts.values()), 1),
-            "cpu_seconds": round(sum(part["measures"]["cpu_seconds"] for part in parts.values()), 1),
             "fingerprint": {key: self.fingerprint(run) for key, run in runs.items()},
             "commits": sorted({commit for part in parts.values() for commit in part.get("commits", ["unknown"])}),
         }
-        path = store.publish(
-            self.name, profile, manifest=manifest | store.provenance(), arrays=arrays,
+        path = self.publish(
+            profile, runs, self.data(material), {name: round(value, 1) for name, value in spent.items()},
+            manifest=manifest, arrays=arrays,
             metrics={"runs": {key: part["measures"] for key, part in parts.items()}} | self.common_metrics(runs, material),
             history=pd.concat([pd.DataFrame(part["history"]).assign(run=key) for key, part in parts.items()]),
         )
@@ -180,14 +170,14 @@ class TrialsStage(Stage):
 
     def _one(self, key: str, run: Any, profile: str, material: Any) -> dict[str, Any]:
         """One training and its measures, or what an earlier call kept of them."""
-        config, kept = run.experiment, self._finished(key, profile)
+        kept = self._finished(key, profile)
         checkpoint = kept.with_suffix(".pt")
         identity = store.run_identity(to_plain(run), {"digest": self.data(material)["digest"]})
         if (part := _finished_part(kept, identity)) is not None:
             return part
         model = self.start(run, self.common_arrays(material))
         record = loop.train(
-            model, self.dataset(run, material), self.objective_of(run), config.training,
+            model, self.dataset(run, material), self.objective(run), run.training,
             evaluate=self.curve(run, material), checkpoint=checkpoint, identity=identity, label=f"{self.name} {key}",
             commit=store.commit(), alone=True,
         )
@@ -206,7 +196,7 @@ class TrialsStage(Stage):
 
     def _first_batches(self, run: Any, material: Any) -> dict[str, np.ndarray]:
         """Each part of the first step's batch, (1, B, …), in as few bytes as the data sets need."""
-        dataset, plan = self.dataset(run, material), run.experiment.training
+        dataset, plan = self.dataset(run, material), run.training
         order = batches.BatchOrder(len(dataset), plan.batch_size, plan.seed, 0, 1)  # type: ignore[arg-type]
         found = [dataset.__getitems__(indices) for indices in order]
         kept = {name: np.stack([batch[i].numpy() for batch in found]) for i, (name, _) in enumerate(self.parts_of_batch())}
@@ -215,10 +205,7 @@ class TrialsStage(Stage):
     def opening(self, key: str, run: Any, model: nn.Module, arrays: dict[str, np.ndarray]) -> float:
         """The loss of a run's first step at full size, on its own first batch, by its model as it starts."""
         batch = tuple(torch.from_numpy(arrays[f"{key}_{name}"][0].astype(kind)) for name, kind in self.parts_of_batch())
-        return first_loss(model.train(), batch, self.objective_of(run), run.experiment.training.seed)
-
-    def load(self, profile: str) -> TrialsResult:
-        return self.result(store.load(self.name, profile, self.plain_config(profile)), self.config(profile))
+        return first_loss(model.train(), batch, self.objective(run), run.training.seed)
 
     def belongs(self, result: TrialsResult) -> None:
         payload.files(result.manifest, "history.csv", "metrics.json", "slice.npz")
@@ -230,7 +217,7 @@ class TrialsStage(Stage):
         unknown = set(result.history["run"]) - result.config.keys()
         payload.require(not unknown, f"history.csv has runs that the settings have not: {', '.join(map(str, unknown))}")
         for key, run in result.config.items():
-            plan, measures = run.experiment.training, result.metrics["runs"][key]
+            plan, measures = run.training, result.metrics["runs"][key]
             shared = {"parameters": int, "train_loss_nats": float, "cpu_seconds": float, "opening": payload.Each(float)}
             payload.like(measures, shared, f"metrics.json, {key}")
             steps = (len(measures["opening"]), plan.batch_size)
@@ -251,7 +238,7 @@ class TrialsStage(Stage):
         for key, run in result.config.items():
             measures, model = result.metrics["runs"][key], self.start(run, result.slice)
             bf16 = result.manifest["device"].get("bf16", True)  # the first manifests, of processors with it, do not say
-            noisy = bf16 and run.experiment.training.bf16 or getattr(run.experiment.model, "dropout", 0)
+            noisy = bf16 and run.training.bf16 or getattr(run.experiment.model, "dropout", 0)
             differs = largest_difference(self.fingerprint(run), result.manifest["fingerprint"][key])
             apart = largest_difference([self.opening(key, run, model, result.slice)], measures["opening"][:1])
             size = sum(p.numel() for p in model.parameters())

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+
+
+class Clock:
+    """Runs from its making: wall seconds, and processor seconds of this process and of the workers it has waited for."""
+
+    def __init__(self) -> None:
+        self._wall, self._cpu = time.monotonic(), sum(os.times()[:4])
+
+    def spent(self) -> dict[str, float]:
+        """``seconds`` and ``cpu_seconds`` so far, as manifests keep them."""
+        spent = {"seconds": time.monotonic() - self._wall, "cpu_seconds": sum(os.times()[:4]) - self._cpu}
+        return {name: round(value, 1) for name, value in spent.items()}
 
 
 @contextlib.contextmanager

@@ -34,7 +34,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from genmodels.training.batches import BatchOrder, generator_for, seed_for
 from genmodels.training.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
-from genmodels.config import CooldownTrainingConfig, TrainingConfig
+from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.training.optimizers import MuonWithAdamW, make_optimizer
 from genmodels.system.precision import autocast, is_exact, widened
@@ -78,7 +78,7 @@ class Steady:
 
 def steady_steps(config: TrainingConfig) -> int:
     """How many steps come before the cooldown; 0 where the learning rate falls all the way."""
-    return math.floor((1 - config.cooldown) * config.steps) if isinstance(config, CooldownTrainingConfig) else 0
+    return math.floor((1 - config.cooldown) * config.steps) if config.cooldown else 0
 
 
 def evaluation_steps(config: TrainingConfig) -> list[int]:
@@ -89,7 +89,7 @@ def evaluation_steps(config: TrainingConfig) -> list[int]:
 
 def of_any_length(config: TrainingConfig) -> TrainingConfig:
     """What trainings that differ in their length alone have in common; evaluations must come equally often."""
-    if not isinstance(config, CooldownTrainingConfig) or not config.evaluations or config.steps % config.evaluations:
+    if not config.cooldown or not config.evaluations or config.steps % config.evaluations:
         return config
     return replace(config, steps=config.steps // config.evaluations, evaluations=1, cooldown=0.0)
 
@@ -97,13 +97,13 @@ def of_any_length(config: TrainingConfig) -> TrainingConfig:
 def learning_rate_at(step: int, config: TrainingConfig) -> float:
     """Linear warm-up to ``learning_rate``, then down to ``final_learning_rate``.
 
-    Down half a cosine; or, for a ``CooldownTrainingConfig``, constant until the last ``cooldown`` share of the steps and
+    Down half a cosine; or, with a ``cooldown``, constant until the last ``cooldown`` share of the steps and
     then by 1 - sqrt(progress) (Hägele et al. 2024, arXiv 2405.18392, sec. 3).
     """
     if step < config.warmup_steps:
         return config.learning_rate * (step + 1) / config.warmup_steps
     swing = config.learning_rate - config.final_learning_rate
-    if isinstance(config, CooldownTrainingConfig):
+    if config.cooldown:
         start = steady_steps(config)
         progress = max(0, step - start) / max(1, config.steps - start)
         return config.final_learning_rate + swing * (1 - math.sqrt(progress))
@@ -112,8 +112,8 @@ def learning_rate_at(step: int, config: TrainingConfig) -> float:
 
 
 def weight_decays_at(step: int, config: TrainingConfig) -> bool:
-    """Whether the weights decay in this step; a ``CooldownTrainingConfig`` may leave them alone at first."""
-    return not isinstance(config, CooldownTrainingConfig) or step >= config.weight_decay_from
+    """Whether the weights decay in this step; ``weight_decay_from`` leaves them alone at first."""
+    return step >= config.weight_decay_from
 
 
 class WeightAverage:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from genmodels.config import MuonTrainingConfig, TrainingConfig
+from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.system.precision import bf16_is_native
 
@@ -26,7 +26,7 @@ from genmodels.system.precision import bf16_is_native
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW | MuonWithAdamW:
     """What ``config`` asks for; weight decay on matrices only (biases and gains are left free)."""
     trainable = [p for p in model.parameters() if p.requires_grad]
-    if isinstance(config, MuonTrainingConfig):
+    if config.momentum:
         return MuonWithAdamW(model, trainable, config)
     return adamw(trainable, config)
 
@@ -100,7 +100,7 @@ def _mixes(parameter: nn.Parameter) -> bool:
 class MuonWithAdamW:
     """Two optimisers behind one interface. ``UserError`` where nothing is for Muon."""
 
-    def __init__(self, model: nn.Module, parameters: list[nn.Parameter], config: MuonTrainingConfig) -> None:
+    def __init__(self, model: nn.Module, parameters: list[nn.Parameter], config: TrainingConfig) -> None:
         tables = {id(p) for part in model.modules() if isinstance(part, nn.Embedding) for p in part.parameters()}
         inner = [p for p in parameters if _mixes(p) and id(p) not in tables]
         if not inner:

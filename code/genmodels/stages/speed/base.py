@@ -8,16 +8,15 @@ that the fast way and the slow way give the same thing.
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from genmodels import store
+from genmodels.system.timing import Clock
 from genmodels.system.files import data_digest
 from genmodels.stages import payload
-from genmodels.stages.base import Check, Opened, Stage
+from genmodels.stages.base import Check, ShippedResult, Stage
 
 
 class SpeedStage(Stage):
@@ -34,32 +33,23 @@ class SpeedStage(Stage):
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Measure and publish; minutes at most, so there is no checkpoint (``restart`` changes nothing)."""
         settings = self.config(profile)
-        started, cpu = time.monotonic(), time.process_time()
+        clock = Clock()
         metrics = self._measured().measure(settings, folder)
-        manifest = {
-            "config": settings,
-            "data": {"name": metrics.pop("data", "none"), "digest": data_digest(self.name, repr(sorted(settings.items())))},
-            "seconds": round(time.monotonic() - started, 1),
-            "cpu_seconds": round(time.process_time() - cpu, 1),
-        }
-        return store.publish(self.name, profile, manifest=manifest | store.provenance(), metrics=metrics)
-
-    def load(self, profile: str) -> Opened:
-        config = self.config(profile)
-        return Opened(store.load(self.name, profile, config), config)
+        data = {"name": metrics.pop("data", "none"), "digest": data_digest(self.name, repr(sorted(settings.items())))}
+        return self.publish(profile, settings, data, clock.spent(), metrics=metrics)
 
     @abstractmethod
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         """What ``measure`` gives for these settings, as ``payload.like`` reads it."""
 
-    def belongs(self, result: Opened) -> None:
+    def belongs(self, result: ShippedResult) -> None:
         """The measures of these settings; named and numbered as they ask."""
         payload.files(result.manifest, "metrics.json")
         digest = data_digest(self.name, repr(sorted(result.config.items())))
         payload.like(result.manifest, {"data": {"digest": digest, "name": str}}, "manifest.json")
         payload.like(result.metrics, self.shape(result.config), "metrics.json")
 
-    def contradict(self, result: Opened) -> list[Check]:
+    def contradict(self, result: ShippedResult) -> list[Check]:
         return self._measured().agree()
 
 
@@ -101,7 +91,7 @@ class SamplingSpeed(SpeedStage):
 class _HeldOutSpeed(SpeedStage):
     """One whose ways are compared on the held-out texts that stage ``text`` ships."""
 
-    def contradict(self, result: Opened) -> list[Check]:
+    def contradict(self, result: ShippedResult) -> list[Check]:
         from genmodels import stages
 
         return self._measured().agree(stages.load("text", result.manifest["profile"]).held_out)
@@ -152,7 +142,7 @@ class Vocabularies(SpeedStage):
         row |= _numbers("perplexity", "bits_per_character", "word_perplexity")
         return {"rows": [row] * len(settings["vocabularies"])}
 
-    def contradict(self, result: Opened) -> list[Check]:
+    def contradict(self, result: ShippedResult) -> list[Check]:
         from genmodels import stages
 
         reference = None
