@@ -15,7 +15,7 @@ import platform
 
 import torch
 
-from genmodels.attention.growth import METHODS, core, fitted_exponent, growth, resident_peak
+from genmodels.attention.growth import METHODS, core, fitted_exponent, measure, resident_peak
 from genmodels.system.files import write_json
 
 MEGABYTE = 1e6
@@ -30,7 +30,7 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(1)
 
-    rows = growth(asked.lengths, repeats=asked.repeats, rank=asked.rank)
+    rows = measure(asked.lengths, repeats=asked.repeats, rank=asked.rank)
     with torch.inference_mode():
         for row in rows:
             for method in METHODS:

@@ -11,8 +11,9 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genmodels.report import attention as tables
 from genmodels.report import attention_labels as labels
-from genmodels.report import attention_tables as tables
+from genmodels.report import attention_lengths as lengths
 from genmodels.attention.cost import ALTERNATIVES, CHAIN_STARTS, SETTING, STEPS, chain, d, exact, n, o, r
 from genmodels.attention.scaling import (
     CROSSOVERS, DECODING_CACHED, DECODING_GAIN, DECODING_NAIVE, block_gain, crossings, curves, linformer, log_crossover,
@@ -230,7 +231,7 @@ def test_tables_hold_the_numbers() -> None:
     assert "۸۱۹" in tables.alternatives("b").data and "۲٬۸۹۹٬۱۰۲٬۹۲۴٫۸" in tables.alternatives("e").data
     assert tables.chains().data.count("\n") == 1 + 2 * len(CHAIN_STARTS)
     assert tables.grouped_query().data.count("۳۴٬۳۵۹٬۷۳۸٬۳۶۸") == 4 and "۱۳۱٬۰۷۲" in tables.grouped_query().data
-    for made in (tables.setting(), tables.ranks(), tables.crossovers(), tables.long_inputs()):
+    for made in (tables.setting(), lengths.ranks(), lengths.crossovers(), lengths.long_inputs()):
         rows = made.data.splitlines()
         assert len({row.count("|") for row in rows}) == 1
         assert not re.search("[0-9]", re.sub(r"\$[^$]*\$", "", made.data))  # outside mathematics digits are Persian

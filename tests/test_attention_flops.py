@@ -8,14 +8,14 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels.report import attention_figures, attention_tables
+from genmodels.report import attention_lengths
 from genmodels.attention.cost import exact
 from genmodels.attention.layers import (
     KINDS, PeakBytes, attend, attention, causality, compare, count_flops, linformer, make_weights, project, sensitivity,
 )
 from genmodels.report.attention_labels import KIND_LABELS
 from genmodels.attention.scaling import CACHE_BYTES, LAYER_FLOPS, crossings, curves
-from genmodels.attention.growth import core, counted_bytes, fitted_exponent, growth, resident_peak, seconds
+from genmodels.attention.growth import core, counted_bytes, fitted_exponent, measure, resident_peak, seconds
 from genmodels.errors import UserError
 
 DOUBLE = {"dtype": torch.float64}
@@ -156,7 +156,7 @@ def test_cores_agree() -> None:
 
 
 def test_measuring() -> None:
-    rows = growth((16, 32), repeats=1)
+    rows = measure((16, 32), repeats=1)
     assert [row["n"] for row in rows] == [16, 32] and set(rows[0]) == {
         "n", "full_seconds", "fused_seconds", "linformer_seconds", "full_bytes", "linformer_bytes"}
     calls: list[int] = []
@@ -174,14 +174,14 @@ def test_fitted_exponent() -> None:
 
 def test_tables_and_figures() -> None:
     assert set(KIND_LABELS) == set(KINDS)
-    assert attention_tables.counts(compare(["mha"], (8,))).data.splitlines()[-1].rstrip(" |").endswith("۰")
+    assert attention_lengths.counted(compare(["mha"], (8,))).data.splitlines()[-1].rstrip(" |").endswith("۰")
     rows = [{"n": x, "full_seconds": x * x * 1e-6, "full_bytes": x * 1e6} for x in (10, 20, 40)]
-    last = attention_tables.growth(rows).data.splitlines()[-1]
+    last = attention_lengths.measured_growth(rows).data.splitlines()[-1]
     assert "۲٫۰۰" in last and "۱٫۰۰" in last
     lengths = [2**power for power in range(7, 21)]
-    figure = attention_figures.scaling(lengths, *curves(lengths), crossings())
+    figure = attention_lengths.cost_curves(lengths, *curves(lengths), crossings())
     left, right = figure.axes
     assert left.get_xscale() == left.get_yscale() == right.get_yscale() == "log"
     assert len(left.lines) == 5 + 1 + 3 and len(right.lines) == 4 + 1  # curves, the question's length, crossings
-    drawn = attention_figures.sensitivities(causality(length=4))
+    drawn = attention_lengths.sensitivities(causality(length=4))
     assert drawn.axes[0].images[0].get_array().mask.sum() == 6 and not drawn.axes[1].images[0].get_array().mask.any()

@@ -150,7 +150,7 @@ def test_another_tokenizer_is_refused(tmp_path):
 
 def test_the_reports_toy_example():
     """What the report says of its ten merges: exact, never counted more often than before, and ties in steps 3 to 6."""
-    from genmodels.report.text_tables import TOY_TEXT, toy_bpe
+    from genmodels.report.preparation import TOY_TEXT, toy_bpe
 
     toy, _ = toy_bpe(10)
     assert toy.decode(toy.encode(TOY_TEXT)) == TOY_TEXT and len(toy.merges) == 10

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from genmodels.report import diagrams
+from genmodels.report import preparation, recurrent, transformer
 from genmodels.report.persian import fa_int
 from genmodels.report.plotting import persian_text
 from genmodels.text import bpe
@@ -25,7 +25,7 @@ def texts(figure: Figure) -> list[str]:
 @settings(max_examples=15, deadline=None)
 def test_the_tree_has_each_byte_each_merge_and_ends_in_the_tokens(word: str) -> None:
     trace = TRAINED.trace(word)
-    shown = texts(diagrams.merges(trace))
+    shown = texts(preparation.merge_tree(trace))
     symbols = shown.copy()
     for symbol in trace[0]["symbols"]:
         symbols.remove(symbol)
@@ -38,7 +38,7 @@ def test_the_tree_has_each_byte_each_merge_and_ends_in_the_tokens(word: str) -> 
 
 def test_a_window_shows_its_context_in_order_and_outlines_its_target() -> None:
     rows = [{"context": "<bos> | یک", "target": "دو"}, {"context": "یک | دو", "target": "سه"}]
-    figure = diagrams.windows(rows)
+    figure = recurrent.windows(rows)
     (axes,) = figure.axes
     cells = [patch for patch in axes.patches if isinstance(patch, Rectangle)]
     thick = [patch.get_linewidth() > 1 for patch in cells]
@@ -49,8 +49,8 @@ def test_a_window_shows_its_context_in_order_and_outlines_its_target() -> None:
 
 
 def test_the_cell_and_the_block_name_what_the_equations_name() -> None:
-    cell = texts(diagrams.lstm_cell())
+    cell = texts(recurrent.lstm_cell())
     assert {"$f_t$", "$i_t$", "$g_t$", "$o_t$", "$c_t$", "$h_t$", "$c_{t-1}$"} <= set(cell)
     assert cell.count("σ") == 3 and cell.count("tanh") == 2 and cell.count("×") == 3 and cell.count("+") == 1
-    parts = texts(diagrams.transformer_parts(heads=6, shared=3))
+    parts = texts(transformer.parts(heads=6, shared=3))
     assert parts.count("$Q$") == 6 and parts.count("$K, V$") == 3 and parts.count("RMSNorm") == 2 and parts.count("+") == 2

@@ -13,7 +13,9 @@ from genmodels import stages, store
 from genmodels.system import files
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.report import samples
+from genmodels.language.prompts import PROMPTS, SETTINGS
+from genmodels.report import continuations
+from genmodels.report.names import DECODING_NAMES
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.text_measures import copied_share, longest_copy
 from genmodels.language.transformer import TransformerLM
@@ -79,10 +81,10 @@ def test_an_honest_result_verifies_and_is_complete(stage: SmallStage) -> None:
         assert len({tuple(row) for rows in result.ids(network, AGAIN) for row in rows}) > 1
         assert {"copied_8", "longest_copy", "distinct_1", "repetition"} <= result.measures[network][AGAIN].keys()
     assert result.metrics["reference"]["fluent"]["copied_8"] == 1  # here the test text is the training text
-    rows = samples.sample_rows(result, AGAIN, ("rnn", "transformer"), CONFIG.subjects)
-    assert [row["آغاز"] for row in rows] == [samples.PROMPTS[subject] for subject in CONFIG.subjects]
-    assert samples.temperature_rows(result, ("rnn",), "تاریخ")[0].keys() == {"دما", "بازگشتی"}
-    assert len(samples.measure_rows(result, {"rnn": CONFIG.settings})) == 3
+    rows = continuations.sample_rows(result, AGAIN, ("rnn", "transformer"), CONFIG.subjects)
+    assert [row["آغاز"] for row in rows] == [PROMPTS[subject] for subject in CONFIG.subjects]
+    assert continuations.temperature_rows(result, ("rnn",), "تاریخ")[0].keys() == {"دما", "بازگشتی"}
+    assert len(continuations.measure_rows(result, {"rnn": CONFIG.settings})) == 3
 
 
 def test_networks_trained_again_make_the_samples_stale(stage: SmallStage) -> None:
@@ -116,7 +118,7 @@ def test_forged_samples_and_measures_are_contradicted(stage: SmallStage) -> None
 def test_a_beginning_that_stands_in_the_training_text_is_refused(stage: SmallStage, monkeypatch: pytest.MonkeyPatch) -> None:
     text = generation.prepared(TextConfig())
     inside = text.tokenizer.decode(text.tokens["train"][1:9]).strip()
-    monkeypatch.setitem(samples.PROMPTS, "تاریخ", " ".join(inside.split()[1:4]))
+    monkeypatch.setitem(PROMPTS, "تاریخ", " ".join(inside.split()[1:4]))
     with pytest.raises(UserError, match="stands in the training text"):
         stage.run("full")
 
@@ -145,8 +147,8 @@ def test_the_longest_copy_is_the_longest() -> None:
 
 
 def test_every_setting_has_a_name_and_means_something() -> None:
-    assert samples.SETTINGS.keys() == samples.SETTING_NAMES.keys() and AGAIN in samples.SETTINGS
-    for options in samples.SETTINGS.values():
+    assert SETTINGS.keys() == DECODING_NAMES.keys() and AGAIN in SETTINGS
+    for options in SETTINGS.values():
         from genmodels.language.generation import Sampling
 
         Sampling(**options).check()

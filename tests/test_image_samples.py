@@ -14,7 +14,8 @@ import torch
 
 from genmodels import stages, store
 from genmodels.data import mnist
-from genmodels.report import sample_figures
+from genmodels.report import image_samples as section
+from genmodels.report import names
 from genmodels.system import files, workers
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
@@ -255,17 +256,16 @@ def test_shifted_images_keep_their_shape_and_move_by_a_pixel() -> None:
 @pytest.mark.filterwarnings("error:Glyph")
 def test_the_report_can_show_all_of_it(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     result = made[0].load("full")
-    names = sample_figures.NAMES | {"pixelcnn-threshold": "PixelCNN آستانه‌ای"}
-    monkeypatch.setattr(sample_figures, "NAMES", names)
-    rows = sample_figures.quality_rows(result)
+    monkeypatch.setitem(names.SHORT_NAMES, "pixelcnn-threshold", "PixelCNN آستانه‌ای")
+    rows = section.quality_rows(result)
     assert [row["تصویرها"] for row in rows].count("آزمون واقعی") == 2 and len(rows) == 5
     assert {row["دودویی‌سازی"] for row in rows} == {"پویا", "آستانه‌ای"}
-    pictures = sample_figures.gallery_rows(result)
+    pictures = section.gallery_rows(result)
     assert [len(images) for _, images, _ in pictures] == [10] * 4 and [len(words) for *_, words in pictures] == [0, 10, 10, 10]
     image = result.images("pixelcnn")[0, 0]
     figures = (
-        sample_figures.gallery(pictures), sample_figures.temperatures(result.images("pixelcnn"), result.images("cool"), 0.8),
-        sample_figures.hardness(image, image * 0.5, image * 0.7, result.class_nll),
+        section.gallery(pictures), section.temperatures(result.images("pixelcnn"), result.images("cool"), 0.8),
+        section.hardness(image, image * 0.5, image * 0.7, result.class_nll),
     )
     for figure in figures:
         figure.savefig(io.BytesIO(), format="svg")
@@ -276,4 +276,4 @@ def test_edges_are_on_both_sides_of_a_border() -> None:
     image[2:, 3:] = 1
     wanted = np.zeros((5, 6), dtype=bool)
     wanted[1:3, 3:] = wanted[2:, 2:4] = True
-    assert np.array_equal(sample_figures.near_edge(image), wanted)
+    assert np.array_equal(section.near_edge(image), wanted)

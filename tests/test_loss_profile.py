@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels.report import lm_figures
+from genmodels.report import perplexity, transformer
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language import loss_profile
@@ -131,7 +131,7 @@ def test_limited_context_at_the_models_own_is_its_loss(results) -> None:  # noqa
 
 def test_figures_and_rows(found, tokenizer, results) -> None:  # noqa: ANN001
     words = loss_profile.passage(found, tokenizer, 0, 12)
-    figure = lm_figures.heat_strip(words)
+    figure = perplexity.heat_strip(words)
     assert len(figure.axes[0].patches) == len(words) * 3 + 6  # three models, and the scale
     edges = [(p.get_x(), p.get_x() + p.get_width()) for p in figure.axes[0].patches]
     assert min(a for a, _ in edges) >= 0 and max(b for _, b in edges) <= 6.6
@@ -139,11 +139,11 @@ def test_figures_and_rows(found, tokenizer, results) -> None:  # noqa: ANN001
     bars = figure.axes[0].patches[: len(words) * 3 : 3]
     shades = [bar.get_facecolor()[0] for bar in bars]
     assert shades[words.index(darkest)] == min(shades)
-    lm_figures.loss_by_position(loss_profile.by_position(found), {2: 5.0, 4: 4.5})
+    transformer.loss_by_position(loss_profile.by_position(found), {2: 5.0, 4: 4.5})
     counts = np.bincount(found.tokens, minlength=tokenizer.vocabulary_size)
-    rows = lm_figures.frequency_rows(loss_profile.by_frequency(found, counts))
+    rows = perplexity.frequency_rows(loss_profile.by_frequency(found, counts))
     assert rows and all(len(row) == 5 for row in rows)
-    assert len(lm_figures.part_rows(loss_profile.by_part(found, tokenizer))) >= 4
+    assert len(perplexity.part_rows(loss_profile.by_part(found, tokenizer))) >= 4
 
 
 def test_the_first_documents_have_the_losses_that_all_have(results, found) -> None:  # noqa: ANN001

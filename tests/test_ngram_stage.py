@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from genmodels import store
-from genmodels.report import ngram_figures
+from genmodels.report import counts
 from genmodels.system import files
 from genmodels.config import NgramConfig, TextConfig
 from genmodels.errors import UserError
@@ -98,17 +98,17 @@ def test_the_table_of_orders(stage: SmallNgram) -> None:
 def test_figures_and_tables(stage: SmallNgram) -> None:
     stage.run("full")
     result = stage.load("full")
-    figure = ngram_figures.perplexity_by_order(result.orders, {"شبکه": 50.0})
+    figure = counts.perplexity_by_order(result.orders, {"شبکه": 50.0})
     (ax,) = figure.axes
     assert [line.get_ydata()[-1] for line in ax.lines[:2]] == list(result.orders.iloc[-1][["test_perplexity", COLUMN]])
     assert [label.get_text() for label in ax.get_xticklabels()] == ["۱", "۲", "۴"] and ax.get_yscale() == "log"
-    top, below = ngram_figures.known_lengths(result.matches).axes
+    top, below = counts.known_lengths(result.matches).axes
     assert sum(bar.get_height() for bar in top.patches) == pytest.approx(100)
     assert list(below.lines[0].get_ydata()) == list(result.matches.loss_nats)
-    assert ngram_figures.sparsity_table(result.orders, 300).data.count("\n") == 4
-    assert fa(result.metrics["test_perplexity"], 1) in ngram_figures.orders_table(result.orders).data
-    assert f"«{result.continuations.token[0]}»" in ngram_figures.continuations_table(result.continuations).data
-    assert ngram_figures.samples_table([{"order": 2, "text": " الف\nب"}]).data.endswith("| ۲ | الف ¶ ب |")
+    assert counts.sparsity_table(result.orders, 300).data.count("\n") == 4
+    assert fa(result.metrics["test_perplexity"], 1) in counts.orders_table(result.orders).data
+    assert f"«{result.continuations.token[0]}»" in counts.continuations_table(result.continuations).data
+    assert counts.samples_table([{"order": 2, "text": " الف\nب"}]).data.endswith("| ۲ | الف ¶ ب |")
 
 
 @pytest.mark.parametrize("forgery", ["metric", "counts", "impossible counts", "documents"])

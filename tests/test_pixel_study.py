@@ -19,7 +19,8 @@ from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.pixelcnn.variants import PixelVariant, build
-from genmodels.pixelcnn.demonstration import STUDIED, ablation_rows
+from genmodels.report.image_training import ablation_rows
+from genmodels.report.names import PIXEL_RUNS
 from genmodels.stages.image_study import PixelStudy, forward_flops
 from common import outcome, reseal
 from test_stages import toy_images
@@ -58,7 +59,7 @@ def test_an_honest_study_verifies_and_a_forged_one_does_not(stage: SmallStudy) -
     assert result.runs.images_seen.nunique() == 1 and result.spread > 0
     assert set(result.effects) == set(stage.runs()) - {"spec"}
     rows = ablation_rows(result)
-    assert rows[0]["اختلاف"] == "—" and all("(" in row["اختلاف"] for row in rows[1:]) and set(STUDIED) == set(stage.runs()) - {"spec-seed-2", "spec-seed-3"}
+    assert rows[0]["اختلاف"] == "—" and all("(" in row["اختلاف"] for row in rows[1:]) and set(PIXEL_RUNS) == set(stage.runs()) - {"spec-seed-2", "spec-seed-3"}
     difference = result.runs.validation_nll_nats["ours"] - result.runs.validation_nll_nats["spec"]
     assert result.effects["ours"][0] == pytest.approx(difference, abs=1e-3)
     metrics = files.read_json(folder / "metrics.json")

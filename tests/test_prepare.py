@@ -191,7 +191,7 @@ def test_text_that_cleaning_removes_altogether(places, tmp_path):
 
 def test_study_and_its_tables(places, monkeypatch):
     """Section 2.1 of the report from a tiny corpus: plain JSON, and every table renders."""
-    from genmodels.report import text_tables
+    from genmodels.report import preparation
     from genmodels.stages import text_study
 
     monkeypatch.setattr(text_study, "VOCABULARIES", (300, 400))
@@ -203,21 +203,21 @@ def test_study_and_its_tables(places, monkeypatch):
     assert smaller["tokens_per_word"] > larger["tokens_per_word"]
     assert found["bpe"]["trace"][-1]["symbols"] == found["bpe"]["shown_words"][2][1]
     for markdown in (
-        text_tables.cleaning(fluent.statistics["cleaning"]), text_tables.splits(fluent.statistics),
-        text_tables.normalization(found["normalization"]), text_tables.stop_words(classic.statistics["words"]),
-        text_tables.lemmatization(classic.statistics["words"]), text_tables.lemmas(found["lemmas"]), text_tables.toy_bpe()[1],
-        text_tables.vocabularies(found["bpe"], rest=2_000_000),
-        text_tables.shown_words(found["bpe"]["shown_words"]),
+        preparation.cleaning(fluent.statistics["cleaning"]), preparation.splits(fluent.statistics),
+        preparation.normalization(found["normalization"]), preparation.stop_words(classic.statistics["words"]),
+        preparation.lemmatization(classic.statistics["words"]), preparation.lemmas(found["lemmas"]), preparation.toy_bpe()[1],
+        preparation.vocabularies(found["bpe"], rest=2_000_000),
+        preparation.shown_words(found["bpe"]["shown_words"]),
     ):
         lines = markdown.data.splitlines()
         assert len(lines) > 2 and len({line.replace(r"\|", "").count("|") for line in lines}) == 1
 
 
 def test_examples_in_the_cleaning_table_stay_as_they_were():
-    from genmodels.report import text_tables
+    from genmodels.report import preparation
 
     row = {"label": "ق", "reason": "د.", "paragraphs": 1234, "removed": 1, "changed": 0, "example": ["12 [a]|_b_*", ""]}
-    data = text_tables.cleaning({"rules": [row, row | {"example": None}]}).data
+    data = preparation.cleaning({"rules": [row, row | {"example": None}]}).data
     assert r"12 \[a\]\|\_b\_\*" in data and "(حذف)" in data and "۱٬۲۳۴" in data
 
 

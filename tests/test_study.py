@@ -17,7 +17,8 @@ from genmodels.system import files
 from genmodels.training import loop
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.report import study_tables
+from genmodels.language import comparison
+from genmodels.report import recurrent, transformer
 from genmodels.language.variants import Variant
 from genmodels.stages import language_study
 from genmodels.stages.language import RecurrentStage, TransformerStage
@@ -188,19 +189,19 @@ def test_the_real_studies_are_what_they_say() -> None:
 def test_tables_and_figure(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.run("full")
     result = stage.load("full")
-    found = study_tables.effects(result)
+    found = comparison.effects(result)
     assert found.keys() == stage.runs().keys() - {"base"}
     for key, effect in found.items():
         assert effect.low <= effect.difference <= effect.high
         assert effect.difference == pytest.approx(
             result.runs.validation_loss_nats[key] - result.runs.validation_loss_nats["base"]
         )
-    monkeypatch.setattr(study_tables, "VARIANTS", {"base": "پایه", "gelu": "GELU"})
-    rows = study_tables.ablation_rows(result, found)
+    monkeypatch.setattr(transformer, "TRANSFORMER_RUNS", {"base": "پایه", "gelu": "GELU"})
+    rows = transformer.ablation_rows(result, found)
     assert [row["دگرگونی"] for row in rows] == ["پایه", "GELU"] and rows[0]["اختلاف با پایه و بازهٔ ۹۵٪"] == "—"
 
 
 def test_a_shipped_model_is_judged_on_the_studys_documents() -> None:
     model = SimpleNamespace(metrics={"validation_document_nll_nats": [6.0, 10.0, 1000.0]})
     language_study = SimpleNamespace(metrics={"validation_document_tokens": [3, 5]})
-    assert study_tables.same_documents(model, language_study) == 2.0
+    assert recurrent.same_documents(model, language_study) == 2.0

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from genmodels.stages.speed import vocabularies
-from genmodels.report import text_tables
-from genmodels.stages import text_study
+from genmodels.report import perplexity
+from genmodels.report import preparation as section
 from genmodels.stages.speed import bpe, preparation
 from genmodels.text import normalization
 
@@ -23,7 +23,7 @@ def test_plain_and_ours_give_the_same():
         assert preparation.plain_classic(normalizer)(text) == normalization.classic(text)
     rows = preparation._steps([TEXT, TEXT * 2], 1)
     assert [row["step"] for row in rows] == ["normalize", "classic"] and all(row["ratio"] > 0 for row in rows)
-    assert len(text_tables.preparation_steps({"steps": rows}).data.splitlines()) == 4
+    assert len(section.preparation_steps({"steps": rows}).data.splitlines()) == 4
 
 
 def test_a_fast_way_that_gives_another_text_is_no_result(monkeypatch):
@@ -53,7 +53,7 @@ def test_bpe_row_counts_by_hand():
     pieces = ["اب", " اب", "اج"]
     assert row["pieces"] == 3 and row["recount_readings"] == 3 * len(ours.merges)
     assert row["readings"] == sum(len(ours.trace(piece)) - 1 for piece in pieces) <= row["recount_readings"]
-    assert len(text_tables.bpe_training({"rows": [row]}).data.splitlines()) == 3
+    assert len(section.bpe_training({"rows": [row]}).data.splitlines()) == 3
 
 
 def test_one_loss_in_three_measures():
@@ -66,11 +66,11 @@ def test_one_loss_in_three_measures():
     assert len(vocabularies.consistent(rows, None)) == 1
     rows[0]["bits_per_character"] *= 1.001
     assert [c.passed for c in vocabularies.consistent(rows, reference)] == [False, True]
-    assert len(text_tables.tokenizer_dependence({"rows": rows}).data.splitlines()) == 4
+    assert len(perplexity.tokenizer_dependence({"rows": rows}).data.splitlines()) == 4
 
 
 def test_the_reading_of_lemmas():
-    rows = text_study.lemma_reading()
+    rows = section.lemma_reading()
     assert len(rows) == len({row["word"] for row in rows}) == 100
     assert {row["right"] for row in rows} == {"yes", "no"}
     assert all(bool(row["note"]) == (row["right"] == "no") for row in rows)
@@ -79,8 +79,6 @@ def test_the_reading_of_lemmas():
 
 
 def test_interval_of_a_share():
-    low, high = text_study.share_interval(8, 100)
+    low, high = section.share_interval(8, 100)
     assert (low, high) == pytest.approx((0.0411, 0.1500), abs=1e-3)
-    assert text_study.share_interval(0, 100)[0] == pytest.approx(0) and 0 < text_study.share_interval(0, 100)[1] < 0.05
-    texts = ["کتاب و خانه و شهر و رود و کوه و جنگل و دریا در ایران."]
-    assert text_study.sampled_word_types(texts, 3) == text_study.sampled_word_types(texts * 2, 3)
+    assert section.share_interval(0, 100)[0] == pytest.approx(0) and 0 < section.share_interval(0, 100)[1] < 0.05

@@ -38,14 +38,14 @@ def test_a_block_cannot_end_its_script() -> None:
 
 def test_masks_are_the_models_own() -> None:
     model = PixelCNN(PixelCNNModelConfig(channels=2, kernels=(3, 1)))
-    found = content(widgets.receptive_field(model, torch.zeros(28, 28), 3, 4))
+    found = content(widgets.field(model, torch.zeros(28, 28), 3, 4))
     assert found["layers"] == [[[-1, -1], [-1, 0], [-1, 1], [0, -1]], [[0, 0]]]
     assert (found["row"], found["column"], found["height"], found["width"]) == (3, 4, 28, 28)
 
 
 def test_images_come_back_from_their_bits() -> None:
     images = (torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(1)) < 0.5).float()
-    found = content(widgets.growth(images))
+    found = content(widgets.drawing(images))
     packed = np.frombuffer(base64.b64decode(found["images"]), np.uint8).reshape(3, -1)
     assert torch.equal(unpack_images(packed), images) and found["count"] == 3
 

@@ -16,11 +16,10 @@ import time
 from pathlib import Path
 
 from genmodels.config import PROFILES
-from genmodels.system.places import place
+from genmodels.system.places import OUTPUT, PROJECT, place
 from genmodels.errors import UserError
 from genmodels.system.files import is_system_file
-from genmodels.stages import STAGES
-from genmodels.system.places import OUTPUT, PROJECT, known
+from genmodels.stages import STAGES, known
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

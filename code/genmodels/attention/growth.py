@@ -90,7 +90,7 @@ def counted_bytes(method: str, length: int, **shape: Any) -> int:
     return memory.peak
 
 
-def growth(lengths: Sequence[int], methods: Sequence[str] = METHODS, repeats: int = 3,
+def measure(lengths: Sequence[int], methods: Sequence[str] = METHODS, repeats: int = 3,
            **shape: Any) -> list[dict[str, Any]]:
     """One row a length: ``n``, ``<method>_seconds`` measured with gradients off, ``<method>_bytes`` counted.
 

@@ -17,7 +17,7 @@ import torch
 from genmodels.attention import cost
 from genmodels.attention import layers as flops
 from genmodels.attention import scaling
-from genmodels.report.attention_tables import fa_exact
+from genmodels.report.attention import fa_exact
 from genmodels.attention.quantity import decimal
 from genmodels.report.persian import fa, fa_int, fa_sci
 from genmodels.checks.check import Evidence, Finding, check

@@ -13,7 +13,7 @@ from genmodels.language.attention import (
     CausalSelfAttention, RotaryPositions, attention_fast, attention_reference, attention_weights,
 )  # fmt: skip
 from genmodels.language.base import IGNORED, LanguageModel, linear_cross_entropy
-from genmodels.language.comparison import first_documents, future_gradient
+from genmodels.language.comparison import shipped_documents, future_gradient
 from genmodels.language.generation import Sampling, generate, replay
 from genmodels.language.perplexity import evaluate
 from genmodels.language.recurrent import lstm_reference
@@ -123,7 +123,7 @@ def others_again(e: Evidence) -> Finding:
 def again(e: Evidence, name: str, model: LanguageModel) -> Finding:
     """The first test documents' summed losses from the weights, against those stored."""
     result = e.shipped[name]
-    found = evaluate(model, *first_documents(result.slice, RECOMPUTED), result.config.window)
+    found = evaluate(model, *shipped_documents(result.slice, RECOMPUTED), result.config.window)
     stored = np.array(result.metrics["test_document_nll_nats"][:RECOMPUTED])
     worst = float(np.abs(found.document_nll_nats / stored - 1).max())
     return worst < 1e-4, f"{fa_int(found.tokens)} توکن"
@@ -135,7 +135,7 @@ def uniform(e: Evidence) -> Finding:
     with torch.no_grad():
         model.embedding.weight.zero_()
         model.output_bias.zero_()
-    found = evaluate(model, *first_documents(e.shipped["rnn"].slice, 1)).perplexity
+    found = evaluate(model, *shipped_documents(e.shipped["rnn"].slice, 1)).perplexity
     return abs(found / model.vocabulary - 1) < 1e-4, fa_int(round(found))
 
 

@@ -1,30 +1,21 @@
 """Small experiments that the report runs while it is rendered: what masks do, what binarisation costs, what is seen.
 
-Each takes a second or two on one core. Table rows come with Persian headings and digits, for
-``genmodels.report.persian.table``; the numbers themselves are returned beside them, so that the report can hold its
-sentences against them.
+Each takes a second or two on one core.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from genmodels.config import PixelCNNModelConfig
-from genmodels.report.persian import fa, fa_int
 from genmodels.pixelcnn.evaluation import nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 
-STUDIED = {  # runs of stage pixelcnn-study
-    "spec": "شبکهٔ خواسته‌شده", "residual": "با اتصال باقی‌مانده", "gates": "با دروازه به جای ReLU", "place": "با بایاس جایگاه‌شناس",
-    "two-stacks": "با دو پشته", "ours": "شبکهٔ ما: دو پشته، دروازه، جایگاه", "drawn": "خواسته‌شده، هدف: بیت قرعه",
-    "adamw": "خواسته‌شده، AdamW به جای Muon",
-}
-STACKS = {"ABB": "نخست A، سپس B (درست)", "BBB": "همه B", "AAA": "همه A"}
+STACKS = ("ABB", "BBB", "AAA")  # masks of the first three layers: the right one, a leak, a blindness
 
 
 @dataclass(frozen=True)
@@ -64,48 +55,6 @@ def mask_trials(
         nats = nll_nats(model, images[:100]).mean().item()
         trials[name] = MaskTrial(field[14, 14].item(), min(in_row), int(earlier.sum()), nats)
     return trials
-
-
-def mask_rows(trials: dict[str, MaskTrial]) -> list[dict[str, str]]:
-    """The trials as table rows."""
-    return [
-        {
-            "ماسک سه لایهٔ نخست": STACKS[name],
-            "گرادیان نسبت به خود پیکسل": fa(trial.own_gradient, 3) if trial.own_gradient else fa_int(0),
-            "فاصلهٔ نزدیک‌ترین پیکسل دیده‌شدهٔ سطر": fa_int(trial.nearest_seen),
-            "پیکسل‌های پیشین دیده‌شده": fa_int(trial.pixels_seen),
-            "زیان پس از آموزش کوتاه (نات بر تصویر)": fa(trial.nll_nats, 1),
-        }
-        for name, trial in trials.items()
-    ]
-
-
-def layer_rows(model: PixelCNN) -> list[dict[str, str]]:
-    """``model.layer_table()`` in Persian, with a last row for the sum of the parameters."""
-    rows = [
-        {
-            "لایه": fa_int(row["layer"]), "ماسک": row["mask"],
-            "هسته": "×".join(fa_int(int(side)) for side in row["kernel"].split("×")),
-            "کانال (ورودی ← خروجی)": f"{fa_int(row['in_channels'])} ← {fa_int(row['out_channels'])}",
-            "فعال‌سازی": row["activation"], "پارامتر زنده": fa_int(row["parameters"]),
-            "میدان دید (سطر بالا، ستون کنار)": f"{fa_int(row['rows_up'])}، ±{fa_int(row['columns_aside'])}",
-        }
-        for row in model.layer_table()
-    ]
-    return [*rows, dict.fromkeys(rows[0], "") | {"لایه": "مجموع", "پارامتر زنده": fa_int(model.live_parameters())}]
-
-
-def ablation_rows(study: Any) -> list[dict[str, str]]:
-    """One row a change of the assignment's network, with its effect on the validation loss (minus: better)."""
-    rows = []
-    for key, label in STUDIED.items():
-        run, effect = study.runs.loc[key], study.effects.get(key)
-        rows.append({
-            "شبکه": label, "کانال": fa_int(study.config[key].experiment.model.channels), "پارامتر زنده": fa_int(int(run.live_parameters)),
-            "GFLOP هر گذر": fa(run.forward_flops / 1e9, 2), "زیان اعتبارسنجی": fa(run.validation_nll_nats, 2),
-            "اختلاف": f"{fa(effect[0], 2)} ({fa(effect[1], 2)})" if effect else "—",
-        })
-    return rows
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,12 @@
 """The Persian words for what question 2.6 computes: names of steps, readings, layers and lengths, by key.
 
-Only words; ``report/attention_tables.py`` puts them beside numbers. A test checks that every key has its word. No number
+Only words; ``report/attention.py`` puts them beside numbers. A test checks that every key has its word. No number
 follows a Latin word directly: the digits would be set on its wrong side.
 """
 
 from __future__ import annotations
 
-PARTS = {"a": "آ", "b": "ب", "c": "ج", "d": "د", "e": "ه", "f": "و"}
+LETTERS = {"a": "آ", "b": "ب", "c": "ج", "d": "د", "e": "ه", "f": "و"}
 
 STEP_LABELS = {
     "a": "توجه استاندارد", "b": "حافظهٔ نهان، ۲۰٪ دنباله", "c_group": "۶۴ گروه: هر گروه", "c_total": "۶۴ گروه: مجموع",
@@ -75,3 +75,8 @@ GROWTH_LABELS = {
     "full_seconds": "توجه کامل (ms)", "fused_seconds": "هستهٔ ادغام‌شده (ms)", "linformer_seconds": "Linformer (ms)",
     "full_bytes": "توجه کامل (MB)", "linformer_bytes": "Linformer (MB)",
 }
+
+CURVE_LABELS = {  # in the order of the legend; a rank in braces
+    "full": "توجه کامل، ۴n²d", "scores": "امتیازها، ۲hn²", "log": "روش لگاریتمی، ۴n log₂n d", "cache": "حافظهٔ نهان، ۴nd",
+    "linformer": "Linformer، رتبهٔ {}", "projections": "چهار نگاشت خطی، ۸nd²",
+}  # fmt: skip

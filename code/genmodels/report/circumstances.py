@@ -12,10 +12,10 @@ from typing import Any
 
 from IPython.display import Markdown
 
-from genmodels.report.persian import fa, fa_int, fa_percent
-from genmodels.report.sentences import STATIC, joined
-from genmodels.report.tables import in_bf16
 from genmodels.data.wikipedia import KAGGLE_FILE
+from genmodels.report.persian import fa, fa_int, fa_percent
+from genmodels.report.provenance import in_bf16
+from genmodels.report.sentences import STATIC, joined
 
 TEST_SETS = {
     STATIC: "آزمون ایستا", "seeded": "آزمونی که با دانه‌ای ثابت یک بار دودویی شده است", "threshold": "آزمون آستانه‌ای",

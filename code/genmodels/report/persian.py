@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -23,7 +23,7 @@ PERSIAN_DIGITS = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 LRI, PDI = "\u2066", "\u2069"  # isolate a left-to-right run; its end
 MINUS, DECIMAL, THOUSANDS, PERCENT = "\u2212", "٫", "٬", "٪"
 _LONGEST = 10**1000  # whole numbers from here on are told by their power of ten
-_SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
+SUPERSCRIPT = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 # What must survive in running text: `code`, $math$, link targets, HTML tags, and words with a Latin letter (conv1).
 _KEEP = r"(?P<tick>`+).*?(?P=tick)|\$[^$]+\$|\]\([^)]*\)|<[^>]+>|(?=[0-9.\-]*[A-Za-z_])[A-Za-z0-9_][A-Za-z0-9_.\-/+:]*"
@@ -87,7 +87,7 @@ def fa_sci(value: Any, digits: int = 2) -> str:
     if value == 0 or not (isinstance(value, Decimal) or math.isfinite(value)):
         return fa(value)
     mantissa, exponent = f"{value:.{digits}e}".split("e")
-    return isolate(_digits(mantissa, False).strip(LRI + PDI) + "×۱۰" + str(int(exponent)).translate(_SUPERSCRIPT))
+    return isolate(_digits(mantissa, False).strip(LRI + PDI) + "×۱۰" + str(int(exponent)).translate(SUPERSCRIPT))
 
 
 def fa_percent(fraction: Any, digits: int = 1) -> str:
@@ -127,13 +127,13 @@ def _is_leap(year: int) -> bool:
     return year % 33 in (1, 5, 9, 13, 17, 22, 26, 30)
 
 
-def table(rows: Iterable[Mapping[str, Any]] | Any) -> Markdown:
+def table(rows: Iterable[Mapping[str, Any]] | Any, widths: Sequence[int] | None = None, centred: Collection[str] = ()) -> Markdown:
     """A Markdown table of ``rows`` (dicts, or a DataFrame) with Persian digits, for a chunk that has a ``tbl-cap``.
 
     Columns are the union of the keys, in order of appearance. Integers and floats go through ``fa``; text keeps its
-    `code`, its $math$ and every word with a Latin letter. ``None`` and a missing key read «—». Widths of the dashes
-    follow the content, so that Pandoc shares the line fairly when a table is too wide for one. Raises ``ValueError``
-    without rows.
+    `code`, its $math$ and every word with a Latin letter. ``None`` and a missing key read «—». Where a table is too
+    wide for a line, Pandoc shares it by the dashes: ``widths``, else as the content is. ``centred``: columns by name.
+    Raises ``ValueError`` without rows, or where the widths are not one a column.
     """
     from IPython.display import Markdown
 
@@ -142,9 +142,10 @@ def table(rows: Iterable[Mapping[str, Any]] | Any) -> Markdown:
         raise ValueError("table() wants at least one row")
     columns = list(dict.fromkeys(key for record in records for key in record))
     body = [[_cell(name) for name in columns]] + [[_cell(r.get(name)) for name in columns] for r in records]
-    widths = [min(60, max(3, *(len(re.sub(r"[`*\\]", "", cell)) for cell in column))) for column in zip(*body)]
+    wanted = widths or [min(60, max(3, *(len(re.sub(r"[`*\\]", "", cell)) for cell in column))) for column in zip(*body)]
+    dashes = [f":{'-' * (width - 2)}:" if name in centred else "-" * width for name, width in zip(columns, wanted, strict=True)]
     lines = ["| " + " | ".join(row) + " |" for row in body]
-    return Markdown("\n".join([lines[0], "|" + "|".join("-" * width for width in widths) + "|", *lines[1:]]))
+    return Markdown("\n".join([lines[0], f"|{'|'.join(dashes)}|", *lines[1:]]))
 
 
 def transposed(rows: Iterable[Mapping[str, Any]], head: str) -> list[dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 The scripts in ``assets/html/widgets`` read these blocks and add to a figure or a table that stands without them; the
 PDF drops the blocks (raw HTML). Nothing is computed here that the report does not show: masks are read off the model,
-formulas off ``attention_cost``, merges off the shipped tokenizer. No Persian: the words are in the scripts.
+formulas off ``attention.cost``, merges off the shipped tokenizer. No Persian: the words are in the scripts.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from genmodels.errors import UserError
 from genmodels.language.loss_profile import Word
 from genmodels.data.mnist import pack_images
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.text.bpe import BPE, BYTE_ORDER, PATTERN
-from genmodels.stages.text_study import TRACED
+from genmodels.text.bpe import BPE, BYTE_ORDER, PATTERN, TRACED
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -41,7 +40,7 @@ def _base64(array: np.ndarray) -> str:
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 
-def receptive_field(model: PixelCNN, image: Tensor, row: int, column: int) -> Markdown:
+def field(model: PixelCNN, image: Tensor, row: int, column: int) -> Markdown:
     """The live taps (dy, dx) of every layer, from which the script computes any pixel's field; ``image`` (28, 28)
     lies under it, and (row, column) is where the point starts."""
     layers = []
@@ -54,7 +53,7 @@ def receptive_field(model: PixelCNN, image: Tensor, row: int, column: int) -> Ma
                            "column": column})  # fmt: skip
 
 
-def growth(images: Tensor, columns: int = 10) -> Markdown:
+def drawing(images: Tensor, columns: int = 10) -> Markdown:
     """Generated images (N, 1, 28, 28), a bit a pixel (98 bytes an image), to be drawn pixel by pixel."""
     return block("growth", {"images": _base64(pack_images(images)), "count": len(images), "columns": columns,
                             "side": images.shape[-1]})  # fmt: skip

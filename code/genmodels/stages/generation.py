@@ -23,7 +23,7 @@ from genmodels.config import setting
 from genmodels.errors import UserError
 from genmodels.system.files import data_digest
 from genmodels.language.generation import generate, replay
-from genmodels.report.samples import PROMPTS, SETTINGS
+from genmodels.language.prompts import PROMPTS, SETTINGS
 from genmodels.language.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
@@ -39,7 +39,7 @@ AGAIN = "temperature-0.8"  # the setting that verify draws again
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """What is drawn: every network, every beginning, every setting of ``report/samples.py``."""
+    """What is drawn: every network, every beginning, every setting of ``language/prompts.py``."""
 
     networks: tuple[str, ...] = setting(("rnn", "transformer", "rnn-classic"), "شبکه‌ها")
     subjects: tuple[str, ...] = setting(tuple(PROMPTS), "موضوع آغازها")
@@ -199,7 +199,7 @@ def _prompt(words: str, text: PreparedText) -> list[int]:
     ids = text.tokenizer.encode(plain)
     inside = text.tokenizer.encode(f" {plain}")  # as it would stand within a paragraph
     if any(copied_share([form], training, len(form)) for form in (ids, inside)):
-        raise UserError(f"the beginning «{words}» stands in the training text; choose another in lm/samples.py")
+        raise UserError(f"the beginning «{words}» stands in the training text; choose another in language/prompts.py")
     return [text.tokenizer.bos, *ids]
 
 

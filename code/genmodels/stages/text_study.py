@@ -1,13 +1,11 @@
 """The numbers of report section 2.1: what each step of preparation does to the text, as plain JSON values.
 
 It measures on the real corpus (a minute or two), so the report reads a stored copy (stage ``text``); the tables are
-made of it by ``report/text_tables.py``. Nothing here changes what is prepared.
+made of it by ``report/preparation.py``. Nothing here changes what is prepared.
 """
 
 from __future__ import annotations
 
-import math
-import random
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -16,17 +14,15 @@ from typing import Any
 
 from genmodels.data import wikipedia
 from genmodels.config import TextConfig
-from genmodels.system.places import ASSETS
 from genmodels.text import normalization
+from genmodels.text.bpe import TRACED
 from genmodels.text.cleaning import clean_documents, clean_paragraph
 from genmodels.text.windows import NgramDataset, window_table
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.rules import ZWNJ
 from genmodels.text.tokenizer import Tokenizer
 
-READING = ASSETS / "lemma-reading.tsv"
 VOCABULARIES = (1000, 2000, 4000, 8000, 16000, 32000)
-TRACED = " می‌نویسند"
 SHOWN_WORDS = (" ایران", " دانشگاه", " می‌نویسند", " می نویسند", " کتاب‌هایشان", " نانوبیوتکنولوژی", " DNA", " ۱۴۰۳")
 LEMMA_EXAMPLES = (  # a token, and whether its lemma is the right one
     ("کتاب‌ها", True), ("بزرگ‌ترین", True), ("دانشجویان", True), ("می‌روم", True), ("گفته_شده_است", True),
@@ -57,34 +53,6 @@ def preparation_study(fluent: PreparedText, classic: PreparedText, folder: Path 
         "windows": window_example(fluent),
         "left_by_classic": left_by_classic(fluent, classic),
     }
-
-
-def sampled_word_types(texts: Iterable[str], count: int = 100, seed: int = 1) -> list[str]:
-    """``count`` random content-word types of normalised texts (hazm's tokens), the same ones for the same texts."""
-    types = {
-        word for text in texts for paragraph in text.split("\n")
-        for word in normalization.words(paragraph) if normalization.is_content(word)
-    }
-    return random.Random(seed).sample(sorted(types), count)
-
-
-def lemma_reading() -> list[dict[str, str]]:
-    """The committed reading of 100 lemmas: rows ``word``, ``hazm``, ``right`` (yes or no), ``note``."""
-    lines = READING.read_text("utf-8").splitlines()
-    header, *rows = (line.split("\t") for line in lines if not line.startswith("#"))
-    return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def reading_corpus() -> str:
-    """sha256 of the raw file whose words were read."""
-    return READING.read_text("utf-8").partition("# corpus sha256: ")[2].partition("\n")[0]
-
-
-def share_interval(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
-    """Wilson's 95% interval of a share (Wilson, 1927): usable for few hits, unlike the normal approximation."""
-    centre = (hits + z * z / 2) / (count + z * z)
-    half = z * math.sqrt(hits * (count - hits) / count + z * z / 4) / (count + z * z)
-    return centre - half, centre + half
 
 
 def _words(texts: Iterable[str]) -> Counter[str]:

@@ -37,6 +37,7 @@ MARKS = r"""!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~«»،؛؟٪٫٬…–—“”�
 # inside (GPT-2's pattern splits there). Only literal characters: Python's re and tokenizers' regex engine must agree.
 PATTERN = rf" ?[^ \n{DIGITS}{MARKS}]+| ?[{DIGITS}]+| ?[{MARKS}]+|\n| +"
 _PIECE = re.compile(PATTERN)
+TRACED = " می‌نویسند"  # the word whose merges are followed, from bytes to tokens
 
 # tokenizers numbers the 256 bytes with the printable ones of Latin-1 first (they stand for themselves).
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]

@@ -1,8 +1,4 @@
-"""How fast PixelCNN trains, as the report shows it: the table of forms and the plot of the cost law.
-
-The numbers come from the stage ``speed-training``; nothing is measured here. Labels are Persian, so that no chunk of the
-report holds any.
-"""
+"""Section 1.3: published likelihoods beside ours, what each part is worth, calibration, the speed of training."""
 
 from __future__ import annotations
 
@@ -10,20 +6,66 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from IPython.display import Markdown
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from genmodels.report.figures import GREY, new_figure, styles
-from genmodels.report.persian import fa, fa_percent
-from genmodels.report.plotting import persian_text
+from genmodels.report.canvas import BLACK, BLUE, GREY, SKY, new_figure, styles
+from genmodels.report.names import PIXEL_RUNS, STAGE_NAMES
+from genmodels.report.persian import fa, fa_int, fa_percent, table
+from genmodels.report.plotting import persian_text, persian_ticks
+from genmodels.report.sentences import PUBLISHED, STATIC
 
 FORMS = {
     "naive": "هستهٔ کامل در ماسک", "naive-last": "هستهٔ کامل، `channels_last`",
     "half": "نیمهٔ علّی", "half-last": "نیمهٔ علّی، `channels_last`", "spectral": "تبدیل فوریه",
     "naive-bf16": "هستهٔ کامل، bf16", "half-bf16": "نیمهٔ علّی، bf16", "half-compiled": "نیمهٔ علّی، `torch.compile`",
-}
+}  # fmt: skip
 VARIED = {"channels": "کانال‌ها", "layers": "لایه‌ها", "side": "پهنای تصویر"}
+
+
+def published(pixelcnn: Any, gated: Any) -> Markdown:
+    """What papers printed, then our two networks; a number of ours on another test set is not put beside them."""
+    name, loss, source = "مدل", "زیان آزمون (نات بر تصویر)", "منبع"
+    rows = [
+        {name: f"{key} ({found.remark})" if found.remark else key, loss: fa(found.nats, 2), source: found.source}
+        for key, found in PUBLISHED.items()
+    ]
+    for label, result in ((STAGE_NAMES["pixelcnn"], pixelcnn), (f"{STAGE_NAMES['pixelcnn-gated']} ما", gated)):
+        ours = fa(result.metrics["test_nll_nats"], 2) if result.metrics["test_set"] == STATIC else "آزمون دیگر"
+        rows.append({name: f"**{label}**", loss: f"**{ours}**", source: "@sec-1-3"})
+    return table(rows, centred=(loss,))
+
+
+def ablation_rows(study: Any) -> list[dict[str, str]]:
+    """One row a change of the assignment's network, with its effect on the validation loss (minus: better)."""
+    rows = []
+    for key, label in PIXEL_RUNS.items():
+        run, effect = study.runs.loc[key], study.effects.get(key)
+        rows.append({
+            "شبکه": label, "کانال": fa_int(study.config[key].experiment.model.channels), "پارامتر زنده": fa_int(int(run.live_parameters)),
+            "GFLOP هر گذر": fa(run.forward_flops / 1e9, 2), "زیان اعتبارسنجی": fa(run.validation_nll_nats, 2),
+            "اختلاف": f"{fa(effect[0], 2)} ({fa(effect[1], 2)})" if effect else "—",
+        })
+    return rows
+
+
+def reliability(table: pd.DataFrame) -> Figure:
+    """The reliability diagram: predicted probability against observed frequency, with the number of pixels in each bin below."""
+    figure, (ax, below) = new_figure(4.0, 3.3, 2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
+    ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, label=persian_text("واسنجی کامل"))
+    ax.plot(table.predicted, table.observed, color=BLUE, marker="o", linestyle="--", label=persian_text("مدل ما"))
+    ax.set_ylabel(persian_text("فراوانی پیکسل روشن"))
+    ax.legend(frameon=False)
+    below.bar(table.predicted, table.pixels, width=0.06, color=SKY, edgecolor=BLACK, linewidth=0.6)
+    below.set_yscale("log")
+    below.set_ylabel(persian_text("شمار پیکسل"))
+    below.set_xlabel(persian_text("احتمال پیش‌بینی‌شده"))
+    persian_ticks(ax)
+    persian_ticks(below)
+    return figure
 
 
 def form_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:

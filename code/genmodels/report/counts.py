@@ -1,8 +1,4 @@
-"""The plots and tables of the n-gram models: sparsity, perplexity against n, how far back known n-grams reach.
-
-Numbers in, ``Figure`` or Markdown out. Labels are Persian, so that no chunk of the report holds any. Nothing is counted
-here (``language/kneser_ney.py``) and nothing read (``stages/ngram.py``).
-"""
+"""Section 2.2, counting: sparsity, perplexity against n, how far back known n-grams reach."""
 
 from __future__ import annotations
 
@@ -13,9 +9,56 @@ import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from genmodels.report.figures import GREY, LINES, SKY, new_figure, styles
+from genmodels.report.canvas import GREY, LINES, SKY, new_figure, styles
 from genmodels.report.persian import fa, fa_percent, fa_sci, table, transposed
 from genmodels.report.plotting import persian_text, persian_ticks
+
+
+def sparsity_table(orders: pd.DataFrame, vocabulary: int) -> Markdown:
+    """How many n-grams there could be, how many there are, and how few of the test's are among them."""
+    return table(
+        {
+            "n": int(row.order),
+            "ممکن، $V^n$": fa_sci(float(vocabulary) ** row.order, 1),
+            "دیده‌شده در آموزش": int(row.ngrams),
+            "تنها یک‌بار دیده‌شده": fa_percent(row.once_share, 1),
+            "نادیده در میان n-gramهای آزمون": _share(row.unseen_test_share),
+        }
+        for row in orders.itertuples()
+    )
+
+
+def _share(value: float) -> str:
+    """A percentage with one decimal, or as many as a tiny one needs."""
+    return fa_percent(value, 1 if value == 0 or value >= 5e-4 else 3)
+
+
+def continuations_table(words: pd.DataFrame) -> Markdown:
+    """Common words: occurrences, different tokens before them, and the ratio."""
+    rows = [
+        {
+            "واژه": f"«{row.token}»", "رخداد": int(row.count_), "شمار پیوند": int(row.contexts),
+            "نسبت": fa_percent(row.contexts / row.count_, 1),
+        }
+        for row in words.rename(columns={"count": "count_"}).itertuples()  # tuples have a method count
+    ]
+    return table(transposed(rows, "واژه"))
+
+
+def orders_table(orders: pd.DataFrame) -> Markdown:
+    """Each order's discounts, measures and cost."""
+    return table(
+        {
+            "n": int(row.order),
+            "$D_1$": fa(row.discounts[0], 2), "$D_2$": fa(row.discounts[1], 2), "$D_{3+}$": fa(row.discounts[2], 2),
+            "سرگشتگی اعتبارسنجی": fa(row.validation_perplexity, 1),
+            "سرگشتگی آزمون": fa(row.test_perplexity, 1),
+            "بیت بر نویسه": fa(row.test_bits_per_character, 3),
+            "سرگشتگی آزمون، افزودن یک": fa(row.add_one_test_perplexity, 0),
+            "شمارش (ثانیهٔ پردازنده)": fa(row.fit_cpu_seconds, 2),
+        }
+        for row in orders.itertuples()
+    )
 
 
 def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | None = None) -> Figure:
@@ -70,53 +113,6 @@ def known_lengths(matches: pd.DataFrame) -> Figure:
     for ax in (top, below):
         persian_ticks(ax)
     return figure
-
-
-def _share(value: float) -> str:
-    """A percentage with one decimal, or as many as a tiny one needs."""
-    return fa_percent(value, 1 if value == 0 or value >= 5e-4 else 3)
-
-
-def sparsity_table(orders: pd.DataFrame, vocabulary: int) -> Markdown:
-    """How many n-grams there could be, how many there are, and how few of the test's are among them."""
-    return table(
-        {
-            "n": int(row.order),
-            "ممکن، $V^n$": fa_sci(float(vocabulary) ** row.order, 1),
-            "دیده‌شده در آموزش": int(row.ngrams),
-            "تنها یک‌بار دیده‌شده": fa_percent(row.once_share, 1),
-            "نادیده در میان n-gramهای آزمون": _share(row.unseen_test_share),
-        }
-        for row in orders.itertuples()
-    )
-
-
-def orders_table(orders: pd.DataFrame) -> Markdown:
-    """Each order's discounts, measures and cost."""
-    return table(
-        {
-            "n": int(row.order),
-            "$D_1$": fa(row.discounts[0], 2), "$D_2$": fa(row.discounts[1], 2), "$D_{3+}$": fa(row.discounts[2], 2),
-            "سرگشتگی اعتبارسنجی": fa(row.validation_perplexity, 1),
-            "سرگشتگی آزمون": fa(row.test_perplexity, 1),
-            "بیت بر نویسه": fa(row.test_bits_per_character, 3),
-            "سرگشتگی آزمون، افزودن یک": fa(row.add_one_test_perplexity, 0),
-            "شمارش (ثانیهٔ پردازنده)": fa(row.fit_cpu_seconds, 2),
-        }
-        for row in orders.itertuples()
-    )
-
-
-def continuations_table(words: pd.DataFrame) -> Markdown:
-    """Common words: occurrences, different tokens before them, and the ratio."""
-    rows = [
-        {
-            "واژه": f"«{row.token}»", "رخداد": int(row.count_), "شمار پیوند": int(row.contexts),
-            "نسبت": fa_percent(row.contexts / row.count_, 1),
-        }
-        for row in words.rename(columns={"count": "count_"}).itertuples()  # tuples have a method count
-    ]
-    return table(transposed(rows, "واژه"))
 
 
 def samples_table(samples: Iterable[Mapping[str, Any]]) -> Markdown:

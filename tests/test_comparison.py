@@ -1,4 +1,4 @@
-"""What the report computes live about the language models: rows have content, numbers are the right ones."""
+"""Language models compared and probed, and the rows that the report makes of it: the numbers are the right ones."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from genmodels import stages
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
+from genmodels.errors import StaleResult
 from genmodels.language import comparison as lm
-from genmodels.report import samples
+from genmodels.report import continuations, settings, transformer
 from genmodels.language.attention import attention_weights
 from genmodels.language.perplexity import evaluate
 from genmodels.language.recurrent import RecurrentLM
@@ -54,7 +56,8 @@ def results(recorded: bool) -> dict[str, SimpleNamespace]:
 
 
 def test_recorded_sums_and_the_model_agree() -> None:
-    live, recorded = (lm.compare(**results(recorded)) for recorded in (False, True))
+    found = [{name: lm.on_test(result) for name, result in results(recorded).items()} for recorded in (False, True)]
+    live, recorded = (lm.paired(each["transformer"], each["rnn"]) for each in found)
     assert recorded.difference == pytest.approx(live.difference, rel=1e-9)
     assert (recorded.low, recorded.high) == pytest.approx((live.low, live.high), rel=1e-9)
     assert recorded.low <= recorded.difference <= recorded.high
@@ -72,29 +75,50 @@ def test_the_fast_lstm_is_the_written_out_one() -> None:
 
 
 def test_source_shows_the_code_without_its_docstring() -> None:
-    shown = lm.source(attention_weights).data
+    shown = settings.source(attention_weights).data
     assert shown.startswith("```python\ndef attention_weights") and '"""' not in shown and "softmax" in shown
 
 
 def test_generated_text_cannot_break_a_table() -> None:
-    assert samples.plain_line("a|b\n<c> *d* ") == "a\\|b ¶ \\<c\\> \\*d\\*"
-    assert samples.plain_line("") == "—"
+    assert continuations.plain_line("a|b\n<c> *d* ") == "a\\|b ¶ \\<c\\> \\*d\\*"
+    assert continuations.plain_line("") == "—"
 
 
 def test_margin_against_counts_is_the_difference_of_losses() -> None:
     found = results(recorded=True)
     counted = evaluate(models()["rnn"], *SLICE.values(), 32)  # the same network: no margin at all
-    margins = lm.against_counts(found, counted)
+    margins = {name: lm.paired(lm.on_test(result), counted) for name, result in found.items()}
     assert margins["rnn"].difference == margins["rnn"].low == margins["rnn"].high == margins["rnn"].perplexity_share == 0
     other = margins["transformer"]
     assert other.low <= other.difference <= other.high
-    assert other.perplexity == pytest.approx(counted.perplexity * (1 - other.perplexity_share))
-    assert len(lm.against_counts_rows(margins, counted)) == 3
+    assert other.ours.perplexity == pytest.approx(counted.perplexity * (1 - other.perplexity_share))
+    assert len(transformer.against_counts_rows(margins, counted)) == 3
 
 
 def test_bits_of_a_classic_corpus_are_also_spread_over_the_fluent_text() -> None:
     measured = {"train_tokens": 9, "test_tokens": 5, "test_perplexity": 4.0, "test_bits_per_character": 2.0}
     fluent = SimpleNamespace(metrics=measured)
     classic = SimpleNamespace(metrics=measured | {"test_bits_per_fluent_character": 1.25})
-    first, second = lm.corpus_rows({"fluent": fluent, "classic": classic})
+    first, second = continuations.corpus_rows({"fluent": fluent, "classic": classic})
     assert first["بیت بر نویسهٔ متن روان"] == first["بیت بر نویسهٔ خود پیکره"] != second["بیت بر نویسهٔ متن روان"]
+
+
+def measured(stage: str) -> dict:
+    try:
+        return stages.load(stage).metrics
+    except StaleResult as error:
+        pytest.skip(str(error))
+
+
+def test_a_row_for_each_length_and_each_network() -> None:
+    found = measured("speed-decoding")
+    rows = transformer.cache_rows(found)
+    assert len(rows) == len(found["rows"]) and all(len(row) == 6 for row in rows)
+    assert rows[0]["توکن"] == "۲۵۶" and rows[0]["نسبت"] == "۵٫۳"
+
+
+def test_a_peer_beside_each_network() -> None:
+    found = measured("speed-peers")
+    first, second = transformer.peer_rows(found)
+    assert "nn.TransformerEncoderLayer" in first["همتا"] and "nn.LSTM" in second["همتا"]
+    assert first["همتا، زیان PyTorch (نسبت ما)"].endswith("(۲٫۱۵×)")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from genmodels.report import training_figures
+from genmodels.report import image_training
 from genmodels.stages.speed.training import FORMS, SETTINGS
 
 ROW = {"images_per_second": 12.34, "ratio": 1.75, "flops": 2.7e9, "gflops_per_second": 66.6, "of_product": 0.876}
@@ -21,11 +21,11 @@ def law(power: float) -> dict[str, Any]:
 
 
 def test_every_form_and_every_series_has_a_name() -> None:
-    assert training_figures.FORMS.keys() == FORMS.keys() and training_figures.VARIED.keys() == SETTINGS["full"]["law"].keys()
+    assert image_training.FORMS.keys() == FORMS.keys() and image_training.VARIED.keys() == SETTINGS["full"]["law"].keys()
 
 
 def test_a_row_for_each_form_that_ran() -> None:
-    rows = training_figures.form_rows({"forms": [ROW | {"form": "naive"}, ROW | {"form": "spectral"}]})
+    rows = image_training.form_rows({"forms": [ROW | {"form": "naive"}, ROW | {"form": "spectral"}]})
     assert [row["روش"] for row in rows] == ["هستهٔ کامل در ماسک", "تبدیل فوریه"]
     assert list(rows[0].values())[1:] == ["۱۲٫۳", "۱٫۷۵", "۲٫۷۰", "۶۷", "۸۸٪"]
 
@@ -34,7 +34,7 @@ def test_a_row_for_each_form_that_ran() -> None:
 @pytest.mark.parametrize("power", [1.0, 0.7])
 def test_the_line_of_an_exact_law_goes_through_its_points(power: float) -> None:
     measured = law(power)
-    figure = training_figures.cost_law(measured, 50_000)
+    figure = image_training.cost_law(measured, 50_000)
     figure.savefig(io.BytesIO(), format="svg")
     (ax,) = figure.axes
     *series, line = ax.lines

@@ -1,0 +1,113 @@
+"""Section 2.6, the question's answers: derivations as display mathematics, exact results, other readings.
+
+Only layout lives here: numbers come from ``genmodels.attention``, words from ``attention_labels``; long inputs, counting and
+timing are in ``attention_lengths``. Inside mathematics digits stay Latin (mathematics fonts have no Persian ones); in prose
+and in tables they are Persian. An exact number is never rounded; a rounded one carries ≈.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from IPython.display import Markdown
+
+from genmodels.attention.cost import ALTERNATIVES, CHAIN_STARTS, SETTING, STEPS, chain, exact
+from genmodels.attention.quantity import Quantity, aligned, decimal, exact_decimal
+from genmodels.attention.scaling import CACHE_BYTES, HALF_PRECISION, LAYER_FLOPS
+from genmodels.report.attention_labels import ALTERNATIVE_LABELS, LETTERS, START_LABELS, STEP_LABELS, SYMBOL_LABELS
+from genmodels.report.persian import fa, fa_int, fa_sci, table, transposed
+
+
+def fa_exact(value: Any) -> str:
+    """An exact number with Persian digits and separators; where its decimals never end, ≈ and two of them."""
+    digits = exact_decimal(value)
+    if digits:
+        whole, _, fraction = digits.partition(".")
+        return fa(f"{int(whole):,}" + (f".{fraction}" if fraction else ""))
+    return "≈ " + fa(f"{decimal(value):,.2f}")
+
+
+def answer(key: str) -> str:
+    """The exact result of a step, for inline use in prose."""
+    return fa_exact(STEPS[key].value)
+
+
+def derivation(*keys: str | Quantity, label: str | None = None) -> Markdown:
+    """Steps as display mathematics, two quantities beside each other: equation, substitution, exact number, scientific
+    notation.
+
+    ``label`` (``eq-…``) makes the first display a target of cross-references.
+    """
+    quantities = [STEPS[key] if isinstance(key, str) else key for key in keys]
+    blocks = [f"$$ {aligned(*quantities[start : start + 2])} $$" for start in range(0, len(quantities), 2)]
+    if label:
+        blocks[0] += f" {{#{label}}}"
+    return Markdown("\n\n".join(blocks))
+
+
+def formula_table(rows: list[dict[str, str]], widths: Sequence[int]) -> Markdown:
+    """``persian.table`` with given shares of the line for its columns: a formula is shorter on paper than its LaTeX.
+
+    Columns that hold mathematics are centred: left-to-right cells would stand at the far side of right-to-left headings.
+    """
+    centred = [name for name in rows[0] if any("$" in text for text in (name, *(row[name] for row in rows)))]
+    return table(rows, widths, centred)
+
+
+def setting() -> Markdown:
+    """The numbers that the question gives."""
+    symbols = {str(symbol): value for symbol, value in SETTING.items()}
+    rows = [
+        {"نماد": f"${name}$", "معنا": meaning, "مقدار": fa_exact(symbols[name])}
+        for name, meaning in SYMBOL_LABELS.items()
+    ]
+    return formula_table(transposed(rows, "نماد"), (8, *[14] * len(rows)))
+
+
+def _closed(quantity: Quantity) -> str:
+    """The exact number; where it has no finite decimal, its closed form before the rounded one."""
+    text, value = fa_exact(quantity.value), quantity.value
+    if not text.startswith("≈"):
+        return text
+    return f"{fa_int(int(value.p))}/{fa_int(int(value.q))} {text}" if value.is_Rational else f"${quantity.exact_latex}$ {text}"
+
+
+def _row(part: str, label: str, quantity: Quantity) -> dict[str, str]:
+    return {"بخش": f"({LETTERS[part[0]]})", "کمیت": label, "فرمول": f"${quantity.equation}$",
+            "مقدار دقیق": _closed(quantity), "نماد علمی": fa_sci(float(quantity.value))}
+
+
+def summary() -> Markdown:
+    """All results of the reading taken, in order."""
+    return formula_table([_row(key, STEP_LABELS[key], quantity) for key, quantity in STEPS.items()], (6, 27, 19, 19, 13))
+
+
+def alternatives(part: str) -> Markdown:
+    """The other readings of one part ("a" … "f")."""
+    rows = [_row(key, ALTERNATIVE_LABELS[key], quantity) for key, quantity in ALTERNATIVES[part].items()]
+    return formula_table([{name: cell for name, cell in row.items() if name != "بخش"} for row in rows], (32, 20, 21, 13))
+
+
+def chains() -> Markdown:
+    """(ج), (د) and (ه) for every start that (ب) may have left, per group and in total."""
+    rows = []
+    for key, start in CHAIN_STARTS.items():
+        for per_group, scope in ((True, "هر گروه"), (False, "مجموع")):
+            shared, loaded, slowed = map(fa_exact, chain(start, per_group))
+            rows.append({"آغاز از (ب)": START_LABELS[key], "دامنه": scope, "(ج)": shared, "(د)": loaded, "(ه)": slowed})
+    return formula_table(rows, (22, 9, 18, 19, 19))
+
+
+def grouped_query(heads: int = 64, kv_heads: Sequence[int] = (64, 16, 8, 1)) -> Markdown:
+    """What sharing K/V heads really saves: projections and cache, not scores."""
+    rows = []
+    for shared in kv_heads:
+        numbers = {"h": heads, "v": shared}
+        projections, core = (exact(part, **numbers) for part in LAYER_FLOPS["attention"])
+        rows.append({
+            "سرهای کلید و مقدار": fa_int(shared), "FLOP امتیازها و جمع": fa_exact(core),
+            "FLOP نگاشت‌ها": fa_exact(projections),
+            "حافظهٔ نهان هر لایه (بایت)": fa_exact(exact(CACHE_BYTES, b=HALF_PRECISION, **numbers)),
+        })
+    return table(rows)

@@ -1,0 +1,78 @@
+"""Section 2.4: texts that the networks continued, what was measured on them, and one network on two corpora.
+
+Every sample shown is the first one of its seed; none is picked. They are drawn by the stage ``generation``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from genmodels.language.prompts import PROMPTS
+from genmodels.report.names import CORPUS_NAMES, DECODING_NAMES, short_name
+from genmodels.report.persian import fa, fa_int, fa_percent
+
+
+def sample_rows(result: Any, setting: str, networks: Sequence[str], subjects: Sequence[str]) -> list[dict[str, str]]:
+    """Beginning x network: first samples under one setting. ``result``: what the stage ``generation`` ships."""
+    texts = {network: result.texts(network, setting) for network in networks}
+    return [
+        {"آغاز": PROMPTS[subject]} | {short_name(network): plain_line(texts[network][subject]) for network in networks}
+        for subject in subjects
+    ]
+
+
+def temperature_rows(result: Any, networks: Sequence[str], subject: str) -> list[dict[str, str]]:
+    """Temperature x network: first samples of one beginning."""
+    rows = []
+    for setting in [name for name in result.config.settings if name.startswith("temperature")]:
+        texts = {short_name(network): plain_line(result.texts(network, setting)[subject]) for network in networks}
+        rows.append({"دما": fa(float(setting.removeprefix("temperature-")), 1)} | texts)
+    return rows
+
+
+def measure_rows(result: Any, choices: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Network x setting: the measures of all samples, then those of real text. ``choices``: network -> settings."""
+    rows = [
+        {"شبکه": short_name(network), "روش": DECODING_NAMES[name]} | _measures(result.measures[network][name])
+        for network, names in choices.items() for name in names
+    ]
+    return rows + [{"شبکه": f"متن راستین، {CORPUS_NAMES[name]}", "روش": "—"} | _measures(found) for name, found in result.metrics["reference"].items()]
+
+
+def _measures(found: Mapping[str, float]) -> dict[str, str]:
+    """A dash where the texts are too short for a measure."""
+    shares = {"تکرار": "repetition", "رونوشت": "copied_8"}
+    return {
+        **{f"distinct-{n}": fa(found[key], 2) if (key := f"distinct_{n}") in found else "—" for n in (1, 2, 3)},
+        **{label: fa_percent(found[key], 1) if key in found else "—" for label, key in shares.items()},
+        "بلندترین رونوشت": fa(int(found["longest_copy"])),
+    }
+
+
+def plain_line(text: str) -> str:
+    """Generated text as one line of a Markdown table, with nothing in it that Markdown would read."""
+    whole = text.rstrip("\ufffd")  # the last token may hold half a letter, whose other half was never drawn
+    plain = " ".join(whole.replace("\n", " ¶ ").split())
+    for mark in "\\`*_{}[]<>#|$@~^":
+        plain = plain.replace(mark, "\\" + mark)
+    return plain or "—"
+
+
+def corpus_rows(results: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The same network on the two corpora: corpus name -> shipped result. Bits are spread over the corpus's own
+    characters and over those of the fluent text that both were made from."""
+    rows = []
+    for name, result in results.items():
+        own = result.metrics["test_bits_per_character"]
+        rows.append(
+            {
+                "پیکره": CORPUS_NAMES[name],
+                "توکن آموزش": fa_int(result.metrics["train_tokens"]),
+                "هدف آزمون": fa_int(result.metrics["test_tokens"]),
+                "سرگشتگی آزمون": fa(result.metrics["test_perplexity"], 1),
+                "بیت بر نویسهٔ خود پیکره": fa(own, 3),
+                "بیت بر نویسهٔ متن روان": fa(result.metrics.get("test_bits_per_fluent_character", own), 3),
+            }
+        )
+    return rows

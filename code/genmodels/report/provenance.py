@@ -1,0 +1,59 @@
+"""The results as a whole: the main ones, and where each comes from, read off its manifest."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.display import Markdown
+
+from genmodels.report.names import STAGE_NAMES
+from genmodels.report.persian import fa, fa_int, table
+
+
+def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
+    """The main results, one row a model."""
+    rows = [
+        {
+            "مدل": STAGE_NAMES[name], "داده": "MNIST دودویی", "پارامترها": fa_int(result.metrics["live_parameters"]),
+            "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)", "آزمون": fa(result.metrics["test_nll_nats"], 2),
+        }
+        for name, result in (("pixelcnn", pixelcnn), ("pixelcnn-gated", gated))
+    ]
+    best = ngram.test()
+    rows.append({
+        "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})", "داده": "ویکی‌پدیای فارسی", "پارامترها": "—",
+        "سنجه": "سرگشتگی بر توکن", "آزمون": fa(best.perplexity, 1),
+    })
+    for name, result in (("rnn", rnn), ("transformer", transformer)):
+        rows.append({
+            "مدل": STAGE_NAMES[name], "داده": "ویکی‌پدیای فارسی", "پارامترها": fa_int(result.metrics["parameters"]),
+            "سنجه": "سرگشتگی بر توکن", "آزمون": fa(result.metrics["test_perplexity"], 1),
+        })
+    return table(rows)
+
+
+def origins(results: dict[str, Any]) -> Markdown:
+    """Where each shipped result comes from, read off its manifest."""
+    rows = []
+    for name, result in results.items():
+        manifest = result.manifest
+        device = manifest["device"]
+        rows.append({
+            "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
+            "داده": "—" if manifest["data"]["name"] == "none" else f"{manifest['data']['name']}، `{manifest['data']['digest'][:8]}`",
+            "کامیت": f"`{manifest['commit'][:8]}`",
+            "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته" + ("" if in_bf16(manifest) else "، `fp32`"),
+            "دقیقهٔ پردازنده": fa(cpu_minutes(manifest), 1),
+            "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
+        })
+    return table(rows)
+
+
+def cpu_minutes(manifest: dict[str, Any]) -> float:
+    """Processor minutes of a run: the leading process's, times the processes that shared each of its batches evenly."""
+    return manifest["cpu_seconds"] * manifest["device"].get("processes", 1) / 60
+
+
+def in_bf16(manifest: dict[str, Any]) -> bool:
+    """Whether the device of a run multiplied in bf16; the first manifests, of machines that did, do not say."""
+    return bool(manifest["device"].get("bf16", True))
