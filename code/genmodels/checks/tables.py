@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from genmodels.report import persian
 from genmodels.report.persian import fa_int
 from genmodels.checks.check import Outcome
-from genmodels.render.verdict import CONTRADICTED, HOLDS, UNCHECKED, kind
+from genmodels.system.kinds import CONTRADICTED, HOLDS, UNCHECKED, kind
 
 if TYPE_CHECKING:
     from IPython.display import Markdown

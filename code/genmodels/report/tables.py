@@ -17,7 +17,7 @@ from torch import nn
 
 from genmodels.report.persian import fa, fa_int, table
 from genmodels.checks.tables import SAID, coloured, tally
-from genmodels.render.verdict import HOLDS, kind
+from genmodels.system.kinds import HOLDS, kind
 
 LAYER_NUMBER = re.compile(r"\.\d+\.")
 STAGE_NAMES = {
