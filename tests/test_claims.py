@@ -13,7 +13,7 @@ from genmodels import __main__ as command
 from genmodels import stages
 from genmodels.render import verdict
 from genmodels.report import claims
-from genmodels.errors import StaleResult, UserError
+from genmodels.errors import CheckFailed, ClaimsUnmet, StaleResult, UserError
 
 DOCUMENT = """---
 title: "سند"
@@ -26,7 +26,8 @@ number-sections: true
 #| label: setup
 #| include: false
 from genmodels.report import claims; 
-from genmodels import checks as rubric
+from genmodels.checks import Outcome
+from genmodels.render.verdict import finish
 from genmodels.report.persian import fa, table
 claims.watch()
 claims.holds("good", lambda: 1 < 2)
@@ -39,7 +40,7 @@ BODY
 ```{python}
 #| label: end
 #| include: false
-rubric.finish([rubric.Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", True, 0.1)])
+finish([Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", True, 0.1)])
 ```
 """
 LOST = """```{python}
@@ -116,7 +117,7 @@ def test_what_does_not_hold_or_dies_is_marked_counted_and_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, page, found = render(tmp_path, LOST, monkeypatch, to="pdf")
-    assert code == verdict.ClaimsUnmet.exit_code == 6 and (tmp_path / "out" / "report.pdf").is_file()
+    assert code == ClaimsUnmet.exit_code == 6 and (tmp_path / "out" / "report.pdf").is_file()
     assert page.count("✗ این جمله با نتیجهٔ این اجرا نمی‌خواند: یافته") == 1 and page.count("در این اجرا سنجیدنی نبود: ") == 1
     assert page.count("✗ این قطعهٔ کد اجرا نشد") == 2 and page.count('class="unknown"') == 2 and "۲٫۵" in page
     assert "۲ جمله از ۳ جملهٔ سنجیده" in page and "؛ ۲ قطعهٔ کد اجرا نشد؛ ۲ مقدار به دست نیامد" in page
@@ -137,10 +138,10 @@ def test_a_document_whose_claims_hold_says_so(tmp_path: Path, monkeypatch: pytes
 def test_a_contradicted_proof_outranks_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / verdict.NAME
     path.write_text(json.dumps({"checks": 3, "failed": ["masks"], "claims": ["a: ب"], "dead": []}), "utf-8")
-    with pytest.raises(verdict.CheckFailed, match="masks; moreover, 1 sentences"):
+    with pytest.raises(CheckFailed, match="masks; moreover, 1 sentences"):
         verdict.judge(path)
     path.write_text(json.dumps({"checks": 0, "failed": [], "claims": [], "dead": ["the chunk end"]}), "utf-8")
-    with pytest.raises(verdict.ClaimsUnmet, match="1 chunks or inline expressions did not run.*the chunk end"):
+    with pytest.raises(ClaimsUnmet, match="1 chunks or inline expressions did not run.*the chunk end"):
         verdict.judge(path)
 
 

@@ -18,7 +18,7 @@ from genmodels.render import reuse, submission, verdict
 from genmodels.system import files
 from genmodels.render import document as rendering
 from genmodels.__main__ import main
-from genmodels.errors import UserError
+from genmodels.errors import CheckFailed, UserError
 from genmodels.render.qmd import Part, split_front_matter
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -224,7 +224,7 @@ def test_a_failed_check_hands_nothing_in(project: Path, monkeypatch: pytest.Monk
         files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": ["masks"], "unchecked": [], "outcomes": []})  # type: ignore[index]
 
     monkeypatch.setattr(rendering, "execute", execute)
-    with pytest.raises(verdict.CheckFailed, match="masks"):
+    with pytest.raises(CheckFailed, match="masks"):
         submission.submit(NAME, NUMBER, project=project)
     assert not list((project / "_output").glob("*.zip"))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from genmodels import __main__ as command
+from genmodels.errors import CheckFailed
 from genmodels.render import document, verdict
 
 DOCUMENT = """---
@@ -19,7 +20,8 @@ number-sections: true
 ```{{python}}
 #| label: checks
 #| echo: false
-from genmodels.checks import Outcome, finish, table
+from genmodels.checks import Outcome, table
+from genmodels.render.verdict import finish
 outcomes = [Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", {passed}, 0.1)]
 finish(outcomes)
 table(outcomes)
@@ -39,7 +41,7 @@ def test_render_writes_the_document_and_then_judges(tmp_path: Path, passed: bool
     monkeypatch.setattr(command, "PROJECT", made(tmp_path, DOCUMENT.format(passed=passed)))
     output = tmp_path / "out"
     code = command.main(["render", "--to", "html", "--output", str(output)])
-    assert code == (verdict.CheckFailed.exit_code if passed is False else 0)
+    assert code == (CheckFailed.exit_code if passed is False else 0)
     page = (output / "report.html").read_text("utf-8")
     assert [name for name in ("failed", "unchecked") if f'class="{name}"' in page] == {True: [], False: ["failed"], None: ["unchecked"]}[passed]
     assert command.main(["rubric", "--output", str(output)]) == code

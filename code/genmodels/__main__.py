@@ -17,7 +17,7 @@ from pathlib import Path
 
 from genmodels.config import PROFILES
 from genmodels.system.places import OUTPUT, PROJECT, place
-from genmodels.errors import UserError
+from genmodels.errors import CheckFailed, UserError
 from genmodels.system.files import is_system_file
 from genmodels.stages import STAGES, known
 
@@ -62,18 +62,18 @@ def command_train(arguments: argparse.Namespace) -> int:
 
 
 def command_verify(arguments: argparse.Namespace) -> int:
-    from genmodels.render import verdict
     from genmodels.stages.verification import verified
+    from genmodels.system.kinds import CONTRADICTED, MARKS, UNCHECKED, held, kind
 
-    kinds, names = [], known(arguments.stage)
+    found, names = [], known(arguments.stage)
     for name, checks in verified(names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers):
         for check in checks:
-            kinds.append(kind := verdict.kind(check))
-            why = f"{kind}: " if kind == verdict.UNCHECKED else ""
-            print(f"{verdict.MARKS[kind]} {name}/{arguments.profile} {check.name}: {why}{check.detail}", flush=True)
-    if failed := kinds.count(verdict.CONTRADICTED):
-        raise verdict.CheckFailed(f"{failed} of {len(kinds)} checks failed: the shipped results do not hold")
-    print(f"verify: {verdict.held(len(kinds), kinds.count(verdict.UNCHECKED))}")
+            found.append(said := kind(check))
+            why = f"{said}: " if said == UNCHECKED else ""
+            print(f"{MARKS[said]} {name}/{arguments.profile} {check.name}: {why}{check.detail}", flush=True)
+    if failed := found.count(CONTRADICTED):
+        raise CheckFailed(f"{failed} of {len(found)} checks failed: the shipped results do not hold")
+    print(f"verify: {held(len(found), found.count(UNCHECKED))}")
     return 0
 
 

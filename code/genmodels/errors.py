@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this".
+"""The exceptions that mean "the user can mend this".
 
 The command line prints its message as a single line and exits with its code; any other
 exception is a bug of ours and keeps its traceback.
@@ -26,3 +26,15 @@ class StaleResult(UserError):
     """A shipped result does not belong to what was asked, or has been altered."""
 
     exit_code = 4
+
+
+class CheckFailed(UserError):
+    """A check failed: what is shipped was contradicted. A document that was being made is written, and says so."""
+
+    exit_code = 5
+
+
+class ClaimsUnmet(UserError):
+    """Proofs hold, but a sentence does not fit these results, or a chunk died: the document was written, and marks them."""
+
+    exit_code = 6

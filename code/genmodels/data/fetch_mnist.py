@@ -14,7 +14,6 @@ import os
 import gzip
 import hashlib
 import io
-import os
 import pickle
 import struct
 import subprocess

@@ -32,7 +32,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from genmodels.render import reuse, verdict
-from genmodels.errors import UserError
+from genmodels.errors import ClaimsUnmet, UserError
 from genmodels.system.places import PROJECT
 from genmodels.system.files import atomic_writer, is_system_file, read_text, shown
 from genmodels.render.qmd import FRONT_MATTER, split_front_matter
@@ -77,7 +77,7 @@ def submit(
     pages = render(project, output_dir=place, source=SOURCE, front=front, reuse_from=kept)
     try:
         verdict.judge(place / verdict.NAME)
-    except verdict.ClaimsUnmet as told:  # the document marks them: it may be handed in
+    except ClaimsUnmet as told:  # the document marks them: it may be handed in
         print(f"warning: {told}", file=sys.stderr)
     members: dict[str, bytes | Path] = {path.name: path for path in (*pages, place / verdict.NAME)}
     members |= {f"project/{inner}": path for inner, path in project_files(project, light)}

@@ -1,7 +1,4 @@
-"""What a check may say, and the verdict on disk: the document's last chunk writes it, the command that ends ``make`` reads it.
-
-A check holds, is contradicted, or was not checked here (there were no data, no bf16, …): its ``passed`` is true, false
-or ``None``. Only a contradiction is a failure, with exit code 5.
+"""The verdict on disk: the document's last chunk writes it, the command that ends ``make`` reads it.
 
 The document is written whatever its checks (``genmodels.checks``) say; the exit code is this module's. The file lies
 where ``GENMODELS_RUBRIC`` says (``genmodels render`` sets it), else in ``_output`` of the project (Quarto). It knows no
@@ -12,46 +9,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from genmodels.report import claims
-from genmodels.errors import UserError
+from genmodels.errors import CheckFailed, ClaimsUnmet
 from genmodels.system.places import OUTPUT
 from genmodels.system.files import read_json, write_json
-
-if TYPE_CHECKING:
-    from genmodels.checks.check import Outcome
+from genmodels.system.kinds import CONTRADICTED, HOLDS, UNCHECKED, Made, held, kind
 
 VARIABLE, NAME = "GENMODELS_RUBRIC", "rubric.json"
-HOLDS, CONTRADICTED, UNCHECKED = "holds", "contradicted", "not checked here"
-MARKS = {HOLDS: "ok  ", CONTRADICTED: "FAIL", UNCHECKED: "--  "}  # at the beginning of a line of ``verify``
 SHOWN = 6  # of the marked sentences and dead chunks, in the line that the command ends with
 
 
-class CheckFailed(UserError):
-    """A check failed: what is shipped was contradicted. A document that was being made is written, and says so."""
+class Outcome(Made, Protocol):
+    """A check of the document, as ``genmodels.checks`` makes it: a dataclass."""
 
-    exit_code = 5
-
-
-def kind(made: Any) -> str:
-    """``HOLDS``, ``CONTRADICTED`` or ``UNCHECKED``, of an ``Outcome`` or a ``Check``."""
-    if made.passed is None:
-        return UNCHECKED
-    return HOLDS if made.passed else CONTRADICTED
-
-
-def held(total: int, unchecked: int) -> str:
-    """The line at the end of a command whose checks were not contradicted."""
-    return f"all {total - unchecked} checks hold" + (f", {unchecked} not checked here" if unchecked else "")
+    @property
+    def key(self) -> str: ...
+    @property
+    def point(self) -> str: ...
+    @property
+    def section(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def result(self) -> str: ...
 
 
-class ClaimsUnmet(UserError):
-    """Proofs hold, but a sentence does not fit these results, or a chunk died: the document was written, and marks them."""
+class Attempt(Made, Protocol):
+    """A check of ``verify``."""
 
-    exit_code = 6
+    @property
+    def name(self) -> str: ...
+    @property
+    def detail(self) -> str: ...
 
 
 def place() -> Path:
@@ -59,7 +51,7 @@ def place() -> Path:
     return Path(os.environ.get(VARIABLE) or OUTPUT / NAME)
 
 
-def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | None = None) -> None:
+def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Attempt]] | None = None) -> None:
     """Write the verdict: all ``outcomes``, and what ``verify`` found (stage name -> its ``Check`` s), if given.
 
     Called by the last chunk that can fail, so that no verdict means no whole document.
@@ -72,7 +64,7 @@ def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | 
         told[kind(found)].append(f"verify {stage} {found.name}: {found.detail}")
     write_json(place(), {
         "checks": sum(map(len, told.values())), "failed": told[CONTRADICTED], "unchecked": told[UNCHECKED],
-        "outcomes": [asdict(outcome) for outcome in outcomes], "claims": claims.unmet(), "dead": claims.dead(),
+        "outcomes": [dict(vars(outcome)) for outcome in outcomes], "claims": claims.unmet(), "dead": claims.dead(),
     })
 
 

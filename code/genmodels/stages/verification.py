@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genmodels import stages
-from genmodels.render import verdict
 from genmodels.stages.base import Check, told
+from genmodels.system.kinds import CONTRADICTED, kind
 from genmodels.system.workers import Workers, cores
 
 Job = tuple[str, str, Path | None, bool]
@@ -38,7 +38,7 @@ def _verify(job: Job) -> tuple[str, list[Check]]:
     except ImportError as error:
         return name, [Check("manifest", False, told(error))]
     checks = stage.verify(profile)
-    if stage.with_data and not any(verdict.kind(check) == verdict.CONTRADICTED for check in checks):
+    if stage.with_data and not any(kind(check) == CONTRADICTED for check in checks):
         if not whole:
             return name, [*checks, Check(stage.with_data, None, "takes the data and minutes: make verify")]
         try:

@@ -19,6 +19,7 @@ from torch import nn
 from genmodels.attention import cost
 from genmodels import checks, stages
 from genmodels.attention import layers, scaling
+from genmodels.errors import CheckFailed
 from genmodels.render import verdict
 from genmodels.training import loop
 from genmodels.config import PixelCNNModelConfig
@@ -568,20 +569,20 @@ def test_a_check_may_say_that_it_cannot_be_made_here() -> None:
 def test_the_verdict_tells_make(tmp_path: Path, monkeypatch: Patch) -> None:
     path = tmp_path / "rubric.json"
     monkeypatch.setenv("GENMODELS_RUBRIC", str(path))
-    with pytest.raises(verdict.CheckFailed, match="not rendered to its end"):
+    with pytest.raises(CheckFailed, match="not rendered to its end"):
         verdict.judge()
-    checks.finish([outcome("p", "1.1", True)])
+    verdict.finish([outcome("p", "1.1", True)])
     assert "all 1 checks hold" in verdict.judge()
-    checks.finish([outcome("p", "1.1", True), outcome("q", "1.1", None)], {"rnn": [Check("whole", None, "no data")]})
+    verdict.finish([outcome("p", "1.1", True), outcome("q", "1.1", None)], {"rnn": [Check("whole", None, "no data")]})
     assert verdict.judge() == "rubric: all 1 checks hold, 2 not checked here"
     found = [Check("behaviour", True, ""), Check("manifest", False, "altered")]
-    checks.finish([outcome("p", "1.1", True)], {"rnn": found})
-    with pytest.raises(verdict.CheckFailed, match="1 of 3 checks failed.*verify rnn manifest: altered"):
+    verdict.finish([outcome("p", "1.1", True)], {"rnn": found})
+    with pytest.raises(CheckFailed, match="1 of 3 checks failed.*verify rnn manifest: altered"):
         verdict.judge()
-    checks.finish([outcome("p", "1.1", True), outcome("q", "1.3", False)])
-    with pytest.raises(verdict.CheckFailed, match="q .1.3, sec-1-3") as failed:
+    verdict.finish([outcome("p", "1.1", True), outcome("q", "1.3", False)])
+    with pytest.raises(CheckFailed, match="q .1.3, sec-1-3") as failed:
         verdict.judge()
     assert failed.value.exit_code not in (0, 1, 2, 3, 4)
     path.write_text("[]")
-    with pytest.raises(verdict.CheckFailed, match="no verdict"):
+    with pytest.raises(CheckFailed, match="no verdict"):
         verdict.judge()
