@@ -18,7 +18,6 @@ from importlib import import_module
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 
 from genmodels.data import mnist
@@ -63,17 +62,8 @@ class Evidence:
         return self.shipped["rnn"].model()
 
     @cached_property
-    def classic(self) -> nn.Module:
-        return self.shipped["rnn-classic"].model()
-
-    @cached_property
     def transformer(self) -> nn.Module:
         return self.shipped["transformer"].model()
-
-    @cached_property
-    def grey(self) -> Tensor:
-        """Training images that were shipped, (N, 28, 28) uint8."""
-        return torch.from_numpy(self.shipped["pixelcnn"].slice["train_grey"])
 
     @cached_property
     def test_images(self) -> Tensor:
@@ -98,9 +88,9 @@ class Evidence:
     @cached_property
     def networks(self) -> dict[str, nn.Module]:
         """Every shipped network by its stage's name."""
-        known = {"pixelcnn": "pixelcnn", "rnn": "rnn", "rnn-classic": "classic", "transformer": "transformer"}
         weights = [name for name, result in self.shipped.items() if "weights.safetensors" in result.manifest["payload"]]
-        return {n: getattr(self, known[n]) if n in known else self.shipped[n].model() for n in weights}
+        known = ("pixelcnn", "rnn", "transformer")
+        return {name: getattr(self, name) if name in known else self.shipped[name].model() for name in weights}
 
     @property
     def language(self) -> list[str]:
