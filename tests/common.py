@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from genmodels.system import files
 from genmodels.stages.base import Stage
+from genmodels.system import files
 
 PATIENCE = 1200  # seconds after which a child process is taken to hang: however busy the machine, no clock decides
 

@@ -111,8 +111,8 @@ def strange_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The real report, rendered once for all tests that look at it: {"html": path, "pdf": path}."""
     from genmodels.render import reuse
-    from genmodels.system.files import exclusive_lock
     from genmodels.render.document import render
+    from genmodels.system.files import exclusive_lock
 
     # The one execution also serves a `make` after the tests (and the other way round): it is kept under the digest of
     # all that decides it. A test process that comes before it has ended waits for it instead of executing, too.

@@ -11,8 +11,15 @@ import torch.nn.functional as F
 
 from genmodels.errors import UserError
 from genmodels.language.attention import (
-    CausalSelfAttention, KVCache, RotaryPositions, _attention_batched, attention_fast, attention_reference,
-    attention_weights, causal_mask, repeat_heads,
+    CausalSelfAttention,
+    KVCache,
+    RotaryPositions,
+    _attention_batched,
+    attention_fast,
+    attention_reference,
+    attention_weights,
+    causal_mask,
+    repeat_heads,
 )
 
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-10}

@@ -11,15 +11,23 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
+from genmodels.attention.cost import ALTERNATIVES, CHAIN_STARTS, SETTING, STEPS, chain, d, exact, n, o, r
+from genmodels.attention.quantity import Log2, Quantity, exact_decimal, product, substitute
+from genmodels.attention.scaling import (
+    CROSSOVERS,
+    DECODING_CACHED,
+    DECODING_GAIN,
+    DECODING_NAIVE,
+    block_gain,
+    crossings,
+    curves,
+    linformer,
+    log_crossover,
+)
+from genmodels.errors import UserError
 from genmodels.report import attention as tables
 from genmodels.report import attention_labels as labels
 from genmodels.report import attention_lengths as lengths
-from genmodels.attention.cost import ALTERNATIVES, CHAIN_STARTS, SETTING, STEPS, chain, d, exact, n, o, r
-from genmodels.attention.scaling import (
-    CROSSOVERS, DECODING_CACHED, DECODING_GAIN, DECODING_NAIVE, block_gain, crossings, curves, linformer, log_crossover,
-)
-from genmodels.attention.quantity import Log2, Quantity, exact_decimal, product, substitute
-from genmodels.errors import UserError
 
 A = 4096 * 4096 * 512
 B = Fraction(A, 5)

@@ -8,15 +8,25 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels.report import attention_lengths
 from genmodels.attention.cost import exact
-from genmodels.attention.layers import (
-    KINDS, PeakBytes, attend, attention, causality, compare, count_flops, linformer, make_weights, project, sensitivity,
-)
-from genmodels.report.attention_labels import KIND_LABELS
-from genmodels.attention.scaling import CACHE_BYTES, LAYER_FLOPS, crossings, curves
 from genmodels.attention.growth import core, counted_bytes, fitted_exponent, measure, resident_peak, seconds
+from genmodels.attention.layers import (
+    KINDS,
+    PeakBytes,
+    attend,
+    attention,
+    causality,
+    compare,
+    count_flops,
+    linformer,
+    make_weights,
+    project,
+    sensitivity,
+)
+from genmodels.attention.scaling import CACHE_BYTES, LAYER_FLOPS, crossings, curves
 from genmodels.errors import UserError
+from genmodels.report import attention_lengths
+from genmodels.report.attention_labels import KIND_LABELS
 
 DOUBLE = {"dtype": torch.float64}
 

@@ -89,8 +89,8 @@ def test_merging_by_a_heap_gives_the_last_step_of_the_trace():
 
 def test_same_as_tokenizers_on_real_text():
     folder = os.environ.get("GENMODELS_DATA") or pytest.skip("GENMODELS_DATA is not set (200 kB of real text)")
-    from genmodels.text.cleaning import clean_paragraph
     from genmodels.data.wikipedia import load
+    from genmodels.text.cleaning import clean_paragraph
 
     texts, size = [], 0
     for document in load(folder).documents:

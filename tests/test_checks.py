@@ -16,13 +16,13 @@ import pytest
 import torch
 from torch import nn
 
-from genmodels.attention import cost
 from genmodels import checks, stages
-from genmodels.attention import layers, scaling
-from genmodels.errors import CheckFailed
-from genmodels.render import verdict
-from genmodels.training import loop
+from genmodels.attention import cost, layers, scaling
+from genmodels.checks import arithmetic, images, language, tables
+from genmodels.checks import text as text_checks
+from genmodels.checks.check import Evidence, Outcome, Registered, _made, largest, registered, run
 from genmodels.config import PixelCNNModelConfig
+from genmodels.errors import CheckFailed
 from genmodels.language import attention
 from genmodels.language.generation import Sampling, generate
 from genmodels.language.kneser_ney import KneserNey
@@ -30,11 +30,10 @@ from genmodels.pixelcnn import sampling
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.checks import arithmetic, images, language, tables
-from genmodels.checks import text as text_checks
-from genmodels.checks.check import Evidence, Outcome, Registered, _made, largest, registered, run
+from genmodels.render import verdict
 from genmodels.stages.base import Check
 from genmodels.text import bpe
+from genmodels.training import loop
 
 STAGES = (
     "text", "pixelcnn", "pixelcnn-gated", "ngram", "rnn", "rnn-classic", "transformer", "mnist-classifier", "pixelcnn-samples",

@@ -11,9 +11,9 @@ import pytest
 
 from genmodels import __main__ as command
 from genmodels import stages
+from genmodels.errors import CheckFailed, ClaimsUnmet, StaleResult, UserError
 from genmodels.render import verdict
 from genmodels.report import claims
-from genmodels.errors import CheckFailed, ClaimsUnmet, StaleResult, UserError
 
 DOCUMENT = """---
 title: "سند"
@@ -25,7 +25,7 @@ number-sections: true
 ```{python}
 #| label: setup
 #| include: false
-from genmodels.report import claims; 
+from genmodels.report import claims
 from genmodels.checks import Outcome
 from genmodels.render.verdict import finish
 from genmodels.report.persian import fa, table
@@ -40,7 +40,7 @@ BODY
 ```{python}
 #| label: end
 #| include: false
-finish([Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", True, 0.1)])
+finish([Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", True, 0.1)], claims=claims)
 ```
 """
 LOST = """```{python}

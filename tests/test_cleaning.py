@@ -11,11 +11,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from genmodels.data.wikipedia import Document
 from genmodels.system import workers
 from genmodels.text import streaming
 from genmodels.text.cleaning import Cleaning, clean_documents, clean_paragraph, excerpt
 from genmodels.text.rules import RULES
-from genmodels.data.wikipedia import Document
 
 RULE = {rule.name: rule.apply for rule in RULES}
 CLEAN = "کتاب‌های «تاریخ ایران» در سال ۱۳۵۷ (پس از انقلاب) نوشته شد؛ آیا تأثیر آن‌ها ۲٫۵٪ بود؟"

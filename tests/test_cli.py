@@ -13,11 +13,11 @@ from common import PATIENCE
 from genmodels import stages, store
 from genmodels.__main__ import main
 from genmodels.data import fetch_wikipedia
+from genmodels.errors import UserError
 from genmodels.render import document as rendering
 from genmodels.render import submission
-from genmodels.system import files
+from genmodels.system import files, processes
 from genmodels.training import ranks
-from genmodels.errors import UserError
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -217,7 +217,7 @@ def test_stray_variables_of_torchrun_are_one_line_and_no_success(
 def test_variables_of_one_process_change_nothing(monkeypatch: pytest.MonkeyPatch, harmless: dict[str, str]) -> None:
     for name, value in harmless.items():
         monkeypatch.setenv(name, value)
-    assert ranks.place() == (0, 1, 0) and ranks.leads() and ranks.Ranks().size == 1
+    assert processes.place() == (0, 1, 0) and processes.is_leader() and ranks.Ranks().size == 1
     assert store.provenance()["device"]["processes"] == 1
 
 

@@ -12,11 +12,11 @@ from genmodels import stages
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import StaleResult
 from genmodels.language import comparison as lm
-from genmodels.report import continuations, settings, transformer
 from genmodels.language.attention import attention_weights
 from genmodels.language.perplexity import evaluate
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
+from genmodels.report import continuations, settings, transformer
 
 VOCABULARY = 40
 IDS = np.random.RandomState(0).randint(2, VOCABULARY, 200)

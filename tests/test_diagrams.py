@@ -13,7 +13,6 @@ from genmodels.report.persian import fa_int
 from genmodels.report.plotting import persian_text
 from genmodels.text import bpe
 
-
 TRAINED = bpe.train(["abcabc abab cbc abcc"] * 3, 266)
 
 

@@ -22,14 +22,14 @@ import pandas as pd
 import pytest
 import torch
 
+from common import PATIENCE
 from genmodels import stages, store
-from genmodels.render import reuse, submission
-from genmodels.system import files
-from genmodels.training import checkpoints
 from genmodels.__main__ import main
 from genmodels.errors import StaleResult, UserError
+from genmodels.render import reuse, submission
 from genmodels.render.qmd import parse
-from common import PATIENCE
+from genmodels.system import files
+from genmodels.training import checkpoints
 
 ROOT = Path(__file__).resolve().parents[1]
 TESTS = Path(__file__).resolve().parent

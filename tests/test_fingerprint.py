@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 
 from genmodels import stages
-from genmodels.system import precision
-from genmodels.training import batches, optimizers, ranks, loop
 from genmodels.language import attention, transformer
 from genmodels.language import base as lm_base
 from genmodels.pixelcnn import masked_conv
 from genmodels.stages import images
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, largest_difference
+from genmodels.system import precision
+from genmodels.training import batches, loop, optimizers, ranks
 
 
 def make(name: str) -> list[float]:

@@ -12,7 +12,12 @@ from genmodels.errors import UserError
 from genmodels.pixelcnn.evaluation import nll_nats, receptive_field
 from genmodels.pixelcnn.gated import GatedPixelCNN, gate
 from genmodels.pixelcnn.masked_conv import (
-    MaskedConv2d, NaiveMaskedConv2d, PlacedMaskedConv2d, causal_mask, from_naive, to_naive,
+    MaskedConv2d,
+    NaiveMaskedConv2d,
+    PlacedMaskedConv2d,
+    causal_mask,
+    from_naive,
+    to_naive,
 )
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 

@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
+from common import outcome, reseal
 from genmodels import stages, store
-from genmodels.system import files
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language.prompts import PROMPTS, SETTINGS
-from genmodels.report import continuations
-from genmodels.report.names import DECODING_NAMES
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.text_measures import copied_share, longest_copy
 from genmodels.language.transformer import TransformerLM
+from genmodels.report import continuations
+from genmodels.report.names import DECODING_NAMES
 from genmodels.stages import generation
 from genmodels.stages.generation import AGAIN, GenerationConfig, GenerationStage
+from genmodels.system import files
 from genmodels.text.tokenizer import Tokenizer
-from common import outcome, reseal
 
 WORDS = "قاره کتاب روستا فیلم نفت تیم پرنده دما کاربر پادشاه در شمال است و با از این".split()
 CONFIG = GenerationConfig(

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from genmodels.report import glossary
 from genmodels.errors import UserError
+from genmodels.report import glossary
 from genmodels.report.glossary import Term
 
 REPORT = (Path(__file__).resolve().parents[1] / "report.qmd").read_text("utf-8")

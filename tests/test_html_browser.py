@@ -21,11 +21,11 @@ import torch
 import browser as chromium
 from genmodels import stages
 from genmodels.attention.cost import STEPS, exact
-from genmodels.report.attention import fa_exact
 from genmodels.config import PixelCNNModelConfig
-from genmodels.report.persian import fa_sci
 from genmodels.pixelcnn.evaluation import receptive_field
 from genmodels.pixelcnn.model import PixelCNN
+from genmodels.report.attention import fa_exact
+from genmodels.report.persian import fa_sci
 from genmodels.text.bpe import TRACED
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")

@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels.data import mnist
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
+from genmodels.data import mnist
 from genmodels.errors import UserError
 from genmodels.pixelcnn.classifier import DigitClassifier, measured
 from genmodels.pixelcnn.evaluation import nll_nats

@@ -12,19 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from common import outcome, reseal
 from genmodels import stages, store
-from genmodels.data import mnist
-from genmodels.report import image_samples as section
-from genmodels.report import names
-from genmodels.system import files, workers
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
+from genmodels.data import mnist
 from genmodels.errors import UserError
 from genmodels.pixelcnn.sampling import sample
+from genmodels.report import image_samples as section
+from genmodels.report import names
 from genmodels.stages import image_samples
 from genmodels.stages.classifier import ClassifierStage, shifted
 from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, draw, independent, near
 from genmodels.stages.images import PixelCNNStage
-from common import outcome, reseal
+from genmodels.system import files, workers
 
 REAL_LOAD = stages.load
 CONFIG = ImageSamplesConfig(models=("pixelcnn", "pixelcnn-threshold"), samples=30, neighbours=20, cool=12)

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
-from genmodels.stages.speed import decoding, peers
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
+from genmodels.stages.speed import decoding, peers
 from genmodels.stages.speed.base import DecodingSpeed, PeerSpeed
 
 

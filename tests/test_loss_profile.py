@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 
-from genmodels.report import perplexity, transformer
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language import loss_profile
@@ -16,6 +15,7 @@ from genmodels.language.kneser_ney import KneserNey
 from genmodels.language.perplexity import evaluate, token_losses
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
+from genmodels.report import perplexity, transformer
 from genmodels.text.tokenizer import Tokenizer
 
 TEXTS = ["قارهٔ آسیا بزرگ است، و می‌گویند ۴۵ کشور دارد.\nقارهٔ دیگر اروپا است.", "کتاب‌ها را خوانده‌اند! ۱۲ کتاب."] * 2

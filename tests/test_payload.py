@@ -20,10 +20,10 @@ import torch
 
 from common import reseal
 from genmodels import stages, store
-from genmodels.system import files
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, payload
 from genmodels.stages.verification import verified
+from genmodels.system import files
 
 SHIPPED = Path(__file__).resolve().parents[1] / "cache"
 DEAR = ("weights.safetensors", "slice.npz", "metrics.json")  # of a twin: the same shapes, other numbers

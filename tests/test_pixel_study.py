@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from common import outcome, reseal
 from genmodels import stages, store
-from genmodels.data import mnist
-from genmodels.system import files
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
+from genmodels.data import mnist
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN
@@ -22,7 +22,7 @@ from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.report.image_training import ablation_rows
 from genmodels.report.names import PIXEL_RUNS
 from genmodels.stages.image_study import PixelStudy, forward_flops
-from common import outcome, reseal
+from genmodels.system import files
 from test_stages import toy_images
 
 

@@ -11,10 +11,10 @@ import torch
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.demonstration import binarization_entropy_nats, mask_trials, sight, unseen_nearby
-from genmodels.report.network import layer_rows, mask_rows
 from genmodels.pixelcnn.evaluation import bits_per_pixel, calibration, nll_nats, receptive_field
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, to_naive
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
+from genmodels.report.network import layer_rows, mask_rows
 
 
 def small(kernels: tuple[int, ...] = (7, 7, 7, 7, 7, 7, 1, 1), channels: int = 6, **options: object) -> PixelCNN:

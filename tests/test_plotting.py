@@ -12,8 +12,8 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pytest
 
-from genmodels.report import plotting
 from genmodels.errors import UserError
+from genmodels.report import plotting
 from genmodels.report.persian import fa, fa_sci
 from genmodels.report.plotting import persian_text, persian_ticks, use_style
 

@@ -12,13 +12,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from genmodels.system import workers
 from genmodels.config import TextConfig
+from genmodels.data.wikipedia import KAGGLE_FILE, SPLITS
 from genmodels.errors import DataError, UserError
+from genmodels.system import workers
 from genmodels.system.files import read_json
 from genmodels.text import prepare, streaming
 from genmodels.text.prepare import prepared
-from genmodels.data.wikipedia import KAGGLE_FILE, SPLITS
 
 NOUNS = "کتاب خانه شهر دانشگاه تاریخ ایران رود کوه جنگل دریا باغ پل بازار مسجد مدرسه کارخانه موزه راه".split()
 VERBS = "می‌رود می‌بیند ساخت نوشت خرید داشت دید گفت شد بود".split()

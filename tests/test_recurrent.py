@@ -7,11 +7,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from common import check_dropout_follows_the_seed
 from genmodels.config import RecurrentModelConfig
 from genmodels.errors import UserError
 from genmodels.language.base import IGNORED, linear_cross_entropy, locked_dropout
 from genmodels.language.recurrent import LSTMLayer, RecurrentLM, lstm_reference
-from common import check_dropout_follows_the_seed
 
 TINY = RecurrentModelConfig(embedding=6, hidden=9, layers=3, dropout=0.0)
 

@@ -18,10 +18,11 @@ import pytest
 import typst
 import yaml
 
-from genmodels.render import options, document as rendering
 from genmodels.errors import UserError
-from genmodels.render.qmd import parse
+from genmodels.render import document as rendering
+from genmodels.render import options
 from genmodels.render.document import render, uncovered
+from genmodels.render.qmd import parse
 from genmodels.render.weave import weave
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from genmodels.render import document as rendering
 import genmodels
+from genmodels.render import document as rendering
 from genmodels.render import reuse
-from genmodels.render.qmd import Part, parse
 from genmodels.render.document import render
+from genmodels.render.qmd import Part, parse
 
 DOCUMENT = "---\ntitle: آزمایش\n---\n\nمتن `{python} str(1)`\n\n```{python}\n#| label: a\nprint(2)\n```\n"
 

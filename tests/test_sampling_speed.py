@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from genmodels.stages.speed import sampling
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
+from genmodels.stages.speed import sampling
 from genmodels.stages.speed.base import SamplingSpeed
 
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
-from genmodels.report import circumstances, image_training, sentences
-from genmodels.language.comparison import Comparison
 from genmodels.data.wikipedia import KAGGLE_FILE
+from genmodels.language.comparison import Comparison
+from genmodels.report import circumstances, image_training, sentences
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
+from genmodels.data.wikipedia import KAGGLE_FILE
 from genmodels.errors import DataError, UserError
 from genmodels.text.shards import prepare_shard, prepare_shards
 from genmodels.text.streaming import read_spool
-from genmodels.data.wikipedia import KAGGLE_FILE
 
 pytest.importorskip("dask.bag", reason="Dask (the extra 'shards') is not installed")
 

@@ -14,17 +14,17 @@ import pytest
 import torch
 from safetensors.torch import save
 
+from common import PATIENCE, outcome, reseal
 from genmodels import stages, store
-from genmodels.data import mnist
-from genmodels.system import files
-from genmodels.training import loop
 from genmodels.config import PixelCNNModelConfig
+from genmodels.data import mnist
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, trials
 from genmodels.stages.homework import HomeworkStage
 from genmodels.stages.images import FULL, PixelCNNStage, ThresholdStage, image_objective
 from genmodels.stages.verification import verified
-from common import PATIENCE, outcome, reseal
+from genmodels.system import files
+from genmodels.training import loop
 
 
 class SmallPixelCNN(PixelCNNStage):

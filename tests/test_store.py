@@ -18,8 +18,8 @@ import torch
 
 from genmodels import store
 from genmodels.config import PixelCNNConfig, TrainingConfig, differences, to_plain
-from genmodels.system import files
 from genmodels.errors import StaleResult, UserError
+from genmodels.system import files
 
 CONFIG = {"training": {"learning_rate": 0.001, "steps": 5}, "model": {"kernels": [7, 1]}}
 MANIFEST = {"config": CONFIG, "data": {"name": "toy", "digest": "d" * 64}, "fingerprint": [1.0]}

@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 
+from common import outcome, reseal
 from genmodels import store
-from genmodels.system import files
-from genmodels.training import loop
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language import comparison
-from genmodels.report import recurrent, transformer
 from genmodels.language.variants import Variant
+from genmodels.report import recurrent, transformer
 from genmodels.stages import language_study
 from genmodels.stages.language import RecurrentStage, TransformerStage
-from common import outcome, reseal
+from genmodels.system import files
+from genmodels.training import loop
 
 TEXT = TextConfig(vocabulary=300)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from genmodels.render import reuse, submission, verdict
-from genmodels.system import files
-from genmodels.render import document as rendering
 from genmodels.__main__ import main
 from genmodels.errors import CheckFailed, UserError
+from genmodels.render import document as rendering
+from genmodels.render import reuse, submission, verdict
 from genmodels.render.qmd import Part, split_front_matter
+from genmodels.system import files
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME, NUMBER = "زهرا نمونه‌پور", "۴۰۱۲۳۴۵"

@@ -5,10 +5,9 @@ import json
 
 import pytest
 
-from genmodels.stages.speed import vocabularies
 from genmodels.report import perplexity
 from genmodels.report import preparation as section
-from genmodels.stages.speed import bpe, preparation
+from genmodels.stages.speed import bpe, preparation, vocabularies
 from genmodels.text import normalization
 
 TEXT = "كتاب ها را مي خوانم… او گفته شده است که «بازی های خشن» در ۱۲۰۶ - ۱۲۴۸ میرود؛ کتاب‌هایشان هم."

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.utils.data import Dataset
 
+from common import PATIENCE
+from genmodels.config import TrainingConfig
+from genmodels.errors import UserError
 from genmodels.system import files
 from genmodels.training import checkpoints, loop
 from genmodels.training.batches import BatchOrder, generator_for
-from genmodels.config import TrainingConfig
-from genmodels.errors import UserError
-from genmodels.training.ranks import Batch
 from genmodels.training.loop import Objective, learning_rate_at
-from common import PATIENCE
+from genmodels.training.ranks import Batch
 
 CONFIG = TrainingConfig(
     batch_size=8, steps=12, learning_rate=0.05, warmup_steps=2, ema_decay=0.9, bf16=False, evaluations=3, weight_decay=0.1

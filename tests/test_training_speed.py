@@ -9,13 +9,13 @@ import torch
 
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import UserError
-from genmodels.system.flops import count_flops
 from genmodels.pixelcnn import spectral
-from genmodels.stages.speed import training
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.stages.speed.training import ASSIGNED, FORMS, SETTINGS, draw, network, stepper
+from genmodels.stages.speed import training
 from genmodels.stages.speed.base import TrainingSpeed
+from genmodels.stages.speed.training import ASSIGNED, FORMS, SETTINGS, draw, network, stepper
+from genmodels.system.flops import count_flops
 
 
 def direct(conv: torch.nn.Module, positions: int, first: bool) -> int:

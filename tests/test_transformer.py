@@ -9,11 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from common import check_dropout_follows_the_seed
 from genmodels.config import TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language.attention import attention_reference
 from genmodels.language.transformer import RMSNorm, SwiGLU, TransformerLM
-from common import check_dropout_follows_the_seed
 
 TINY = TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=0.0, context=16)
 

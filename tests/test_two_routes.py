@@ -20,8 +20,8 @@ from pathlib import Path
 
 import pytest
 
-from genmodels.render.document import render
 from common import PATIENCE
+from genmodels.render.document import render
 
 ROOT = Path(__file__).resolve().parents[1]
 VOID = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}

@@ -12,14 +12,14 @@ import pytest
 import sympy as sp
 import torch
 
-from genmodels.report import widgets
 from genmodels.attention.cost import STEPS, d, n
-from genmodels.config import PixelCNNModelConfig
 from genmodels.attention.quantity import Log2
+from genmodels.config import PixelCNNModelConfig
+from genmodels.data.mnist import unpack_images
 from genmodels.errors import UserError
 from genmodels.language.loss_profile import Word
-from genmodels.data.mnist import unpack_images
 from genmodels.pixelcnn.model import PixelCNN
+from genmodels.report import widgets
 from genmodels.text.bpe import train
 from test_persian_lint import L, complaints
 

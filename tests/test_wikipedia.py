@@ -11,9 +11,8 @@ import zipfile
 
 import pytest
 
-from genmodels.data import wikipedia, fetch_wikipedia
+from genmodels.data import fetch_wikipedia, wikipedia
 from genmodels.errors import DataError, UserError
-
 
 REAL_DATA = os.environ.get("GENMODELS_DATA")  # before the fixture hides it
 
@@ -200,7 +199,7 @@ def test_the_zip_is_the_text_that_is_in_it(tmp_path, name):
     assert packed.path == place and packed.documents == plain.documents and packed.summary() == plain.summary()
     assert (packed.name, packed.digest, packed.bytes) == (plain.name, plain.digest, plain.bytes)
     assert wikipedia.load(place).digest == wikipedia.digest(place) == plain.digest
-    wikipedia.fetch(tmp_path / "to", place)
+    fetch_wikipedia.fetch(tmp_path / "to", place)
     assert [(p.name, p.read_bytes()) for p in (tmp_path / "to").iterdir()] == [(wikipedia.KAGGLE_FILE, text)]
 
 
@@ -293,7 +292,7 @@ def test_the_attached_file_is_found_by_itself(tmp_path, monkeypatch, inner, pack
     assert wikipedia.locate() == path
     with pytest.raises(DataError, match="no Persian Wikipedia text"):
         wikipedia.locate(tmp_path / "empty")  # a folder that is asked for is the one that is meant
-    wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia")
     assert wikipedia.locate(tmp_path / "data").name == wikipedia.KAGGLE_FILE
     own = write_text(tmp_path / "empty", 9)
     assert wikipedia.locate() == own
@@ -325,11 +324,11 @@ def test_deep_json_is_one_line(tmp_path):
 def test_fetch_copies_checks_and_does_not_work_twice(tmp_path, capsys):
     source = write_text(tmp_path / "download")
     target = tmp_path / "data" / "wikipedia"
-    lines = wikipedia.fetch(target, source)
+    lines = fetch_wikipedia.fetch(target, source)
     assert (target / source.name).read_bytes() == source.read_bytes()
     assert "300 paragraphs" in lines[1] and "CC0" in lines[1] and "CC0" in capsys.readouterr().out
     before = (target / source.name).stat().st_mtime_ns
-    wikipedia.fetch(target)  # already there: no network
+    fetch_wikipedia.fetch(target)  # already there: no network
     assert (target / source.name).stat().st_mtime_ns == before
     assert [p.name for p in target.iterdir()] == [source.name]
 
@@ -337,7 +336,7 @@ def test_fetch_copies_checks_and_does_not_work_twice(tmp_path, capsys):
 def test_fetch_takes_the_data_folder_of_the_environment(tmp_path, monkeypatch):
     write_json(tmp_path / "elsewhere" / "fawiki", RECORDS)
     monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "elsewhere"))
-    wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia")
     assert (tmp_path / "data" / "wikipedia" / "fawiki_docs.jsonl.gz").is_file()
 
 
@@ -345,7 +344,7 @@ def test_fetch_refuses_a_damaged_source_and_leaves_nothing(tmp_path):
     source = write_json(tmp_path / "download", RECORDS)
     source.write_bytes(source.read_bytes()[:-10])
     with pytest.raises(DataError):
-        wikipedia.fetch(tmp_path / "data", source)
+        fetch_wikipedia.fetch(tmp_path / "data", source)
     assert not (tmp_path / "data").exists()
 
 
@@ -354,14 +353,14 @@ def test_fetch_into_a_read_only_folder(tmp_path):
     source = write_text(tmp_path / "download")
     (tmp_path / "data").mkdir(mode=0o500)
     with pytest.raises(UserError, match="cannot write"):
-        wikipedia.fetch(tmp_path / "data" / "wikipedia", source)
+        fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia", source)
 
 
 def test_fetch_below_a_file_is_one_line(tmp_path):
     source = write_text(tmp_path / "download")
     (tmp_path / "data").write_text("a file, no folder")
     with pytest.raises(UserError, match="cannot write") as error:
-        wikipedia.fetch(tmp_path / "data" / "wikipedia", source)
+        fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia", source)
     one_line(error)
 
 
@@ -375,7 +374,7 @@ def test_kaggle_download_is_checked_and_put_in_place(tmp_path, monkeypatch):
         return str(write_text(type(tmp_path)(output_dir)))
 
     kaggle(monkeypatch, download)
-    wikipedia.fetch(tmp_path / "data" / "wikipedia")
+    fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia")
     assert [p.name for p in (tmp_path / "data" / "wikipedia").iterdir()] == [wikipedia.KAGGLE_FILE]
 
 
@@ -388,7 +387,7 @@ def test_network_failure_names_the_ways_out(tmp_path, monkeypatch, failure):
 
     kaggle(monkeypatch, download)
     with pytest.raises(DataError) as error:
-        wikipedia.fetch(tmp_path / "data" / "wikipedia")
+        fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia")
     text = one_line(error)
     assert str(failure).split("\n")[0] in text and "--from" in text
     assert not (tmp_path / "data").exists()
@@ -402,7 +401,7 @@ def test_half_a_download_is_refused(tmp_path, monkeypatch):
 
     kaggle(monkeypatch, download)
     with pytest.raises(DataError, match="UTF-8"):
-        wikipedia.fetch(tmp_path / "data" / "wikipedia")
+        fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia")
     assert not (tmp_path / "data").exists()
 
 
@@ -428,7 +427,7 @@ def test_bad_kaggle_json(tmp_path, monkeypatch, content, message):
     credentials(tmp_path, content)
     kaggle(monkeypatch, lambda *_, **__: pytest.fail("no download with a bad kaggle.json"))
     with pytest.raises(DataError, match=message) as error:
-        wikipedia.fetch(tmp_path / "data" / "wikipedia")
+        fetch_wikipedia.fetch(tmp_path / "data" / "wikipedia")
     one_line(error)
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from common import PATIENCE
 from genmodels.errors import UserError
 from genmodels.stages.verification import verified
 from genmodels.system.workers import Workers
-from common import PATIENCE
 
 
 def threads(_: int) -> int:

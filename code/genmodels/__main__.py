@@ -16,20 +16,20 @@ import time
 from pathlib import Path
 
 from genmodels.config import PROFILES
-from genmodels.system.places import OUTPUT, PROJECT, place
 from genmodels.errors import CheckFailed, UserError
-from genmodels.system.files import is_system_file
 from genmodels.stages import STAGES, known
+from genmodels.system.files import is_system_file
+from genmodels.system.places import OUTPUT, PROJECT, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def command_data(arguments: argparse.Namespace) -> int:
-    from genmodels.data import mnist, wikipedia
+    from genmodels.data import fetch_mnist, fetch_wikipedia
     from genmodels.system.places import data_folder
 
-    sources = {"mnist": mnist, "wikipedia": wikipedia}
+    sources = {"mnist": fetch_mnist, "wikipedia": fetch_wikipedia}
     for name in [arguments.name] if arguments.name else sources:
         sources[name].fetch(data_folder(arguments.to) / name, arguments.source)
     return 0
@@ -47,9 +47,9 @@ def command_prepare(arguments: argparse.Namespace) -> int:
 
 def command_train(arguments: argparse.Namespace) -> int:
     from genmodels import stages
-    from genmodels.training import ranks
+    from genmodels.system import processes
 
-    leads = ranks.leads()
+    leads = processes.is_leader()
     for name in stages.known(arguments.stage):
         started = time.monotonic()
         stage = stages.get(name)

@@ -33,13 +33,19 @@ import torch
 from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
-from genmodels.training import ranks
 from genmodels.config import differences
-from genmodels.system.places import PROJECT, cache_folder
 from genmodels.errors import StaleResult, UserError
+from genmodels.system import processes
 from genmodels.system.files import (
-    data_digest, exclusive_lock, file_digest, is_system_file, read_json, write_bytes, write_json,
+    data_digest,
+    exclusive_lock,
+    file_digest,
+    is_system_file,
+    read_json,
+    write_bytes,
+    write_json,
 )
+from genmodels.system.places import PROJECT, cache_folder
 from genmodels.system.precision import bf16_is_native
 
 FORMAT = 1
@@ -151,7 +157,7 @@ def provenance() -> dict[str, Any]:
             "bf16": bf16_is_native(kind),
             "name": _processor(),
             "threads": torch.get_num_threads(),
-            "processes": ranks.place()[1],
+            "processes": processes.place()[1],
             "system": sys.platform,
         },
         "finished_utc": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -12,10 +12,10 @@ from fractions import Fraction
 from typing import Any
 
 from genmodels.attention import cost
-from genmodels.report.attention import fa_exact
 from genmodels.attention.quantity import decimal
-from genmodels.report.persian import fa_int
 from genmodels.checks.check import Evidence, Finding, check
+from genmodels.report.attention import fa_exact
+from genmodels.report.persian import fa_int
 
 N, D, HEADS, GROUPS = 4096, 512, 8, 64  # the question's sequence and width, the paper's heads, the question's groups
 SHARE, OVERHEAD, POWER = Fraction(20, 100), Fraction(35, 100), Fraction(75, 100)

@@ -8,13 +8,13 @@ import math
 import torch
 from torch import Tensor
 
+from genmodels.checks.check import Evidence, Finding, check, largest
 from genmodels.data import mnist
-from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.pixelcnn.demonstration import unseen_nearby
 from genmodels.pixelcnn.evaluation import receptive_field
-from genmodels.system.precision import autocast
-from genmodels.checks.check import Evidence, Finding, check, largest
+from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.stages.image_samples import INDEPENDENT, QUANTILE, near
+from genmodels.system.precision import autocast
 
 SUGGESTED = {"kernels": [7] * 6 + [1] * 2, "channels": 64}  # the assignment's own words
 ASKED = 13  # every so many pixels causality is asked for: 61 places, of all rows and (13 and 28 share no factor) all columns

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from genmodels.checks.check import Evidence, Finding, check, largest
 from genmodels.language.recurrent import lstm_reference
 from genmodels.language.transformer import TransformerLM
 from genmodels.report.persian import fa_int, fa_sci
-from genmodels.checks.check import Evidence, Finding, check, largest
 
 LSTM_ROUNDING = 1e-4  # absolute, of outputs in (-1, 1) after 40 steps in fp32: processors differ by 5e-6
 READY_MADE = (
@@ -69,7 +69,7 @@ def equations(e: Evidence) -> Finding:
 def transformer_written_out(model: TransformerLM, tokens: Tensor) -> Tensor:
     """Logits (B, T, V) by the report's equations alone, in fp64, head by head; rotation by complex numbers."""
     weights = {name: value.double() for name, value in model.state_dict().items()}
-    config, (batch, time) = model.config, tokens.shape
+    config, (_, time) = model.config, tokens.shape
     head, shared = config.width // config.heads, config.heads // config.kv_heads
     theta = 10_000.0 ** (-2 * torch.arange(head // 2, dtype=torch.float64) / head)
     angles = torch.arange(time)[:, None] * theta  # (T, D/2)

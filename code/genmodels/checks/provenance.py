@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from genmodels.report.persian import fa_int
 from genmodels.checks.check import Evidence, Finding, check
+from genmodels.report.persian import fa_int
 
 COMMIT = re.compile(r"[0-9a-f]{40}|unknown")  # never "…+changes"; unknown where there was no git, as in a zip
 

@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from genmodels.checks.check import Outcome
 from genmodels.report import persian
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int
-from genmodels.checks.check import Outcome
 from genmodels.system.kinds import CONTRADICTED, HOLDS, UNCHECKED, kind
 
 if TYPE_CHECKING:

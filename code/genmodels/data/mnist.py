@@ -21,9 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmodels.system.places import VARIABLE, data_folder
 from genmodels.errors import DataError
 from genmodels.system.files import data_digest
+from genmodels.system.places import VARIABLE, data_folder
 
 SIDE = 28
 PIXELS = SIDE * SIDE
@@ -254,10 +254,3 @@ def unpack_images(packed: np.ndarray) -> Tensor:
     if packed.dtype != np.uint8 or packed.ndim != 2 or packed.shape[1] != PIXELS // 8:
         raise ValueError(f"packed images are uint8 (N, {PIXELS // 8}), not {packed.dtype} {packed.shape}")
     return torch.from_numpy(np.unpackbits(packed, axis=1)).reshape(-1, 1, SIDE, SIDE).float()
-
-
-def fetch(destination: str | os.PathLike[str], source: str | os.PathLike[str] | None = None) -> list[str]:
-    """Put the verified files into ``destination``; see ``mnist_fetch.fetch``, which needs the network."""
-    from genmodels.data import fetch_mnist  # only this command needs urllib, pip and torchvision
-
-    return fetch_mnist.fetch(Path(destination), None if source is None else Path(source))

@@ -33,14 +33,22 @@ from pathlib import Path
 
 import numpy as np
 
+from genmodels.data.wikipedia_file import (
+    FILE_NAMES,
+    KAGGLE_FILE,
+    WAYS_OUT,
+    digest,
+    is_json,
+    locate,
+    raw_bytes,
+    scanned,
+    text_name,
+)
 from genmodels.errors import DataError
 from genmodels.system.files import require_whole_characters, shown
-from genmodels.data.wikipedia_file import (
-    FILE_NAMES, KAGGLE_FILE, WAYS_OUT, digest, is_json, locate, raw_bytes, scanned, text_name,
-)
 
 __all__ = [
-    "FILE_NAMES", "KAGGLE_FILE", "KNOWN_DIGESTS", "LICENCE", "SPLITS", "WAYS_OUT", "Corpus", "Document", "digest", "fetch", "load",
+    "FILE_NAMES", "KAGGLE_FILE", "KNOWN_DIGESTS", "LICENCE", "SPLITS", "WAYS_OUT", "Corpus", "Document", "digest", "load",
     "locate", "raw_bytes", "text_name",
 ]  # fmt: skip
 
@@ -143,13 +151,6 @@ def _persian_share(counts: np.ndarray) -> float:
     arabic = counts[0xD8:0xDC].sum()
     others = counts[65:91].sum() + counts[97:123].sum() + counts[0xC3:0xF5].sum() - arabic - counts[0xE2] - counts[0xEF]
     return float(arabic / max(1, arabic + others))
-
-
-def fetch(destination: Path | str, source: Path | str | None = None) -> list[str]:
-    """Put a checked text file into ``destination``, from ``source`` or Kaggle; see ``wikipedia_fetch.fetch``."""
-    from genmodels.data import fetch_wikipedia  # only this command needs the network
-
-    return fetch_wikipedia.fetch(Path(destination), None if source is None else Path(source))
 
 
 def _documents(path: Path, paragraphs: int) -> Iterator[Document]:

@@ -19,9 +19,9 @@ from typing import IO
 
 import numpy as np
 
-from genmodels.system.places import data_folder, place
 from genmodels.errors import DataError
 from genmodels.system.files import is_system_file
+from genmodels.system.places import data_folder, place
 
 KAGGLE_DATASET = "miladfa7/persian-wikipedia-dataset"
 KAGGLE_FILE = "Persian-WikiText-1.txt"

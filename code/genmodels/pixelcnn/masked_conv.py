@@ -44,7 +44,6 @@ from torch import Tensor, nn
 
 from genmodels.errors import UserError
 
-
 PARTS = ("raster", "above", "left")
 
 

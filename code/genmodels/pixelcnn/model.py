@@ -22,7 +22,6 @@ from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 
-
 Apply = Callable[[MaskedConv2d, Tensor], Tensor]
 
 

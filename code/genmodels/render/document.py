@@ -21,17 +21,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from genmodels.render import reuse, title_page
 from genmodels.errors import UserError
+from genmodels.render import reuse, title_page
 from genmodels.render.execution import deaths, execute
-from genmodels.system.files import atomic_writer, read_text, shown, write_text
 from genmodels.render.options import as_list, check_options, line_of, merged, read_yaml, required
-from genmodels.report.persian import PERSIAN_DIGITS
 from genmodels.render.qmd import Part, parse, split_front_matter
 from genmodels.render.title_page import uncovered
 from genmodels.render.verdict import NAME as VERDICT
 from genmodels.render.verdict import VARIABLE
 from genmodels.render.weave import weave
+from genmodels.report.persian import PERSIAN_DIGITS
+from genmodels.system.files import atomic_writer, read_text, shown, write_text
 from genmodels.system.places import ASSETS
 
 OUTPUTS = {"html": "html", "pdf": "typst"}  # our names of the formats, and Quarto's

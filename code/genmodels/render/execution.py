@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from genmodels.errors import UserError
-from genmodels.system.places import CODE
-from genmodels.system.files import read_text, require_whole_characters
 from genmodels.render.qmd import Part
+from genmodels.system.files import read_text, require_whole_characters
+from genmodels.system.places import CODE
 
 CELL_SECONDS = 600
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")

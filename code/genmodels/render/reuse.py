@@ -25,11 +25,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from genmodels.system.places import ASSETS, PACKAGE, cache_folder
 from genmodels.errors import UserError
 from genmodels.render.execution import environment_file, option
-from genmodels.system.files import data_digest, file_digest, is_system_file, read_json, write_json
 from genmodels.render.qmd import Part
+from genmodels.system.files import data_digest, file_digest, is_system_file, read_json, write_json
+from genmodels.system.places import ASSETS, PACKAGE, cache_folder
 
 FOLDER, NAME = ".execution", "last.json"  # in the output folder
 # Read by Pandoc and Typst after the execution, by no chunk.

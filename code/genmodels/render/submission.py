@@ -31,12 +31,12 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from genmodels.render import reuse, verdict
 from genmodels.errors import ClaimsUnmet, UserError
-from genmodels.system.places import PROJECT
-from genmodels.system.files import atomic_writer, is_system_file, read_text, shown
-from genmodels.render.qmd import FRONT_MATTER, split_front_matter
+from genmodels.render import reuse, verdict
 from genmodels.render.document import render
+from genmodels.render.qmd import FRONT_MATTER, split_front_matter
+from genmodels.system.files import atomic_writer, is_system_file, read_text, shown
+from genmodels.system.places import PROJECT
 
 SOURCE = "report.qmd"
 # Front matter key -> (what a person calls it, the document's own placeholder).

@@ -8,10 +8,10 @@ import re
 import unicodedata
 from typing import Any
 
-from genmodels.system.places import ASSETS
 from genmodels.errors import UserError
 from genmodels.render.options import line_of, required
 from genmodels.report.persian import PERSIAN_DIGITS, jalali
+from genmodels.system.places import ASSETS
 
 FONTS = ASSETS / "fonts"
 

@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from genmodels.report import claims
 from genmodels.errors import CheckFailed, ClaimsUnmet
-from genmodels.system.places import OUTPUT
 from genmodels.system.files import read_json, write_json
 from genmodels.system.kinds import CONTRADICTED, HOLDS, UNCHECKED, Made, held, kind
+from genmodels.system.places import OUTPUT
 
 VARIABLE, NAME = "GENMODELS_RUBRIC", "rubric.json"
 SHOWN = 6  # of the marked sentences and dead chunks, in the line that the command ends with
@@ -46,13 +45,22 @@ class Attempt(Made, Protocol):
     def detail(self) -> str: ...
 
 
+class Claims(Protocol):
+    """What the document said of its sentences and of parts that died (``report.claims``)."""
+
+    def unmet(self) -> list[str]: ...
+    def dead(self) -> list[str]: ...
+
+
 def place() -> Path:
     """Where the verdict of a rendering belongs."""
     return Path(os.environ.get(VARIABLE) or OUTPUT / NAME)
 
 
-def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Attempt]] | None = None) -> None:
-    """Write the verdict: all ``outcomes``, and what ``verify`` found (stage name -> its ``Check`` s), if given.
+def finish(
+    outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Attempt]] | None = None, claims: Claims | None = None
+) -> None:
+    """Write the verdict: all ``outcomes``, what ``verify`` found (stage name -> its ``Check`` s) and the ``claims``, if given.
 
     Called by the last chunk that can fail, so that no verdict means no whole document.
     """
@@ -64,7 +72,7 @@ def finish(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Attempt]
         told[kind(found)].append(f"verify {stage} {found.name}: {found.detail}")
     write_json(place(), {
         "checks": sum(map(len, told.values())), "failed": told[CONTRADICTED], "unchecked": told[UNCHECKED],
-        "outcomes": [dict(vars(outcome)) for outcome in outcomes], "claims": claims.unmet(), "dead": claims.dead(),
+        "outcomes": [dict(vars(outcome)) for outcome in outcomes], "claims": claims.unmet() if claims else [], "dead": claims.dead() if claims else [],
     })
 
 

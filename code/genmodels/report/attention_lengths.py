@@ -17,7 +17,14 @@ from genmodels.attention.cost import SETTING, STEPS, chain, exact, r
 from genmodels.attention.growth import fitted_exponent
 from genmodels.attention.layers import Count
 from genmodels.attention.scaling import (
-    CROSSOVERS, HALF_PRECISION, LAYER_FLOPS, LINFORMER_SCORE_BYTES, RANKS, SCORE_BYTES, linformer, log_crossover,
+    CROSSOVERS,
+    HALF_PRECISION,
+    LAYER_FLOPS,
+    LINFORMER_SCORE_BYTES,
+    RANKS,
+    SCORE_BYTES,
+    linformer,
+    log_crossover,
 )  # fmt: skip
 from genmodels.report.attention import fa_exact, formula_table
 from genmodels.report.attention_labels import CROSSOVER_LABELS, CURVE_LABELS, GROWTH_LABELS, KIND_LABELS

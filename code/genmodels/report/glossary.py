@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from genmodels.system.places import ASSETS
 from genmodels.errors import UserError
+from genmodels.system.places import ASSETS
 
 if TYPE_CHECKING:
     from IPython.display import Markdown

@@ -15,9 +15,9 @@ from matplotlib import font_manager, ticker
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
 
-from genmodels.system.places import ASSETS
 from genmodels.errors import UserError
 from genmodels.report.persian import DECIMAL, MINUS, PERSIAN_DIGITS
+from genmodels.system.places import ASSETS
 
 FONTS = ASSETS / "fonts"
 FAMILY = "Vazirmatn"

@@ -16,7 +16,7 @@ from matplotlib.patches import Rectangle
 
 from genmodels.language.comparison import Comparison
 from genmodels.language.perplexity import Perplexity
-from genmodels.report.canvas import GREY, LIGHT, LINES, ORANGE, WARM, BLACK, arrow, blank, box, new_figure, styles
+from genmodels.report.canvas import BLACK, GREY, LIGHT, LINES, ORANGE, WARM, arrow, blank, box, new_figure, styles
 from genmodels.report.names import STAGE_NAMES, TRANSFORMER_RUNS, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.plotting import PersianFormatter, persian_text, persian_ticks

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from genmodels.attention.cost import STEPS
 from genmodels.attention.quantity import Log2
+from genmodels.data.mnist import pack_images
 from genmodels.errors import UserError
 from genmodels.language.loss_profile import Word
-from genmodels.data.mnist import pack_images
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.text.bpe import BPE, BYTE_ORDER, PATTERN, TRACED
 

@@ -23,14 +23,14 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from genmodels import store
-from genmodels.system import precision
-from genmodels.training import batches, ranks, loop
 from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import StaleResult, UserError
-from genmodels.training.ranks import Batch
 from genmodels.stages import payload
+from genmodels.system import precision, processes
 from genmodels.system.timing import Clock
+from genmodels.training import batches, loop
 from genmodels.training.loop import Objective
+from genmodels.training.ranks import Batch
 
 FINGERPRINT_STEPS = 8
 FINGERPRINT_TOLERANCE = 1e-9  # relative; emulated processors differ by 4e-16, the smallest change that is tried by 4e-7
@@ -229,7 +229,7 @@ class ModelStage(Training, Stage):
         """Train (or resume), measure, publish. Returns the result's folder."""
         config = self.config(profile)
         material = self.material(config, folder)
-        with store.only_run(self.name, profile) if ranks.leads() else nullcontext():
+        with store.only_run(self.name, profile) if processes.is_leader() else nullcontext():
             return self._run(profile, config, material, restart)
 
     def _run(self, profile: str, config: Any, material: Material, restart: bool) -> Path:
@@ -247,7 +247,7 @@ class ModelStage(Training, Stage):
             checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), steady=steady,
             label=f"{self.name} {profile}", commit=store.commit(),
         )
-        if not ranks.leads():  # the other processes of a torchrun leave the writing to rank 0
+        if not processes.is_leader():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
         measuring = Clock()
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 on GPUs, too

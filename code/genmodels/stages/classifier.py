@@ -17,17 +17,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.data import mnist
-from genmodels.training.batches import generator_for
 from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingConfig
-from genmodels.system.files import data_digest
+from genmodels.data import mnist
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
-from genmodels.system.precision import widened
-from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
 from genmodels.stages.images import every
+from genmodels.system.files import data_digest
+from genmodels.system.precision import widened
+from genmodels.training.batches import generator_for
 from genmodels.training.loop import Objective
+from genmodels.training.ranks import Batch
 
 FULL = ClassifierConfig(
     training=TrainingConfig(

@@ -16,20 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from genmodels.system.timing import Clock
 from genmodels import stages, store
-from genmodels.training import batches
 from genmodels.config import setting
 from genmodels.errors import UserError
-from genmodels.system.files import data_digest
 from genmodels.language.generation import generate, replay
 from genmodels.language.prompts import PROMPTS, SETTINGS
 from genmodels.language.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.system.files import data_digest
+from genmodels.system.ties import Again
+from genmodels.system.timing import Clock
 from genmodels.text.prepare import PREPARATION_VERSION, PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
-from genmodels.system.ties import Again
+from genmodels.training import batches
 
 PADDING = -1
 COPY = 8  # tokens of a copied n-gram

@@ -22,13 +22,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmodels.system.timing import Clock
 from genmodels import stages, store
-from genmodels.data import mnist
-from genmodels.training.batches import generator_for
 from genmodels.config import setting
+from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.system.files import data_digest
 from genmodels.pixelcnn.classifier import CLASSES, measured
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.frechet import Gaussian
@@ -38,7 +35,10 @@ from genmodels.pixelcnn.sampling import replay, sample
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
 from genmodels.stages.images import binarize, every, test_bits
+from genmodels.system.files import data_digest
+from genmodels.system.timing import Clock
 from genmodels.system.workers import Workers, cores
+from genmodels.training.batches import generator_for
 
 INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
 REAL = "real"  # rows of real test images are called real-<binarisation>

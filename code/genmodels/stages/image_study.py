@@ -17,22 +17,28 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.data import mnist
-from genmodels.training.batches import generator_for
 from genmodels.config import (
-    MUON, GatedModelConfig, GatedPixelCNNConfig, PixelCNNConfig, PixelCNNModelConfig, TrainingConfig, setting,
+    MUON,
+    GatedModelConfig,
+    GatedPixelCNNConfig,
+    PixelCNNConfig,
+    PixelCNNModelConfig,
+    TrainingConfig,
+    setting,
 )
+from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.system.files import data_digest
-from genmodels.system.flops import count_flops
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelModel
 from genmodels.pixelcnn.variants import PixelVariant, build
-from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.images import ImageSet, binarize, every, image_objective
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
+from genmodels.system.files import data_digest
+from genmodels.system.flops import count_flops
+from genmodels.training.batches import generator_for
 from genmodels.training.loop import Objective
+from genmodels.training.ranks import Batch
 
 SPREAD = ("spec", "spec-seed-2", "spec-seed-3")
 

@@ -26,23 +26,26 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.data import mnist
-from genmodels.training.batches import generator_for
 from genmodels.config import (
-    MUON, GatedPixelCNNConfig, PixelCNNConfig, TrainingConfig,
+    MUON,
+    GatedPixelCNNConfig,
+    PixelCNNConfig,
+    TrainingConfig,
 )
-from genmodels.system.places import data_folder
+from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.system.files import data_digest
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN, PixelModel, cross_entropy_nats, loss_nats, whole
 from genmodels.pixelcnn.spectral import pays, quickest
-from genmodels.system.precision import autocast
-from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.base import Check, Material, ModelStage, Result, compare_metrics, training_profile
+from genmodels.system.files import data_digest
+from genmodels.system.places import data_folder
+from genmodels.system.precision import autocast
+from genmodels.training.batches import generator_for
 from genmodels.training.loop import Objective
+from genmodels.training.ranks import Batch
 
 SLICE_TEST_IMAGES = 500
 SLICE_TRAIN_IMAGES = 500

@@ -18,17 +18,23 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.config import LanguageModelConfig, RecurrentModelConfig, TextConfig, TrainingConfig, TransformerModelConfig
+from genmodels.config import (
+    LanguageModelConfig,
+    RecurrentModelConfig,
+    TextConfig,
+    TrainingConfig,
+    TransformerModelConfig,
+)
 from genmodels.language.perplexity import evaluate
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
-from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
-from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
+from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.training.loop import Objective
+from genmodels.training.ranks import Batch
 
 TRAINING = TrainingConfig(
     batch_size=16, steps=3200, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,

@@ -21,13 +21,14 @@ from genmodels.language.base import LanguageModel, linear_cross_entropy
 from genmodels.language.perplexity import Perplexity, evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.variants import Variant, VariantLM
-from genmodels.training.ranks import Batch
 from genmodels.stages import payload
 from genmodels.stages.language import TOKENS, RecurrentStage, TransformerStage, first_documents, log_unigram
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
-from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.text.prepare import PreparedText, prepared
+from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.training.loop import Objective
+from genmodels.training.ranks import Batch
+
 
 @dataclass(frozen=True)
 class StudyRun(Trial):

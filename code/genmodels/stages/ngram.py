@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genmodels.system.timing import Clock
 from genmodels import store
 from genmodels.config import NgramConfig
 from genmodels.errors import DataError, UserError
@@ -26,6 +25,7 @@ from genmodels.language.kneser_ney import KneserNey, per_document
 from genmodels.language.perplexity import Perplexity, summarize
 from genmodels.stages import payload
 from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, ShippedResult, Stage, largest_difference
+from genmodels.system.timing import Clock
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 

@@ -14,19 +14,19 @@ from typing import Any
 
 import numpy as np
 
-from genmodels.system.timing import Clock
 from genmodels import store
 from genmodels.config import TextConfig
+from genmodels.data.wikipedia import SPLITS
 from genmodels.errors import UserError
-from genmodels.system.files import data_digest, read_json
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage, compare_metrics
+from genmodels.stages.text_study import first_merges, text_statistics
+from genmodels.system.files import data_digest, read_json
+from genmodels.system.timing import Clock
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
 from genmodels.text.prepare import CORPORA, PREPARATION_VERSION, prepared, version_of
-from genmodels.stages.text_study import first_merges, text_statistics
 from genmodels.text.tokenizer import Tokenizer
-from genmodels.data.wikipedia import SPLITS
 
 STUDIES = ("normalization", "half_spaces", "example", "lemmas", "windows", "left_by_classic")
 NETWORKS = {"fluent": "rnn", "classic": "rnn-classic"}  # trained on each corpus

@@ -12,15 +12,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genmodels.data import wikipedia
 from genmodels.config import TextConfig
+from genmodels.data import wikipedia
 from genmodels.text import normalization
 from genmodels.text.bpe import TRACED
 from genmodels.text.cleaning import clean_documents, clean_paragraph
-from genmodels.text.windows import NgramDataset, window_table
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.rules import ZWNJ
 from genmodels.text.tokenizer import Tokenizer
+from genmodels.text.windows import NgramDataset, window_table
 
 VOCABULARIES = (1000, 2000, 4000, 8000, 16000, 32000)
 SHOWN_WORDS = (" ایران", " دانشگاه", " می‌نویسند", " می نویسند", " کتاب‌هایشان", " نانوبیوتکنولوژی", " DNA", " ۱۴۰۳")

@@ -22,12 +22,21 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from genmodels import store
-from genmodels.training import batches, ranks, loop
 from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import UserError
-from genmodels.system.files import read_json, write_json
 from genmodels.stages import payload
-from genmodels.stages.base import FINGERPRINT_TOLERANCE, Check, ShippedResult, Stage, Training, first_loss, largest_difference
+from genmodels.stages.base import (
+    FINGERPRINT_TOLERANCE,
+    Check,
+    ShippedResult,
+    Stage,
+    Training,
+    first_loss,
+    largest_difference,
+)
+from genmodels.system import processes
+from genmodels.system.files import read_json, write_json
+from genmodels.training import batches, loop
 
 OPENING_TOLERANCE = 1e-4  # relative; emulated processors differ by 1.4e-6 in fp32, another batch by 1e-2
 NOISY_OPENING_TOLERANCE = 3e-3  # where the stored loss is of bf16 products (1.5e-4) or of other dropout masks (1.3e-3)
@@ -189,7 +198,7 @@ class TrialsStage(Training, Stage):
         }
         part = {"identity": identity, "measures": measures, "history": record.history}
         part |= {"seconds": record.seconds, "commits": record.commits}
-        if ranks.leads():
+        if processes.is_leader():
             write_json(kept, part)
             checkpoint.unlink(missing_ok=True)
         return part

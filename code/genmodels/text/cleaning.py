@@ -15,12 +15,12 @@ from collections.abc import Iterable, Iterator
 from operator import ne
 from typing import Any
 
+from genmodels.data.wikipedia import Document
+from genmodels.system.workers import Workers
 from genmodels.text.characters import ZWNJ
 from genmodels.text.repetitions import Mark, Repetitions, mark
 from genmodels.text.rules import RULES
 from genmodels.text.streaming import chunks
-from genmodels.data.wikipedia import Document
-from genmodels.system.workers import Workers
 
 MAXIMUM_PASSES = 20  # of the rules; two or three are usual, and prose that needs more has not been met
 LISTED_WORDS = 20  # of those that a rule took out of the text, a sample

@@ -14,7 +14,7 @@ from __future__ import annotations
 import html
 import re
 
-from genmodels.text.characters import ARABIC, DIGITS, GREEK, LATIN, NUMERALS, then, substitution
+from genmodels.text.characters import ARABIC, DIGITS, GREEK, LATIN, NUMERALS, substitution, then
 
 # --- entities -------------------------------------------------------------------------------------------------------
 

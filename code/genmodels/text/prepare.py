@@ -32,19 +32,19 @@ from typing import Any
 
 import numpy as np
 
-from genmodels.data import wikipedia
 from genmodels.config import TextConfig, to_plain
-from genmodels.system.places import prepared_folder
+from genmodels.data import wikipedia
+from genmodels.data.wikipedia import SPLITS, Corpus
 from genmodels.errors import DataError, UserError
 from genmodels.system.files import data_digest, exclusive_lock, file_digest, read_json, write_json
+from genmodels.system.places import prepared_folder
 from genmodels.system.progress import progress_bar
+from genmodels.system.workers import Workers, cores
 from genmodels.text import normalization
 from genmodels.text.cleaning import ORDER, Cleaning
 from genmodels.text.normalization import prepare_chunk
 from genmodels.text.streaming import SERIAL_CHARACTERS, ArrayFile, chunks, read_spool, write_spool
 from genmodels.text.tokenizer import Tokenizer
-from genmodels.data.wikipedia import SPLITS, Corpus
-from genmodels.system.workers import Workers, cores
 
 PREPARATION_VERSION = 2  # raise it when cleaning, normalising or tokenising gives other tokens
 CORPORA = ("fluent", "classic")

@@ -19,7 +19,18 @@ from dataclasses import dataclass
 
 from genmodels.text import characters, markup
 from genmodels.text.characters import (
-    ARABIC, DIGITS, GREEK, LATIN, LETTERS, MARKS, NUMERALS, RAISED, ZWNJ, Transformation, substitution, then,
+    ARABIC,
+    DIGITS,
+    GREEK,
+    LATIN,
+    LETTERS,
+    MARKS,
+    NUMERALS,
+    RAISED,
+    ZWNJ,
+    Transformation,
+    substitution,
+    then,
 )  # fmt: skip
 
 MINIMUM_WORDS, HEADING_WORDS = 3, 6

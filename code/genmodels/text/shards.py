@@ -19,11 +19,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from genmodels.data.wikipedia import load
 from genmodels.errors import UserError
 from genmodels.text.cleaning import ORDER, Cleaning
 from genmodels.text.normalization import prepare_chunk
 from genmodels.text.streaming import write_spool
-from genmodels.data.wikipedia import load
 
 
 def prepare_shard(source: Path, target: Path, corpus: str = "fluent") -> dict[str, Any]:

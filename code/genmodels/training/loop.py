@@ -32,13 +32,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from genmodels.training.batches import BatchOrder, generator_for, seed_for
-from genmodels.training.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
-from genmodels.training.optimizers import MuonWithAdamW, make_optimizer
 from genmodels.system.precision import autocast, is_exact, widened
 from genmodels.system.progress import progress_bar
+from genmodels.training.batches import BatchOrder, generator_for, seed_for
+from genmodels.training.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
+from genmodels.training.optimizers import MuonWithAdamW, make_optimizer
 from genmodels.training.ranks import Batch, Ranks
 
 

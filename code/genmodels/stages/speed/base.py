@@ -13,10 +13,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from genmodels.system.timing import Clock
-from genmodels.system.files import data_digest
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.system.files import data_digest
+from genmodels.system.timing import Clock
 
 
 class SpeedStage(Stage):

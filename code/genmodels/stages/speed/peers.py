@@ -21,14 +21,14 @@ from torch import Tensor, nn
 from genmodels.config import RecurrentModelConfig, TrainingConfig, TransformerModelConfig
 from genmodels.language.attention import attention_reference
 from genmodels.language.base import LanguageModel, linear_cross_entropy
-from genmodels.stages.speed.decoding import evenly, summed
 from genmodels.language.generation import generate
 from genmodels.language.recurrent import LSTMLayer, RecurrentLM
 from genmodels.language.transformer import TransformerLM
-from genmodels.training.optimizers import make_optimizer
-from genmodels.system.precision import autocast
 from genmodels.stages.base import Check
+from genmodels.stages.speed.decoding import evenly, summed
+from genmodels.system.precision import autocast
 from genmodels.system.timing import interleaved, one_thread
+from genmodels.training.optimizers import make_optimizer
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"vocabulary": 8000, "batch": 16, "window": 128, "steps": 2, "repeats": 5, "tokens": 512, "points": 9},

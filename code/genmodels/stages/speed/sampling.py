@@ -15,12 +15,12 @@ from typing import Any
 import torch
 
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
-from genmodels.system.flops import count_flops
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN, PixelModel
 from genmodels.pixelcnn.sampling import METHODS, Cropped, Naive, sample
-from genmodels.stages.speed.training import ASSIGNED, FORMS, draw, network, with_biases
 from genmodels.stages.base import Check
+from genmodels.stages.speed.training import ASSIGNED, FORMS, draw, network, with_biases
+from genmodels.system.flops import count_flops
 from genmodels.system.timing import interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -25,13 +25,13 @@ from torch import Tensor, nn
 from genmodels.attention.growth import fitted_exponent
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
-from genmodels.system.flops import count_flops
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, loss_nats, whole
 from genmodels.pixelcnn.spectral import quickest
-from genmodels.system.precision import autocast, bf16_is_native
 from genmodels.stages.base import Check
+from genmodels.system.flops import count_flops
+from genmodels.system.precision import autocast, bf16_is_native
 from genmodels.system.timing import card_seconds, interleaved, one_thread
 
 ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNModelConfig().kernels), "side": 28}
