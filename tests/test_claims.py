@@ -137,10 +137,10 @@ def test_a_document_whose_claims_hold_says_so(tmp_path: Path, monkeypatch: pytes
 
 def test_a_contradicted_proof_outranks_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / verdict.NAME
-    path.write_text(json.dumps({"checks": 3, "failed": ["masks"], "claims": ["a: ب"], "dead": []}), "utf-8")
+    path.write_text(json.dumps({"checks": 3, "failed": ["masks"], "unchecked": [], "claims": ["a: ب"], "dead": []}), "utf-8")
     with pytest.raises(CheckFailed, match="masks; moreover, 1 sentences"):
         verdict.judge(path)
-    path.write_text(json.dumps({"checks": 0, "failed": [], "claims": [], "dead": ["the chunk end"]}), "utf-8")
+    path.write_text(json.dumps({"checks": 0, "failed": [], "unchecked": [], "claims": [], "dead": ["the chunk end"]}), "utf-8")
     with pytest.raises(ClaimsUnmet, match="1 chunks or inline expressions did not run.*the chunk end"):
         verdict.judge(path)
 

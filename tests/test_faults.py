@@ -392,6 +392,8 @@ def test_the_guard_sees_each_kind(line: str) -> None:
 def test_no_archive_or_pickle_from_outside_is_trusted() -> None:
     sources = [*PACKAGE.rglob("*.py"), *(ROOT / "benchmarks").glob("*.py")]
     assert len(sources) > 60
-    assert {f"{path.name}: {name}" for path in sources for name in forbidden(path.read_text("utf-8"))} == set()
+    assert {f"{path.name}: {name}" for path in sources for name in forbidden(path.read_text("utf-8"))} == {
+        "claims.py: eval"  # the document's own inline expressions, in its own kernel
+    }
     # The one unpickler there is knows numpy's array constructors alone (tests/test_mnist.py tries to get past it).
     assert [path.name for path in sources if re.search(r"^\s*(import|from) c?pickle", path.read_text("utf-8"), re.MULTILINE)] == ["fetch_mnist.py"]

@@ -19,7 +19,7 @@ from genmodels.config import PROFILES
 from genmodels.errors import CheckFailed, UserError
 from genmodels.stages import STAGES, known
 from genmodels.system.files import is_system_file
-from genmodels.system.places import OUTPUT, PROJECT, place
+from genmodels.system.places import OUTPUT, PROJECT, cache_folder, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -65,6 +65,7 @@ def command_verify(arguments: argparse.Namespace) -> int:
     from genmodels.stages.verification import verified
     from genmodels.system.kinds import CONTRADICTED, MARKS, UNCHECKED, held, kind
 
+    cache_folder()  # one that cannot be is a mistake of the call, and contradicts nothing
     found, names = [], known(arguments.stage)
     for name, checks in verified(names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers):
         for check in checks:

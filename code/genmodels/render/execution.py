@@ -22,11 +22,11 @@ from genmodels.render.qmd import Part
 from genmodels.system.files import read_text, require_whole_characters
 from genmodels.system.places import CODE
 
-CELL_SECONDS = 600
+CELL_SECONDS = 7200  # a guard against what never ends, not a judgement of speed
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _UNICODE_ESCAPE = re.compile(r"\\u[0-9a-f]{4}|\\x[89a-f][0-9a-f]")  # what persian.lua turns back into characters
 
-_EVALUATE = "__import__('genmodels.report.claims').claims.answers({}, globals())"
+_EVALUATE = "__import__('genmodels.report.claims', fromlist=['claims']).answers({}, globals())"
 
 
 def execute(
