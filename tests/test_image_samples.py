@@ -52,7 +52,8 @@ class SmallThreshold(SmallPixelCNN):
     name = "pixelcnn-threshold"
 
     def config(self, profile: str) -> Any:
-        return replace(super().config(profile), binarization="threshold")
+        config = super().config(profile)
+        return replace(config, binarization="threshold", training=replace(config.training, expected_targets=False))
 
 
 class SmallClassifier(ClassifierStage):

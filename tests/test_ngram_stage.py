@@ -42,7 +42,7 @@ class SmallNgram(ngram.NgramStage):
 def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallNgram:
     parts = {"train": split(1, 60), "validation": split(2, 5), "test": split(3, 5)}
     text = SimpleNamespace(
-        corpus_name="toy", corpus_digest="c" * 64, digest="d" * 64,
+        identity={"name": "toy", "digest": "d" * 64, "corpus_sha256": "c" * 64, "corpus": "fluent"},
         tokenizer=SimpleNamespace(bos=0, eos=1, decode=lambda ids: "".join(" " + chr(ord("ب") + i) for i in ids)),
         **{name: {k: part[i] for k, part in parts.items()} for i, name in enumerate(ARRAYS)},
     )

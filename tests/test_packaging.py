@@ -113,7 +113,7 @@ def test_environment_yml_is_in_step() -> None:
     lines = {re.split(r"[<>=]", line)[0]: line for line in conda}
     assert set(lines) == {"python", "quarto", "pip"}
     assert lines["python"] == f"python{PROJECT['requires-python']}"
-    assert lines["quarto"] == "quarto>=1.6"
+    assert lines["quarto"] == "quarto>=1.9"
     # Everything else comes from pyproject.toml with the exact versions of constraints.txt: no second list of pins.
     assert pip == {"pip": ["-c constraints.txt", "-e .[test]"]}
 

@@ -25,7 +25,7 @@ class Ranks:
         self.local = local if size > 1 else 0
         self.cuda = torch.cuda.is_available() and not is_exact()
         self.device = torch.device("cuda", self.local) if self.cuda else torch.device("cpu")
-        if self.cuda and self.local >= torch.cuda.device_count():
+        if self.local and self.cuda and self.local >= torch.cuda.device_count():
             count = torch.cuda.device_count()
             raise UserError(f"LOCAL_RANK is {self.local}, and there are {count} GPUs; start as many processes")
         if self.size > 1 and not dist.is_initialized():
