@@ -31,8 +31,7 @@ LIMITS = {  # name -> processor flags it takes, and what PyTorch, oneDNN and MKL
 }
 NATIVE = ("AVX-512", "AMX")  # PyTorch asks the processor, whatever oneDNN was told
 KINDS = ("text", "ngram", "mnist-classifier", "pixelcnn-threshold", "rnn-classic")
-FURTHER = ("pixelcnn", "pixelcnn-study", "rnn-study-small")  # of the rest the document's checks make metrics again
-LONG = ("causality", "likelihood")  # checks of exact zeros, and of the slice that a FURTHER stage is verified on: 110 s
+FURTHER = ("pixelcnn", "pixelcnn-gated", "pixelcnn-study", "rnn-study-small", "transformer")
 
 
 @dataclass(frozen=True)
@@ -110,7 +109,7 @@ def examine(row: Row) -> dict[str, Any]:
     told = [f"{name}: fingerprint differs by {by:.1e}" for name, by in worst.items() if not by <= FINGERPRINT_TOLERANCE]
     names = KINDS + FURTHER * row.whole
     made = [(name, check) for name in names for check in stages.get(name).verify("full")]
-    only = {each.key for each in checks.registered()}.difference(LONG) if row.whole else ()
+    only = None if row.whole else ()
     outcomes = checks.run({name: stages.load(name) for name in stages.STAGES}, only)
     told += [f"{name} {check.name}: {check.detail}" for name, check in made if check.passed is False]
     told += [f"{found.key}: {found.title}: {found.result}" for found in outcomes if found.passed is False]

@@ -226,6 +226,7 @@ def test_any_exception_of_one_stage_is_its_own_failed_check(
         raise error
 
     class Whole(base.Stage):
+        with_data = "data"
         config = run = belongs = contradict = contradict_with_data = lambda *_: []  # type: ignore[assignment]  # noqa: E731
 
         def load(self, profile: str) -> Any:

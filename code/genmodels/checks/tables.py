@@ -1,4 +1,4 @@
-"""Outcomes as the report shows them: one row a point of the assignment, each check with what it found; then those of ``verify``.
+"""Outcomes as the report shows them: a row a point of the assignment, each check with what it found; and ``verify``'s.
 
 ``failed`` (red) and ``unchecked`` (grey) are classes that the style sheet and the Lua filter colour in both formats;
 marks and words say the same to who sees no colour.
@@ -7,6 +7,7 @@ marks and words say the same to who sees no colour.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,17 @@ POINTS = {
     "2.6f": ("sec-2-6-f", "(و)"),
     "all": ("sec-provenance", "همه"),
 }
+# What ``verify`` finds belongs to a point, too: by the name of its check, else by the result that it is of.
+CHECK_POINTS = {"manifest": "all", "test_perplexity": "2.3", "test_bits_per_character": "2.3", "documents": "2.3"}
+STAGE_POINTS = {
+    "speed-training": "1.2",
+    "pixelcnn": "1.3", "pixelcnn-gated": "1.3", "pixelcnn-threshold": "1.3", "pixelcnn-homework": "1.3", "pixelcnn-study": "1.3",
+    "mnist-classifier": "1.4", "pixelcnn-samples": "1.4", "speed-sampling": "1.4",
+    "text": "2.1", "speed-text": "2.1", "speed-bpe": "2.1", "vocabularies": "2.1",
+    "ngram": "2.2", "rnn": "2.2", "rnn-classic": "2.2", "rnn-best": "2.2", "rnn-study": "2.2", "rnn-study-small": "2.2",
+    "generation": "2.4",
+    "transformer": "2.5", "transformer-best": "2.5", "transformer-study": "2.5", "speed-decoding": "2.5", "speed-peers": "2.5",
+}  # fmt: skip
 SAID = {HOLDS: ("✓", "درست"), CONTRADICTED: ("✗", "نادرست"), UNCHECKED: ("–", "این‌جا سنجیده نشد")}  # mark and word
 ORDER = (CONTRADICTED, UNCHECKED, HOLDS)
 WIDTHS = (20, 73, 10)  # shares of the line
@@ -73,36 +85,51 @@ DETAILS = {  # what a check of ``verify`` says on the command line -> in the doc
 }
 
 
-def table(outcomes: Sequence[Outcome]) -> Markdown:
+def table(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | None = None) -> Markdown:
     """``table_rows`` as a Markdown table whose middle column gets most of the line."""
     from IPython.display import Markdown
 
-    head, _, *body = persian.table(table_rows(outcomes)).data.split("\n")
+    head, _, *body = persian.table(table_rows(outcomes, verified)).data.split("\n")
     return Markdown("\n".join([head, "|" + "|".join("-" * width for width in WIDTHS) + "|", *body]))
 
 
-def table_rows(outcomes: Sequence[Outcome]) -> list[dict[str, str]]:
+def table_rows(
+    outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]] | None = None
+) -> list[dict[str, str]]:
     """Rows for ``genmodels.report.persian.table``: section link, what is asked, checks with results, verdict.
 
+    The checks are the document's own, then those of ``verify`` (by stage) that are made nowhere else, by kind and number.
     Within a row a failed check comes first and in red, one that was not made here next and in grey.
     """
-    rows = []
+    rows, attempts = [], [(stage, check) for stage, found in (verified or {}).items() for check in found]
     for point, (section, asked) in POINTS.items():
         made = [outcome for outcome in outcomes if outcome.point == point]
-        if not made:
+        again = [(stage, check) for stage, check in attempts if _point(stage, check.name) == point]
+        if not made and not again:
             continue
+        said = [(kind(outcome), f"{outcome.title} ({outcome.result})") for outcome in made]
+        left = [(stage, check) for stage, check in again if kind(check) != HOLDS]
+        said += [(kind(check), f"{_retest(stage, check.name)}، {STAGE_NAMES.get(stage, stage)}") for stage, check in left]
+        said.sort(key=lambda one: ORDER.index(one[0]))
+        told = [words if ended == HOLDS else coloured(words, ended) for ended, words in said]
+        held = Counter(_retest(stage, check.name) for stage, check in again if kind(check) == HOLDS)
+        if held:
+            told.append("بازآزمایی: " + "، ".join(f"{words} ({fa_int(count)})" for words, count in held.items()))
         rows.append({
-            "بند": f"@{section}: {asked}",
-            "بررسی‌ها (و یافته‌ها)": "؛ ".join(map(told, sorted(made, key=lambda each: ORDER.index(kind(each))))),
-            "حاصل": tally(made),
+            "بند": f"@{section}: {asked}", "بررسی‌ها (و یافته‌ها)": "؛ ".join(told),
+            "حاصل": tally([*made, *(check for _, check in again)]),
         })
     return rows
 
 
-def told(outcome: Outcome) -> str:
-    """One check in a sentence: what holds (what was found)."""
-    words = f"{outcome.title} ({outcome.result})"
-    return words if kind(outcome) == HOLDS else coloured(words, kind(outcome))
+def _point(stage: str, check: str) -> str:
+    return CHECK_POINTS.get(check) or STAGE_POINTS.get(stage, "all")
+
+
+def _retest(stage: str, check: str) -> str:
+    """What a check of ``verify`` is of: its kind, or the study whose run it is."""
+    name = None if "-study" in stage else CHECK_NAMES.get(check) or CHECK_NAMES.get(check.partition(" ")[0])
+    return name or STAGE_NAMES.get(stage, f"`{stage}`")
 
 
 def coloured(words: str, verdict: str) -> str:
@@ -125,7 +152,7 @@ def summary(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]]) 
 
 
 def retests(found: Mapping[str, Sequence[Any]]) -> Markdown:
-    """How ``verify``'s attempts at contradicting each result ended: a row a result, and one for all that does not hold."""
+    """How ``verify``'s attempts at contradicting each result ended: a row a result, one for all that does not hold."""
     rows = []
     for name, attempts in found.items():
         labels = dict.fromkeys(_check_name(check.name) or f"`{check.name}`" for check in attempts)

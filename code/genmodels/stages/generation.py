@@ -35,6 +35,7 @@ PADDING = -1
 COPY = 8  # tokens of a copied n-gram
 REPEAT = 3
 AGAIN = "temperature-0.8"  # the setting that verify draws again
+ASKED = 3  # one beginning in so many: 960 draws of each network, of which another network, seed or temperature turns many
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,8 @@ class GenerationStage(Stage):
         for name, network in networks.items():
             eos = Tokenizer.load(store.result_folder(name, profile) / "tokenizer.json").eos
             again, model = Again(), network.model()
-            drawn = zip(result.metrics["prompts"][name], result.ids(name, AGAIN), strict=True)
-            for index, (prompt, rows) in enumerate(drawn):
+            drawn = list(zip(result.metrics["prompts"][name], result.ids(name, AGAIN), strict=True))
+            for index, (prompt, rows) in list(enumerate(drawn))[::ASKED]:
                 draws = _draws(config, AGAIN, index)
                 options = SETTINGS[AGAIN] | {"max_new_tokens": config.new_tokens, "stop": eos, "use_cache": True}
                 again += replay(model, prompt, rows, draws, **options)

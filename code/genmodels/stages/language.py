@@ -25,11 +25,11 @@ from genmodels.config import (
     TrainingConfig,
     TransformerModelConfig,
 )
-from genmodels.language.perplexity import evaluate
+from genmodels.language.perplexity import evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
+from genmodels.stages.base import METRIC_TOLERANCE, Check, Material, ModelStage, Result, training_profile
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import IGNORED, NgramDataset
@@ -39,6 +39,8 @@ from genmodels.training.ranks import Batch
 TRAINING = TrainingConfig(
     batch_size=16, steps=3200, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,
 )
+
+ASKED = 4  # one test document in so many is scored again by ``verify``
 
 
 def cross_entropy_total(model: nn.Module, batch: Batch) -> Tensor:
@@ -115,6 +117,10 @@ class LanguageStage(ModelStage):
         found = evaluate(model, *documents, result_config.window)
         return {"test_perplexity": found.perplexity, "test_bits_per_character": found.bits_per_character}
 
+    def contradict(self, result: Result) -> list[Check]:
+        """Of the test documents every ``ASKED``-th: their stored losses, which make up the headline (``belongs``)."""
+        return super().contradict(_Asked(result))
+
     def belongs(self, result: Result) -> None:
         """The tokenizer makes the shipped tokens; the measures are those of one list of losses."""
         payload.files(result.manifest, *self.files)
@@ -151,6 +157,28 @@ class LanguageStage(ModelStage):
         tokens = np.random.RandomState(0).randint(2, 50, 400).astype(np.uint16)
         small = replace(config, model=self.tiny_model(), window=16, text=replace(config.text, vocabulary=50))
         return small, NgramDataset(tokens, np.array([0, 150, 400]), 16)
+
+
+class _Asked(Result):
+    """A result whose slice, and what is stored of it, are of some of its documents."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__(result.stored, result.config, result._build)
+        ids, offsets, characters = (result.slice[f"test_{name}"] for name in ("ids", "offsets", "characters"))
+        asked = range(0, len(characters), ASKED)
+        tokens = np.diff(offsets)[::ASKED]
+        losses = np.array(self.metrics["test_document_nll_nats"])[::ASKED]
+        found = summarize(losses, tokens - 1, characters[::ASKED])
+        headlines = {"test_perplexity": found.perplexity, "test_bits_per_character": found.bits_per_character}
+        self.metrics = self.metrics | {"slice": headlines}
+        self._slice = {
+            "test_ids": np.concatenate([ids[offsets[d] : offsets[d + 1]] for d in asked]),
+            "test_offsets": np.concatenate([[0], np.cumsum(tokens)]), "test_characters": characters[::ASKED],
+        }
+
+    @property
+    def slice(self) -> dict[str, np.ndarray]:
+        return self._slice
 
 
 def first_documents(text: Any, split: str, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -160,9 +160,10 @@ def kaggle_seconds(rows: list[dict[str, Any]], workers: int, key: str = "seconds
 
 
 def agree(texts: list[str]) -> list[Check]:
-    """On held-out texts, with and without their half-spaces, both ways give the same text."""
+    """On every fourth held-out text, with and without its half-spaces, both ways give the same text."""
     from hazm import Normalizer
 
+    texts = texts[::4]
     texts = texts + [text.replace(normalization.ZWNJ, " ") for text in texts]
     normalizer = Normalizer()
     checks = []
