@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from genmodels import checks, stages
+from genmodels.attention import cost
 from genmodels.checks import arithmetic, language, tables
 from genmodels.checks.check import Evidence, Outcome, Registered, _made, largest, registered, run
 from genmodels.config import PixelCNNModelConfig
