@@ -95,7 +95,7 @@ def test_paper_shows_the_static_figures_in_light_colours(window: chromium.Browse
     window.open(path, dark=True)
     window.send("Emulation.setEmulatedMedia", media="print")
     assert style(window, ".widget", "display") == style(window, ".theme-toggle", "display") == "none"
-    assert style(window, "#fig-passage figure > div", "display") == "block"
+    assert style(window, "#fig-passage figure > [aria-describedby]", "display") == "block"
     assert style(window, "body", "backgroundColor") == "rgb(255, 255, 255)"
     window.send("Emulation.setEmulatedMedia", media="")
 
@@ -277,7 +277,7 @@ def test_a_typed_word_is_walked_through(page: chromium.Browser) -> None:
 
 def cells(page: chromium.Browser) -> list[tuple[str, str]]:
     """Exact value and scientific notation of every row of the table of 2.6, without isolates."""
-    rows = page.evaluate("""[...document.querySelectorAll('#tbl-2-6-summary figure > div tbody tr')]
+    rows = page.evaluate("""[...document.querySelectorAll('#tbl-2-6-summary figure > [aria-describedby] tbody tr')]
         .map(row => [row.cells[3].textContent, row.cells[4].textContent])""")
     return [tuple(MARKS.sub("", cell).strip() for cell in row) for row in rows]
 
@@ -323,7 +323,7 @@ def exact_tie(key: str, numbers: dict[str, Any]) -> bool:
 
 
 def test_wrong_input_is_refused_and_the_questions_numbers_come_back(page: chromium.Browser) -> None:
-    before = page.evaluate("document.querySelector('#tbl-2-6-summary figure > div').innerHTML")
+    before = page.evaluate("document.querySelector('#tbl-2-6-summary figure > [aria-describedby]').innerHTML")
     good = {"n": 100, "d": 10, "g": 3, "r": "۲۵٪", "o": "۰٫۵", "p": "1/2"}
     put(page, good)
     changed = cells(page)
@@ -336,7 +336,7 @@ def test_wrong_input_is_refused_and_the_questions_numbers_come_back(page: chromi
         assert page.evaluate("document.querySelectorAll('#tbl-2-6-summary [aria-invalid=true]').length") == 1
         assert "بنویسید" in text(page, "#tbl-2-6-summary .widget-status")
     page.evaluate("document.querySelector('#tbl-2-6-summary .widget button').click()")
-    assert page.evaluate("document.querySelector('#tbl-2-6-summary figure > div').innerHTML") == before
+    assert page.evaluate("document.querySelector('#tbl-2-6-summary figure > [aria-describedby]').innerHTML") == before
 
 
 def test_a_slider_moves_its_number_and_the_table(page: chromium.Browser) -> None:

@@ -37,7 +37,7 @@ if (contents) {
 
 // What scrolls inside its own box (wide code, tables, formulas) can be scrolled by keyboard.
 function reachable() {
-  for (const box of document.querySelectorAll("main pre, figure > div, main p, .passage-detail, .equation > *")) {
+  for (const box of document.querySelectorAll("main pre, figure > [aria-describedby], main p, .passage-detail, .equation > *")) {
     const wider = box.scrollWidth > box.clientWidth || box.scrollHeight > box.clientHeight;
     if (wider && getComputedStyle(box).overflowX === "auto") box.tabIndex = 0;
     else box.removeAttribute("tabindex");
