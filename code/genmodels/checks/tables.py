@@ -1,4 +1,4 @@
-"""Outcomes as the report shows them: one row a point of the assignment, each check with what it found; then those of ``verify``.
+"""Outcomes as the report shows them: a row a point of the assignment, each check with what it found; and ``verify``'s.
 
 ``failed`` (red) and ``unchecked`` (grey) are classes that the style sheet and the Lua filter colour in both formats;
 marks and words say the same to who sees no colour.
@@ -125,7 +125,7 @@ def summary(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]]) 
 
 
 def retests(found: Mapping[str, Sequence[Any]]) -> Markdown:
-    """How ``verify``'s attempts at contradicting each result ended: a row a result, and one for all that does not hold."""
+    """How ``verify``'s attempts at contradicting each result ended: a row a result, one for all that does not hold."""
     rows = []
     for name, attempts in found.items():
         labels = dict.fromkeys(_check_name(check.name) or f"`{check.name}`" for check in attempts)

@@ -1,7 +1,7 @@
 """What several sections draw with: a styled figure, looks of lines, images in ink, boxes and arrows, loss curves.
 
-Lines differ by style and marker as well as by a colour-blind safe colour (Okabe and Ito), so that they can be told apart in
-black and white. Nothing here reads a file or trains; fonts, shaping and digits are the business of
+Lines differ by style and marker as well as by a colour-blind safe colour (Okabe and Ito), so that they can be told
+apart in black and white. Nothing here reads a file or trains; fonts, shaping and digits are the business of
 ``genmodels.report.plotting``, the plots themselves that of their sections.
 """
 
@@ -87,7 +87,8 @@ def box(ax: Axes, x: float, y: float, text: str, width: float = 1.0, height: flo
 
 def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **style: Any) -> None:
     """A thin arrow from ``start`` to ``end``."""
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "linewidth": 0.9, "color": BLACK, "shrinkA": 0, "shrinkB": 0} | style)
+    look = {"arrowstyle": "-|>", "linewidth": 0.9, "color": BLACK, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", end, start, arrowprops=look | style)
 
 
 def blank(ax: Axes, width: float, height: float) -> None:
@@ -97,12 +98,15 @@ def blank(ax: Axes, width: float, height: float) -> None:
 
 
 def loss_curves(
-    history: pd.DataFrame, unit_label: str, second: tuple[str, float] | None = None, beside: Mapping[str, pd.DataFrame] | None = None
+    history: pd.DataFrame,
+    unit_label: str,
+    second: tuple[str, float] | None = None,
+    beside: Mapping[str, pd.DataFrame] | None = None,
 ) -> Figure:
     """Train, validation and test loss (those present) against the epoch, or the step where no epoch is recorded.
 
     ``unit_label`` is the Persian name of the unit, such as "نات بر تصویر"; ``second`` another unit for an axis on the
-    right: its name, and how much of it one of the first is. ``beside``: other runs by label, with their test loss alone.
+    right: its name, and how much of it one of the first is. ``beside``: other runs by label, with their test loss.
     """
     columns = {f"{split}_loss": label for split, label in SPLIT_NAMES.items()}
     present = {name: label for name, label in columns.items() if name in history and history[name].notna().any()}

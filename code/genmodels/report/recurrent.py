@@ -1,7 +1,7 @@
 """Section 2.2, the recurrent network: its windows, one step of the LSTM, one target against all, the size curve.
 
-The diagrams are made by code from the thing they explain where there is one, else from the equations beside them. Order runs
-from right to left, as the text does; formulas, and time in the LSTM, from left to right.
+The diagrams are made by code from the thing they explain where there is one, else from the equations beside them. Order
+runs from right to left, as the text does; formulas, and time in the LSTM, from left to right.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def target_rows(study: Any) -> list[dict[str, str]]:
 
 
 def lstm_cell() -> Figure:
-    """One step of the LSTM: the cell's line above, four functions of input and state below, in the letters of the equation."""
+    """One step of the LSTM: the cell's line above, four functions of input and state below, as in the equation."""
     figure, ax = new_figure(4.6, 2.0)
     blank(ax, 9.2, 4.0)
     gates = {"f": (1.6, "σ"), "i": (3.1, "σ"), "g": (4.5, "tanh"), "o": (5.9, "σ")}
@@ -96,14 +96,15 @@ def lstm_cell() -> Figure:
 
 
 def sizes(*studies: Any) -> pd.DataFrame:
-    """The runs of different sizes in all ``studies``, by parameters; ``epochs``, and ``tokens_per_parameter`` of what each has seen."""
+    """The runs of different sizes in all ``studies``, by parameters; ``epochs`` and ``tokens_per_parameter`` that each
+    has seen."""
     runs = pd.concat([study.runs.assign(epochs=study.history.groupby("run")["epoch"].last()) for study in studies])
     found = runs[[key.startswith("size-") for key in runs.index]].sort_values("parameters")
     return found.assign(tokens_per_parameter=found.targets_seen / found.parameters)
 
 
 def same_documents(result: Any, study: Any) -> float:
-    """Validation loss of a shipped model, nats a token, on the documents that ``study`` is judged on: the first ones."""
+    """Validation loss of a shipped model, nats a token, on the documents that ``study`` is judged on (the first)."""
     tokens = study.metrics["validation_document_tokens"]
     return sum(result.metrics["validation_document_nll_nats"][: len(tokens)]) / sum(tokens)
 

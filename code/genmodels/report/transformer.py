@@ -26,7 +26,7 @@ NATS = "زیان (نات بر توکن)"
 
 
 def parts(heads: int = 4, shared: int = 2) -> Figure:
-    """Three panels, read from the right: a block, its KV cache while generating, query heads that share keys and values."""
+    """Three panels, read from the right: a block, its KV cache while generating, heads that share keys and values."""
     figure, axes = new_figure(6.4, 2.35, 1, 3, width_ratios=(1.25, 1.1, 1.0))
     _shared_heads(axes[0], heads, shared)
     _cache(axes[1])
@@ -82,7 +82,8 @@ def _shared_heads(ax: Axes, heads: int, shared: int) -> None:
 
 
 def maps(weights_of: Mapping[int, Any], names: Sequence[str]) -> Figure:
-    """Attention weights (T, T) of some blocks, side by side: a row a reading token, a column a read one, both from right to left."""
+    """Attention weights (T, T) of some blocks, side by side: a row a reading token, a column a read one, both from right
+    to left."""
     figure, axes = new_figure(6.6, 3.3, 1, len(weights_of), squeeze=False)
     top = max(float(np.max(np.asarray(weights)[1:])) for weights in weights_of.values())  # the first token has one choice: 1
     labels = [persian_text(name) for name in names]
@@ -131,7 +132,7 @@ def cache_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def peer_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One row a network: trained tokens a second, ours, the peer's, and the peer's with our loss; ratios in brackets."""
+    """One row a network: trained tokens a second, ours, the peer's, the peer's with our loss; ratios in brackets."""
     found = measured["training"]
 
     def told(key: str) -> str:
