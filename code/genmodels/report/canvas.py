@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from genmodels.report.names import SPLIT_NAMES
 from genmodels.report.persian import fa
@@ -80,9 +80,20 @@ def box(ax: Axes, x: float, y: float, text: str, width: float = 1.0, height: flo
     """A rounded box centred at (x, y) with ``text`` in it; ``style``: ``fontsize``, ``weight``, ``linestyle``."""
     line = style.pop("linestyle", "-")
     corner = (x - width / 2, y - height / 2)
-    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.08", facecolor=fill, edgecolor=BLACK,
-                                linewidth=0.8, linestyle=line))  # fmt: skip
+    look = {"facecolor": fill, "edgecolor": BLACK, "linewidth": 0.8, "linestyle": line}
+    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.08", **look))
     ax.text(x, y, persian_text(text), ha="center", va="center", **({"fontsize": 8} | style))
+
+
+def joint(ax: Axes, x: float, y: float, sign: str, fontsize: float = 10, pad: float = 0.12) -> None:
+    """A small circle centred at (x, y) with ``sign`` in it, over what is drawn: where lines are added or multiplied."""
+    circle = {"boxstyle": f"circle,pad={pad}", "facecolor": WARM, "edgecolor": BLACK, "linewidth": 0.8}
+    ax.text(x, y, sign, ha="center", va="center", fontsize=fontsize, zorder=3, bbox=circle)
+
+
+def cell(ax: Axes, x: float, y: float, width: float, height: float, fill: str, edge: str = GREY, **look: Any) -> None:
+    """A plain rectangle with its corner at (x, y)."""
+    ax.add_patch(Rectangle((x, y), width, height, facecolor=fill, edgecolor=edge, **look))
 
 
 def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **style: Any) -> None:
