@@ -1,6 +1,6 @@
-"""The Persian names of what the document speaks of by a key: stages, corpora, splits, steps, settings and runs.
+"""The Persian names of what the document speaks of by a key: stages, corpora, splits, steps, settings and runs. One home.
 
-The order of a dictionary is the order of a table's rows or a figure's lines. Words of one section alone stand there.
+The order of a dictionary is the order of a table's rows or a figure's lines. Words that only one section has stand there.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ STAGE_NAMES = {
     "pixelcnn-study": "اجزای PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
     "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
     "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
-    "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "rnn-study-small": "اندازه‌های کوچک‌تر",
-    "transformer-study": "اجزای ترنسفورمر",
+    "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "rnn-study-small": "اندازه‌های کوچک‌تر", "transformer-study": "اجزای ترنسفورمر",
     "mnist-classifier": "رده‌بند رقم‌ها", "pixelcnn-samples": "نمونه‌های تصویر",
     "generation": "نمونه‌های متن", "vocabularies": "اندازه‌های واژگان", "speed-decoding": "سرعت تولید",
     "speed-sampling": "سرعت نمونه‌گیرها",
@@ -21,8 +20,7 @@ STAGE_NAMES = {
 }  # fmt: skip
 SHORT_NAMES = {  # of models, and of the images beside theirs, where a column is narrow or another one says the rest
     "rnn": "بازگشتی", "rnn-classic": "بازگشتی، کلاسیک",
-    "pixelcnn": "خواسته‌شده", "pixelcnn-threshold": "خواسته‌شده", "pixelcnn-gated": "دوپشته‌ای",
-    "pixelcnn-homework": "آموزش رایج",
+    "pixelcnn": "خواسته‌شده", "pixelcnn-threshold": "خواسته‌شده", "pixelcnn-gated": "دوپشته‌ای", "pixelcnn-homework": "آموزش رایج",
     "independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی", "real-threshold": "آزمون واقعی",
 }  # fmt: skip
 CORPUS_NAMES = {"fluent": "روان", "classic": "کلاسیک"}
@@ -37,8 +35,7 @@ DECODING_NAMES = {  # the settings of stage generation
     "min-p": "دمای ۱، min-p برابر ۰٫۰۵",
 }  # fmt: skip
 PIXEL_RUNS = {  # of stage pixelcnn-study
-    "spec": "شبکهٔ خواسته‌شده", "residual": "با اتصال باقی‌مانده", "gates": "با دروازه به جای ReLU",
-    "place": "با بایاس جایگاه‌شناس",
+    "spec": "شبکهٔ خواسته‌شده", "residual": "با اتصال باقی‌مانده", "gates": "با دروازه به جای ReLU", "place": "با بایاس جایگاه‌شناس",
     "two-stacks": "با دو پشته", "ours": "شبکهٔ ما: دو پشته، دروازه، جایگاه", "drawn": "خواسته‌شده، هدف: بیت قرعه",
     "adamw": "خواسته‌شده، AdamW به جای Muon",
 }  # fmt: skip

@@ -95,7 +95,7 @@ def fa_percent(fraction: Any, digits: int = 1) -> str:
 
 
 def _number(value: Any) -> int | float | Decimal:
-    """Any kind of number as an int or a float; a ``Decimal`` where a float would be infinite or zero and it is not."""
+    """Any kind of number as an int or a float; as a ``Decimal`` where a float would be infinite or zero and it is not."""
     value = value.item() if hasattr(value, "item") else value
     if isinstance(value, (int, float)):
         return value

@@ -3,13 +3,13 @@
 From 3.11 on matplotlib shapes and orders right-to-left text itself (libraqm), and text shaped beforehand comes out
 garbled; up to 3.10 it draws code points from left to right, so that ``arabic-reshaper`` and ``python-bidi`` have to
 do the work. ``persian_text`` is the one place that knows. Fonts come from ``assets/fonts``, never from the system.
-What it does not do: draw anything (``genmodels.report.canvas`` and the sections do) or format numbers for prose
-(``genmodels.report.persian``).
+What it does not do: draw anything (``genmodels.report.canvas`` and the sections) or format numbers for prose (``genmodels.report.persian``).
 """
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib import font_manager, ticker
