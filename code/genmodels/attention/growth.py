@@ -90,8 +90,9 @@ def counted_bytes(method: str, length: int, **shape: Any) -> int:
     return memory.peak
 
 
-def measure(lengths: Sequence[int], methods: Sequence[str] = METHODS, repeats: int = 3,
-           **shape: Any) -> list[dict[str, Any]]:
+def measure(
+    lengths: Sequence[int], methods: Sequence[str] = METHODS, repeats: int = 3, **shape: Any
+) -> list[dict[str, Any]]:
     """One row a length: ``n``, ``<method>_seconds`` measured with gradients off, ``<method>_bytes`` counted.
 
     The fused kernel has no counted bytes: what it keeps inside is not a tensor.

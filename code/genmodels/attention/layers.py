@@ -4,7 +4,7 @@ Scores, mask, softmax, weighted sum, as in Vaswani et al. 2017, with any number 
 cache; and Linformer's low-rank layer (Wang et al. 2020, equation 7; E and F shared by the heads, their section 4).
 ``torch.utils.flop_counter`` counts matrix products while the code runs; on the ``meta`` device tensors have shapes and
 no contents, so n = 2²⁰ costs nothing. The fused ``scaled_dot_product_attention`` is not used: on the CPU the counter
-reads 0 for it. These layers exist to be counted: no bias, no dropout, no batch. The language model's are in ``lm/``.
+reads 0 for it. These layers exist to be counted: no bias, no dropout, no batch. The language model's are in ``language/``.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ Series = dict[str, list[int]]  # one value a length, by name
 
 
 def curves(lengths: Sequence[int], ranks: Sequence[int] = (64, 256)) -> tuple[Series, Series]:
-    """What ``attention_figures.scaling`` draws: FLOPs, and bytes (half precision, 8 heads).
+    """What ``attention_lengths.cost_curves`` draws: FLOPs, and bytes (half precision, 8 heads).
 
     The logarithmic method gets the constant of full attention, 4: its own is not known.
     """

@@ -1,6 +1,6 @@
 """Point 2.6: every printed number again, by whole numbers and fractions of plain Python from the question's own data.
 
-Nothing of ``attention_cost`` is used to make the expected values: the formulas are written once more, as loops and
+Nothing of ``attention.cost`` is used to make the expected values: the formulas are written once more, as loops and
 sums where the package has closed forms, and compared exactly. Irrational ones (natural logarithms) are compared to 30
 digits. What the report prints is compared too, digit by digit.
 """

@@ -1,7 +1,7 @@
 """Language models compared and probed, small and live: each within seconds on one core.
 
-``slice`` is what a stage ships: ``test_ids`` (N,), ``test_offsets`` (D + 1,) and ``test_characters`` (D,) of the held-out
-documents. Nothing here trains or reads a file.
+``slice`` is what a stage ships: ``test_ids`` (N,), ``test_offsets`` (D + 1,) and ``test_characters`` (D,) of the
+held-out documents. Nothing here trains or reads a file.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def shipped_documents(slice_: Mapping[str, np.ndarray], count: int) -> tuple[np.
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two models on the same documents: ``difference`` is loss(ours) - loss(theirs), nats a token, ``low`` … ``high`` its 95%
-    interval by paired bootstrap over documents."""
+    """Two models on the same documents: ``difference`` is loss(ours) - loss(theirs), nats a token, ``low`` … ``high``
+    its 95% interval by paired bootstrap over documents."""
 
     ours: Perplexity
     theirs: Perplexity

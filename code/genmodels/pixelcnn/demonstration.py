@@ -80,7 +80,7 @@ def sight(model: PixelCNN, field: Tensor, row: int, column: int) -> Sight:
 
 
 def unseen_nearby(field: Tensor, row: int, column: int) -> int:
-    """How many earlier pixels are unseen (zero in ``field``) inside the smallest rectangle around those that are seen."""
+    """How many earlier pixels are unseen (zero in ``field``) inside the smallest rectangle around the seen ones."""
     seen = field > 0
     height, width = field.shape
     earlier = torch.arange(height * width).view(height, width) < row * width + column

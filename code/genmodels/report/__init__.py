@@ -1,4 +1,4 @@
-"""What the document shows: a module a section (its tables, figures and Persian words), and what all of them stand on."""
+"""What the document shows: a module a section (its tables, figures and Persian words), and what they stand on."""
 
 from importlib import import_module
 from types import ModuleType

@@ -1,8 +1,8 @@
 """Section 2.6, the question's answers: derivations as display mathematics, exact results, other readings.
 
-Only layout lives here: numbers come from ``genmodels.attention``, words from ``attention_labels``; long inputs, counting and
-timing are in ``attention_lengths``. Inside mathematics digits stay Latin (mathematics fonts have no Persian ones); in prose
-and in tables they are Persian. An exact number is never rounded; a rounded one carries ≈.
+Only layout lives here: numbers come from ``genmodels.attention``, words from ``attention_labels``; long inputs,
+counting and timing are in ``attention_lengths``. Inside mathematics digits stay Latin (mathematics fonts have no
+Persian ones); in prose and in tables they are Persian. An exact number is never rounded; a rounded one carries ≈.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def derivation(*keys: str | Quantity, label: str | None = None) -> Markdown:
 
 
 def formula_table(rows: list[dict[str, str]], widths: Sequence[int]) -> Markdown:
-    """``persian.table`` with given shares of the line for its columns: a formula is shorter on paper than its LaTeX.
+    """``persian.table`` with shares of the line for its columns: a formula is shorter on paper than its LaTeX.
 
-    Columns that hold mathematics are centred: left-to-right cells would stand at the far side of right-to-left headings.
+    Columns that hold mathematics are centred: left-to-right cells would stand far from right-to-left headings.
     """
     centred = [name for name in rows[0] if any("$" in text for text in (name, *(row[name] for row in rows)))]
     return table(rows, widths, centred)

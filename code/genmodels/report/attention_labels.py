@@ -77,6 +77,6 @@ GROWTH_LABELS = {
 }
 
 CURVE_LABELS = {  # in the order of the legend; a rank in braces
-    "full": "توجه کامل، ۴n²d", "scores": "امتیازها، ۲hn²", "log": "روش لگاریتمی، ۴n log₂n d", "cache": "حافظهٔ نهان، ۴nd",
-    "linformer": "Linformer، رتبهٔ {}", "projections": "چهار نگاشت خطی، ۸nd²",
+    "full": "توجه کامل، ۴n²d", "scores": "امتیازها، ۲hn²", "log": "روش لگاریتمی، ۴n log₂n d",
+    "cache": "حافظهٔ نهان، ۴nd", "linformer": "Linformer، رتبهٔ {}", "projections": "چهار نگاشت خطی، ۸nd²",
 }  # fmt: skip

@@ -1,7 +1,7 @@
 """What several sections draw with: a styled figure, looks of lines, images in ink, boxes and arrows, loss curves.
 
-Lines differ by style and marker as well as by a colour-blind safe colour (Okabe and Ito), so that they can be told apart in
-black and white. Nothing here reads a file or trains; fonts, shaping and digits are the business of
+Lines differ by style and marker as well as by a colour-blind safe colour (Okabe and Ito), so that they can be told
+apart in black and white. Nothing here reads a file or trains; fonts, shaping and digits are the business of
 ``genmodels.report.plotting``, the plots themselves that of their sections.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyBboxPatch, Rectangle
 
 from genmodels.report.names import SPLIT_NAMES
 from genmodels.report.persian import fa
@@ -79,14 +79,26 @@ def box(ax: Axes, x: float, y: float, text: str, width: float = 1.0, height: flo
     """A rounded box centred at (x, y) with ``text`` in it; ``style``: ``fontsize``, ``weight``, ``linestyle``."""
     line = style.pop("linestyle", "-")
     corner = (x - width / 2, y - height / 2)
-    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.08", facecolor=fill, edgecolor=BLACK,
-                                linewidth=0.8, linestyle=line))  # fmt: skip
+    look = {"facecolor": fill, "edgecolor": BLACK, "linewidth": 0.8, "linestyle": line}
+    ax.add_patch(FancyBboxPatch(corner, width, height, boxstyle="round,pad=0,rounding_size=0.08", **look))
     ax.text(x, y, persian_text(text), ha="center", va="center", **({"fontsize": 8} | style))
+
+
+def joint(ax: Axes, x: float, y: float, sign: str, fontsize: float = 10, pad: float = 0.12) -> None:
+    """A small circle centred at (x, y) with ``sign`` in it, over what is drawn: where lines are added or multiplied."""
+    circle = {"boxstyle": f"circle,pad={pad}", "facecolor": WARM, "edgecolor": BLACK, "linewidth": 0.8}
+    ax.text(x, y, sign, ha="center", va="center", fontsize=fontsize, zorder=3, bbox=circle)
+
+
+def cell(ax: Axes, x: float, y: float, width: float, height: float, fill: str, edge: str = GREY, **look: Any) -> None:
+    """A plain rectangle with its corner at (x, y)."""
+    ax.add_patch(Rectangle((x, y), width, height, facecolor=fill, edgecolor=edge, **look))
 
 
 def arrow(ax: Axes, start: tuple[float, float], end: tuple[float, float], **style: Any) -> None:
     """A thin arrow from ``start`` to ``end``."""
-    ax.annotate("", end, start, arrowprops={"arrowstyle": "-|>", "linewidth": 0.9, "color": BLACK, "shrinkA": 0, "shrinkB": 0} | style)
+    look = {"arrowstyle": "-|>", "linewidth": 0.9, "color": BLACK, "shrinkA": 0, "shrinkB": 0}
+    ax.annotate("", end, start, arrowprops=look | style)
 
 
 def blank(ax: Axes, width: float, height: float) -> None:
@@ -96,12 +108,15 @@ def blank(ax: Axes, width: float, height: float) -> None:
 
 
 def loss_curves(
-    history: pd.DataFrame, unit_label: str, second: tuple[str, float] | None = None, beside: Mapping[str, pd.DataFrame] | None = None
+    history: pd.DataFrame,
+    unit_label: str,
+    second: tuple[str, float] | None = None,
+    beside: Mapping[str, pd.DataFrame] | None = None,
 ) -> Figure:
     """Train, validation and test loss (those present) against the epoch, or the step where no epoch is recorded.
 
     ``unit_label`` is the Persian name of the unit, such as "نات بر تصویر"; ``second`` another unit for an axis on the
-    right: its name, and how much of it one of the first is. ``beside``: other runs by label, with their test loss alone.
+    right: its name, and how much of it one of the first is. ``beside``: other runs by label, with their test loss.
     """
     columns = {f"{split}_loss": label for split, label in SPLIT_NAMES.items()}
     present = {name: label for name, label in columns.items() if name in history and history[name].notna().any()}

@@ -2,7 +2,7 @@
 
 ``holds(key, condition, found)`` stands in a chunk beside the sentence, ``note(key)`` at the sentence's end: nothing is
 shown where the condition holds; where it does not, or cannot be computed, a marked span says what was found. The
-document appears in any case: the Lua filter counts the marks on page 1, the exit code is ``genmodels.render.verdict``'s.
+document appears in any case: the Lua filter counts the marks on page 1, the exit code is ``render.verdict``'s.
 
 An inline expression that fails (a name of a chunk that died) reads «؟», marked. Not here: proofs (``genmodels.checks``,
 ``verify``), and sentences that are written in either direction (``genmodels.report.sentences``).

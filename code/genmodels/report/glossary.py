@@ -1,4 +1,4 @@
-"""The report's terms: one list (``assets/glossary.yml``) and its table. What the text owes to it: ``tests/test_glossary.py``."""
+"""The report's terms: one list (``assets/glossary.yml``) and its table; what the text owes to it, a test says."""
 
 from __future__ import annotations
 

@@ -66,8 +66,8 @@ def quality_rows(result: Any) -> list[dict[str, str]]:
 
 
 def gallery_rows(result: Any) -> list[tuple[str, Any, list[str]]]:
-    """The rows of ``gallery``: first samples, nearest training images, worst samples, least likely test images; then the
-    first samples of every other model that was taught images binarised alike."""
+    """The rows of ``gallery``: first samples, nearest training images, worst samples, least likely test images; then
+    the first samples of every other model that was taught images binarised alike."""
     shown, worst, unlikely = result.config.shown, result.metrics["worst"], result.metrics["unlikely"]
     samples, neighbours = result.images(shown), result.images("neighbours")
     count, taught = len(neighbours), result.binarization(shown)
@@ -136,7 +136,7 @@ def hardness(image: Any, entropy: Any, surprise: Any, class_nll: Sequence[float]
 
 
 def near_edge(image: Any) -> np.ndarray:
-    """(H, W) bool: pixels that differ from a neighbour above, below, left or right; beyond the image there is no neighbour."""
+    """(H, W) bool: pixels that differ from a neighbour above, below, left or right; beyond the image there is none."""
     image = np.asarray(image)
     edge = np.zeros(image.shape, dtype=bool)
     down, aside = image[1:] != image[:-1], image[:, 1:] != image[:, :-1]

@@ -53,7 +53,7 @@ def ablation_rows(study: Any) -> list[dict[str, str]]:
 
 
 def reliability(table: pd.DataFrame) -> Figure:
-    """The reliability diagram: predicted probability against observed frequency, with the number of pixels in each bin below."""
+    """The reliability diagram: predicted probability against observed frequency, below it the pixels in each bin."""
     figure, (ax, below) = new_figure(4.0, 3.3, 2, 1, sharex=True, gridspec_kw={"height_ratios": [3, 1]})
     ax.plot([0, 1], [0, 1], color=GREY, linewidth=1, label=persian_text("واسنجی کامل"))
     ax.plot(table.predicted, table.observed, color=BLUE, marker="o", linestyle="--", label=persian_text("مدل ما"))
@@ -69,7 +69,8 @@ def reliability(table: pd.DataFrame) -> Figure:
 
 
 def form_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One row a form that ran: images a second, ratio to the naive form, billions of operations, speed against a large matrix product."""
+    """One row a form that ran: images a second, ratio to the naive form, billions of operations, speed against a large
+    matrix product."""
     return [
         {
             "روش": FORMS[row["form"]], "تصویر بر ثانیه": fa(row["images_per_second"], 1), "نسبت": fa(row["ratio"], 2),

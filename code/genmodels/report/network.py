@@ -1,4 +1,4 @@
-"""Sections 1.1 and 1.2: binarised images, the masks and what each choice of them does, the layers, what an output sees."""
+"""Sections 1.1 and 1.2: binarised images, the masks and what a choice of them does, the layers, what an output sees."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ from genmodels.report.persian import fa, fa_int, fa_percent, table
 from genmodels.report.plotting import persian_text
 
 WORD_PARTS = {
-    "word": "آغاز واژه", "continuation": "ادامهٔ واژه", "punctuation": "نقطه‌گذاری", "digits": "رقم", "border": "پایان بند یا سند",
+    "word": "آغاز واژه", "continuation": "ادامهٔ واژه", "punctuation": "نقطه‌گذاری", "digits": "رقم",
+    "border": "پایان بند یا سند",
 }  # fmt: skip
 EDGE = "#9AA5B1"  # of the bars under words
 

@@ -138,7 +138,7 @@ def toy_bpe(merges: int = 10) -> tuple[BPE, Markdown]:
 def merge_tree(trace: Sequence[Mapping[str, Any]]) -> Figure:
     """The merges of one word as a tree, its bytes below, its tokens above; the number at a node is its merge's rank.
 
-    ``trace``: one row a step with ``symbols`` after it, the ``pair`` merged and its ``rank`` (``None`` in the first row).
+    ``trace``: one row a step with ``symbols`` after it, the ``pair`` merged and its ``rank`` (``None`` in the first).
     A node stands above both its parts.
     """
     first = trace[0]["symbols"]

@@ -1,7 +1,7 @@
 """Section 2.2, the recurrent network: its windows, one step of the LSTM, one target against all, the size curve.
 
-The diagrams are made by code from the thing they explain where there is one, else from the equations beside them. Order runs
-from right to left, as the text does; formulas, and time in the LSTM, from left to right.
+The diagrams are made by code from the thing they explain where there is one, else from the equations beside them. Order
+runs from right to left, as the text does; formulas, and time in the LSTM, from left to right.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
-from genmodels.report.canvas import BLACK, GREY, LIGHT, ORANGE, PALE, WARM, arrow, blank, box, new_figure, styles
+from genmodels.report.canvas import BLACK, GREY, LIGHT, ORANGE, PALE, WARM, arrow, blank, box, cell, joint, new_figure, styles
 from genmodels.report.names import SPLIT_NAMES, TARGET_RUNS
 from genmodels.report.persian import fa, fa_int
 from genmodels.report.plotting import persian_text, persian_ticks
@@ -34,8 +33,8 @@ def windows(rows: Sequence[Mapping[str, str]]) -> Figure:
             x = total - 1 - place - line
             last = place == length
             empty = token == "<bos>"
-            ax.add_patch(Rectangle((x + 0.04, y + 0.08), 0.92, 0.84, facecolor=WARM if last else LIGHT if empty else PALE,
-                                   edgecolor=ORANGE if last else GREY, linewidth=1.5 if last else 0.6))  # fmt: skip
+            fill, edge = (WARM, ORANGE) if last else (LIGHT if empty else PALE, GREY)
+            cell(ax, x + 0.04, y + 0.08, 0.92, 0.84, fill, edge, linewidth=1.5 if last else 0.6)
             ax.text(x + 0.5, y + 0.5, persian_text(token), ha="center", va="center", fontsize=8, color=GREY if empty else BLACK)
     for x, y, name in ((total - length / 2, len(rows) + 0.3, "بافت"), (total - length - 0.5, len(rows) + 0.3, "هدف")):
         ax.text(x, y, persian_text(name), ha="center", va="center", fontsize=8.5, weight="bold")
@@ -60,7 +59,7 @@ def target_rows(study: Any) -> list[dict[str, str]]:
 
 
 def lstm_cell() -> Figure:
-    """One step of the LSTM: the cell's line above, four functions of input and state below, in the letters of the equation."""
+    """One step of the LSTM: the cell's line above, four functions of input and state below, as in the equation."""
     figure, ax = new_figure(4.6, 2.0)
     blank(ax, 9.2, 4.0)
     gates = {"f": (1.6, "σ"), "i": (3.1, "σ"), "g": (4.5, "tanh"), "o": (5.9, "σ")}
@@ -73,8 +72,7 @@ def lstm_cell() -> Figure:
     ax.text(0.2, 0.6, "$x_t,\\ h_{t-1}$", ha="right", va="center", fontsize=8.5)
     joints = {"f": (1.6, 3.2, "×"), "sum": (3.8, 3.2, "+"), "in": (3.8, 2.3, "×"), "out": (7.1, 1.35, "×")}
     for x, y, sign in joints.values():
-        ax.text(x, y, sign, ha="center", va="center", fontsize=10, zorder=3,
-                bbox={"boxstyle": "circle,pad=0.12", "facecolor": WARM, "edgecolor": BLACK, "linewidth": 0.8})  # fmt: skip
+        joint(ax, x, y, sign)
     ax.text(0.2, 3.2, "$c_{t-1}$", ha="right", va="center", fontsize=8.5)
     arrow(ax, (0.3, 3.2), (1.32, 3.2), linewidth=1.8)
     arrow(ax, (1.88, 3.2), (3.52, 3.2), linewidth=1.8)
@@ -96,14 +94,15 @@ def lstm_cell() -> Figure:
 
 
 def sizes(*studies: Any) -> pd.DataFrame:
-    """The runs of different sizes in all ``studies``, by parameters; ``epochs``, and ``tokens_per_parameter`` of what each has seen."""
+    """The runs of different sizes in all ``studies``, by parameters; ``epochs`` and ``tokens_per_parameter`` that each
+    has seen."""
     runs = pd.concat([study.runs.assign(epochs=study.history.groupby("run")["epoch"].last()) for study in studies])
     found = runs[[key.startswith("size-") for key in runs.index]].sort_values("parameters")
     return found.assign(tokens_per_parameter=found.targets_seen / found.parameters)
 
 
 def same_documents(result: Any, study: Any) -> float:
-    """Validation loss of a shipped model, nats a token, on the documents that ``study`` is judged on: the first ones."""
+    """Validation loss of a shipped model, nats a token, on the documents that ``study`` is judged on (the first)."""
     tokens = study.metrics["validation_document_tokens"]
     return sum(result.metrics["validation_document_nll_nats"][: len(tokens)]) / sum(tokens)
 

@@ -20,8 +20,8 @@ LAYER_NUMBER = re.compile(r"\.\d+\.")
 
 
 def hyperparameters(configs: Mapping[str, Any]) -> Markdown:
-    """Every field of the (nested) configs of some stages: Persian label, name in the code, a column of values each, unit or
-    reason. A setting that a config does not have is a dash there."""
+    """Every field of the (nested) configs of some stages: Persian label, name in the code, a column of values each,
+    unit or reason. A setting that a config does not have is a dash there."""
     found = {name: _settings(config) for name, config in configs.items()}
     rows = []
     for name in dict.fromkeys(name for settings in found.values() for name in settings):

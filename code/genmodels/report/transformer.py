@@ -12,11 +12,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
 from genmodels.language.comparison import Comparison
 from genmodels.language.perplexity import Perplexity
-from genmodels.report.canvas import BLACK, GREY, LIGHT, LINES, ORANGE, WARM, arrow, blank, box, new_figure, styles
+from genmodels.report.canvas import GREY, LIGHT, LINES, ORANGE, WARM, arrow, blank, box, cell, joint, new_figure, styles
 from genmodels.report.names import STAGE_NAMES, TRANSFORMER_RUNS, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.plotting import PersianFormatter, persian_text, persian_ticks
@@ -26,7 +25,7 @@ NATS = "زیان (نات بر توکن)"
 
 
 def parts(heads: int = 4, shared: int = 2) -> Figure:
-    """Three panels, read from the right: a block, its KV cache while generating, query heads that share keys and values."""
+    """Three panels, read from the right: a block, its KV cache while generating, heads that share keys and values."""
     figure, axes = new_figure(6.4, 2.35, 1, 3, width_ratios=(1.25, 1.1, 1.0))
     _shared_heads(axes[0], heads, shared)
     _cache(axes[1])
@@ -45,8 +44,7 @@ def _block(ax: Axes) -> None:
         arrow(ax, (branch, base + 0.8), (branch, base + 1.02))
         box(ax, branch, base + 1.28, name, 1.9, 0.5, fontsize=8)
         arrow(ax, (branch, base + 1.53), (stream + 0.2, base + 1.95), connectionstyle="angle,angleA=90,angleB=0")
-        ax.text(stream, base + 1.95, "+", ha="center", va="center", fontsize=9, zorder=3,
-                bbox={"boxstyle": "circle,pad=0.1", "facecolor": WARM, "edgecolor": BLACK, "linewidth": 0.8})  # fmt: skip
+        joint(ax, stream, base + 1.95, "+", fontsize=9, pad=0.1)
     ax.text(stream - 0.15, 0.3, "$h_\\ell$", ha="right", va="center", fontsize=8.5)
     ax.text(stream - 0.15, 2.75, "$u_\\ell$", ha="right", va="center", fontsize=8.5)
     ax.text(stream - 0.15, 5.6, "$h_{\\ell+1}$", ha="right", va="center", fontsize=8.5)
@@ -60,8 +58,8 @@ def _cache(ax: Axes, steps: int = 6) -> None:
         for column in range(row + 1):
             new = row == steps - 1
             x, y = steps - 1 - column + 0.9, steps - row + 0.4
-            ax.add_patch(Rectangle((x, y), 0.9, 0.9, facecolor=WARM if new else LIGHT, edgecolor=ORANGE if new else GREY,
-                                   linewidth=1.3 if new else 0.5, hatch=None if new else "//////"))  # fmt: skip
+            fill, edge, line, hatch = (WARM, ORANGE, 1.3, None) if new else (LIGHT, GREY, 0.5, "//////")
+            cell(ax, x, y, 0.9, 0.9, fill, edge, linewidth=line, hatch=hatch)
     ax.text(steps / 2 + 0.9, 0.75, persian_text("کلیدها، از نخستین توکن"), ha="center", va="center", fontsize=8)
     ax.text(0.45, 1.85, persian_text("تازه"), ha="center", va="center", fontsize=8)
 
@@ -82,7 +80,8 @@ def _shared_heads(ax: Axes, heads: int, shared: int) -> None:
 
 
 def maps(weights_of: Mapping[int, Any], names: Sequence[str]) -> Figure:
-    """Attention weights (T, T) of some blocks, side by side: a row a reading token, a column a read one, both from right to left."""
+    """Attention weights (T, T) of some blocks, side by side: a row a reading token, a column a read one, both from right
+    to left."""
     figure, axes = new_figure(6.6, 3.3, 1, len(weights_of), squeeze=False)
     top = max(float(np.max(np.asarray(weights)[1:])) for weights in weights_of.values())  # the first token has one choice: 1
     labels = [persian_text(name) for name in names]
@@ -131,7 +130,7 @@ def cache_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def peer_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
-    """One row a network: trained tokens a second, ours, the peer's, and the peer's with our loss; ratios in brackets."""
+    """One row a network: trained tokens a second, ours, the peer's, the peer's with our loss; ratios in brackets."""
     found = measured["training"]
 
     def told(key: str) -> str:
