@@ -13,7 +13,21 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from genmodels.report.canvas import BLACK, GREY, LIGHT, ORANGE, PALE, WARM, arrow, blank, box, cell, joint, new_figure, styles
+from genmodels.report.canvas import (
+    BLACK,
+    GREY,
+    LIGHT,
+    ORANGE,
+    PALE,
+    WARM,
+    arrow,
+    blank,
+    box,
+    cell,
+    joint,
+    new_figure,
+    styles,
+)
 from genmodels.report.names import SPLIT_NAMES, TARGET_RUNS
 from genmodels.report.persian import fa, fa_int
 from genmodels.report.plotting import persian_text, persian_ticks
