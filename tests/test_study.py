@@ -60,7 +60,7 @@ def toy_text() -> SimpleNamespace:
         offsets={name: np.cumsum([0, *sizes]) for name, sizes in splits.items()},
         characters={name: np.array(sizes) * 3 for name, sizes in splits.items()},
         tokenizer=SimpleNamespace(vocabulary_size=300), config=TEXT,
-        digest="d" * 64, corpus_name="toy", corpus_digest="c" * 64,
+        identity={"name": "toy", "digest": "d" * 64, "corpus_sha256": "c" * 64, "corpus": "fluent"},
     )
 
 
@@ -168,7 +168,7 @@ def test_one_target_a_window_is_the_last_of_all_targets() -> None:
     only_last[:, -1] = target[:, -1]
     wanted = model(context, targets=only_last)[0]
     torch.testing.assert_close(language_study.last_position_total(model, (context, target[:, -1])), wanted)
-    assert language_study.objective(replace(run, targets="last")).count((context, target[:, -1])) == 3
+    assert SmallStudy().objective(replace(run, targets="last")).count((context, target[:, -1])) == 3
 
 
 def test_the_real_studies_are_what_they_say() -> None:
@@ -177,7 +177,7 @@ def test_the_real_studies_are_what_they_say() -> None:
     for key, run in sizes.items():
         if key.startswith("size-"):
             with torch.device("meta"):
-                count = sum(p.numel() for p in language_study.build(run).parameters())
+                count = sum(p.numel() for p in language_study.RecurrentStudy().build(run).parameters())
             assert count == language_study._lstm_parameters(run.experiment.model, run.experiment.text.vocabulary)
             work[key] = count * run.experiment.training.steps
     assert len(work) >= 4 and max(work.values()) / min(work.values()) < 1.01  # equal operations

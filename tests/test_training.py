@@ -187,7 +187,7 @@ def test_a_cooldown_starts_late_and_the_steps_before_it_know_no_length() -> None
 
 
 def cooling(steps: int, evaluations: int, **changes: float) -> TrainingConfig:
-    return TrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25} | changes)
+    return TrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25, "momentum": 0.95} | changes)
 
 
 def cooled(folder: Path, steps: int, evaluations: int, commit: str = "", **changes: float) -> tuple[list[torch.Tensor], loop.Record]:
