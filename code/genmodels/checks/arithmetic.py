@@ -100,33 +100,13 @@ def setting(e: Evidence) -> Finding:
     return same, f"{fa_int(len(wanted))} عدد"
 
 
-@check("part-a", "2.6a", "sec-2-6-a", "عددهای (آ) = کسرهای پایتون")
-def part_a(e: Evidence) -> Finding:
-    return part_agrees("a")
+def _register(part: str, letter: str) -> None:
+    @check(f"part-{part}", f"2.6{part}", f"sec-2-6-{part}", f"عددهای ({letter}) = کسرهای پایتون")
+    def part_holds(e: Evidence) -> Finding:
+        return part_agrees(part)
 
 
-@check("part-b", "2.6b", "sec-2-6-b", "عددهای (ب) = کسرهای پایتون")
-def part_b(e: Evidence) -> Finding:
-    return part_agrees("b")
-
-
-@check("part-c", "2.6c", "sec-2-6-c", "عددهای (ج) = کسرهای پایتون")
-def part_c(e: Evidence) -> Finding:
-    return part_agrees("c")
-
-
-@check("part-d", "2.6d", "sec-2-6-d", "عددهای (د) = کسرهای پایتون")
-def part_d(e: Evidence) -> Finding:
-    return part_agrees("d")
-
-
-@check("part-e", "2.6e", "sec-2-6-e", "عددهای (ه) = کسرهای پایتون")
-def part_e(e: Evidence) -> Finding:
-    return part_agrees("e")
-
-
-@check("part-f", "2.6f", "sec-2-6-f", "عددهای (و) = کسرهای پایتون")
-def part_f(e: Evidence) -> Finding:
-    return part_agrees("f")
+for _part, _letter in zip("abcdef", "آبجدهو", strict=True):
+    _register(_part, _letter)
 
 

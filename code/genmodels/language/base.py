@@ -23,9 +23,7 @@ from torch import Tensor, nn
 
 from genmodels.errors import UserError
 from genmodels.system.precision import is_exact
-
-IGNORED = -100
-"""The target value of positions that have nothing to predict."""
+from genmodels.text.windows import IGNORED
 
 BLOCK = 256
 """Positions per block of the loss: 256 x 8000 fp32 logits are 8 MB, which a server core's cache holds."""

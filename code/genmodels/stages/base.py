@@ -286,8 +286,7 @@ class ModelStage(Training, Stage):
 
     def contradict(self, result: Result) -> list[Check]:
         """The behaviour of today's training, then the headline metrics from the shipped weights and slice."""
-        worst = largest_difference(self.fingerprint(result.config), result.manifest["fingerprint"])
-        checks = [Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")]
+        checks = [same_behaviour(self.fingerprint(result.config), result.manifest["fingerprint"])]
         with torch.no_grad():
             again = self.slice_metrics(result.config, result.slice, result.model())
         return checks + compare_metrics(again, result.metrics["slice"])
@@ -314,6 +313,12 @@ def largest_difference(now: Sequence[float], then: Sequence[float]) -> float:
     if len(now) != len(then) or not now or not all(map(math.isfinite, (*now, *then))):
         return math.inf
     return max(abs(a - b) / abs(b) for a, b in zip(now, then))
+
+
+def same_behaviour(now: Sequence[float], then: Sequence[float]) -> Check:
+    """Whether a fingerprint made again is the stored one."""
+    worst = largest_difference(now, then)
+    return Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")
 
 
 def compare_metrics(again: dict[str, float], stored: dict[str, float]) -> list[Check]:

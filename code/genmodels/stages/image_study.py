@@ -32,7 +32,7 @@ from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelModel
 from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.stages import payload
-from genmodels.stages.images import ImageSet, binarize, every, image_objective
+from genmodels.stages.images import ImageSet, binarize, every, image_objective, tiny_images
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.system.files import data_digest
 from genmodels.system.flops import count_flops
@@ -181,6 +181,5 @@ class PixelStudy(TrialsStage):
         return {"grey": payload.Array((mnist.SIDE, mnist.SIDE), high=255)}
 
     def tiny(self, run: PixelRun) -> tuple[PixelRun, Dataset[Batch]]:
-        config = run.experiment
-        grey = torch.randint(0, 256, (16, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        return replace(run, experiment=replace(config, model=replace(config.model, channels=4))), ImageSet(grey)
+        small, dataset = tiny_images(run.experiment)
+        return replace(run, experiment=small), dataset

@@ -106,6 +106,12 @@ def image_objective(binarization: str, expected: bool) -> Objective:
     return Objective(total=total, count=lambda batch: len(batch[0]), prepare=prepare)
 
 
+def tiny_images(config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]:
+    """The experiment with four channels, on fixed noise: for fingerprints."""
+    grey = torch.randint(0, 256, (16, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    return replace(config, model=replace(config.model, channels=4)), ImageSet(grey)
+
+
 class PixelCNNStage(ModelStage):
     name = "pixelcnn"
     with_data: str | None = WHOLE
@@ -208,8 +214,7 @@ class PixelCNNStage(ModelStage):
         return compare_metrics(again, {WHOLE: result.metrics["test_nll_nats"]})
 
     def tiny(self, config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]:
-        images = torch.randint(0, 256, (16, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-        return replace(config, model=replace(config.model, channels=4)), ImageSet(images)
+        return tiny_images(config)
 
 
 def test_bits(images: mnist.MNIST, config: PixelCNNConfig, folder: Path | None) -> tuple[str, Tensor]:
