@@ -8,7 +8,7 @@ import re
 import time
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from genmodels.data.wikipedia import Document
@@ -142,6 +142,7 @@ WORDS = st.sampled_from("کتاب‌ها شهر می‌رود بزرگ‌تری�
 @given(st.lists(WORDS, min_size=7, max_size=40))
 def test_clean_prose_is_left_alone(words):
     text = f"این {' '.join(words)} پایان یافت."
+    assume("DNA DNA DNA DNA" not in text)  # four Latin words in a row are a foreign phrase, and go by rule
     assert clean_paragraph(text) == text
 
 
