@@ -37,17 +37,21 @@ def main() -> None:
                 row[f"{method}_resident_bytes"] = resident_peak(core(method, row["n"], rank=asked.rank))
 
     print(f"{platform.processor() or platform.machine()}, torch {torch.__version__}, one thread, k = {asked.rank}\n")
-    print("|     n | full ms | fused ms | linformer ms | full/fused | full/linformer "
-          "| full MB (counted) | fused MB | linformer MB (counted) |")
+    print(
+        "|     n | full ms | fused ms | linformer ms | full/fused | full/linformer "
+        "| full MB (counted) | fused MB | linformer MB (counted) |"
+    )
     print("|" + "|".join(["--:"] * 9) + "|")
     for row in rows:
         ms = {method: 1e3 * row[f"{method}_seconds"] for method in METHODS}
         sizes = {name: value for name, value in row.items() if name.endswith("_bytes")}
         mb = {name: "-" if value is None else f"{value / MEGABYTE:.1f}" for name, value in sizes.items()}
-        print(f"| {row['n']:5d} | {ms['full']:7.2f} | {ms['fused']:8.2f} | {ms['linformer']:12.2f} "
-              f"| {ms['full'] / ms['fused']:10.2f} | {ms['full'] / ms['linformer']:14.2f} "
-              f"| {mb['full_resident_bytes']:>7} ({mb['full_bytes']:>7}) | {mb['fused_resident_bytes']:>8} "
-              f"| {mb['linformer_resident_bytes']:>10} ({mb['linformer_bytes']:>10}) |")
+        print(
+            f"| {row['n']:5d} | {ms['full']:7.2f} | {ms['fused']:8.2f} | {ms['linformer']:12.2f} "
+            f"| {ms['full'] / ms['fused']:10.2f} | {ms['full'] / ms['linformer']:14.2f} "
+            f"| {mb['full_resident_bytes']:>7} ({mb['full_bytes']:>7}) | {mb['fused_resident_bytes']:>8} "
+            f"| {mb['linformer_resident_bytes']:>10} ({mb['linformer_bytes']:>10}) |"
+        )
     powers = {}
     for name in rows[0]:
         values = [row[name] for row in rows]

@@ -18,8 +18,10 @@ def main() -> None:
     found = measure(SETTINGS[parser.parse_args().profile])
     print("| K/V heads | tokens | with cache, s | without, s | ratio | cache, kB |\n|--:|--:|--:|--:|--:|--:|")
     for row in found["rows"]:
-        print(f"| {row['kv_heads']} | {row['tokens']} | {row['cache_seconds']:.2f} | {row['plain_seconds']:.2f} "
-              f"| {row['ratio']:.1f} | {row['cache_bytes'] / 1e3:.0f} |")
+        print(
+            f"| {row['kv_heads']} | {row['tokens']} | {row['cache_seconds']:.2f} | {row['plain_seconds']:.2f} "
+            f"| {row['ratio']:.1f} | {row['cache_bytes'] / 1e3:.0f} |"
+        )
     for name, speeds in found["networks"].items():
         print(f"\n{name}: " + ", ".join(f"batch {batch}: {speed:.0f} tokens/s" for batch, speed in speeds.items()))
 

@@ -21,8 +21,10 @@ def main() -> None:
         ratio = f"{row['ratio']:.2f}" if "ratio" in row else "1"
         print(f"| {name} | {row['parameters']:,} | {row['tokens_per_second']:.0f} | {ratio} |")
     one = found["generation"]
-    print(f"\ngeneration of {one['tokens']} tokens: ours {one['ours_seconds']:.2f} s, "
-          f"peer {one['peer_seconds']:.2f} s, ratio {one['ratio']:.1f}")
+    print(
+        f"\ngeneration of {one['tokens']} tokens: ours {one['ours_seconds']:.2f} s, "
+        f"peer {one['peer_seconds']:.2f} s, ratio {one['ratio']:.1f}"
+    )
 
 
 if __name__ == "__main__":

@@ -27,7 +27,9 @@ def main() -> None:
     show_forms(found)
     print("\n| varied | value | GFLOP an image | ms an image |\n|---|--:|--:|--:|")
     for point in found["law"]:
-        print(f"| {point['varied']} | {point[point['varied']]} | {point['flops'] / 1e9:.2f} | {1e3 * point['seconds']:.2f} |")
+        print(
+            f"| {point['varied']} | {point[point['varied']]} | {point['flops'] / 1e9:.2f} | {1e3 * point['seconds']:.2f} |"
+        )
     print(f"\nseconds grow with FLOPs to the power {found['exponents']['flops']:.2f}")
     found = sampling.measure(sampling.SETTINGS[profile])
     print("\n| sampler | CPU seconds | ratio |\n|---|--:|--:|")
@@ -40,8 +42,10 @@ def show_forms(found: dict[str, Any]) -> None:
     """One row a form, and why others are left out."""
     print("| form | images/s | ratio | GFLOP an image | GFLOP/s | of a product |\n|---|--:|--:|--:|--:|--:|")
     for row in found["forms"]:
-        print(f"| {row['form']} | {row['images_per_second']:.1f} | {row['ratio']:.2f} | {row['flops'] / 1e9:.2f} "
-              f"| {row['gflops_per_second']:.0f} | {row['of_product']:.0%} |")
+        print(
+            f"| {row['form']} | {row['images_per_second']:.1f} | {row['ratio']:.2f} | {row['flops'] / 1e9:.2f} "
+            f"| {row['gflops_per_second']:.0f} | {row['of_product']:.0%} |"
+        )
     for name, reason in found["left_out"].items():
         print(f"left out: {name}: {reason}")
 

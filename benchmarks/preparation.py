@@ -22,12 +22,16 @@ def main() -> None:
         print(f"| {row['step']} | {row['plain_mb_per_second']:.2f} | {row['mb_per_second']:.2f} | {row['ratio']:.1f} |")
     print("\n| whole preparation, MB | workers | seconds | processor seconds | peak, MB |\n|--:|--:|--:|--:|--:|")
     for row in found["whole"]:
-        print(f"| {row['megabytes']:.1f} | {row['workers']} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "
-              f"| {row['peak_megabytes']:.0f} |")
+        print(
+            f"| {row['megabytes']:.1f} | {row['workers']} | {row['seconds']:.1f} | {row['cpu_seconds']:.1f} "
+            f"| {row['peak_megabytes']:.0f} |"
+        )
     print("\n| vocabulary | ours, s | tokenizers, s | ratio | pieces read | by recounting |\n|--:|--:|--:|--:|--:|--:|")
     for row in bpe.measure(bpe.SETTINGS[profile])["rows"]:
-        print(f"| {row['vocabulary']} | {row['seconds']:.2f} | {row['tokenizers_seconds']:.2f} | {row['ratio']:.1f} "
-              f"| {row['readings']:,} | {row['recount_readings']:,} |")
+        print(
+            f"| {row['vocabulary']} | {row['seconds']:.2f} | {row['tokenizers_seconds']:.2f} | {row['ratio']:.1f} "
+            f"| {row['readings']:,} | {row['recount_readings']:,} |"
+        )
 
 
 if __name__ == "__main__":

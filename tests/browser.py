@@ -36,8 +36,11 @@ class Browser:
         # The shell puts the two pipes where Chromium looks for them, and becomes Chromium.
         start = f'exec "$0" "$@" 3<&{read_in} 4>&{write_out}'
         self.process = subprocess.Popen(
-            ["bash", "-c", start, str(PROGRAM), *flags, "about:blank"], pass_fds=(read_in, write_out),
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, "HOME": self.home.name},
+            ["bash", "-c", start, str(PROGRAM), *flags, "about:blank"],
+            pass_fds=(read_in, write_out),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "HOME": self.home.name},
         )
         os.close(read_in)
         os.close(write_out)
@@ -87,8 +90,13 @@ class Browser:
 
     def open(self, path: Path, width: int = 1280, height: int = 900, dark: bool = False, scripts: bool = True) -> None:
         """Load a file at a size in CSS pixels, under a system that wants dark or light; until it has loaded."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
-        self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
+        self.send(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}],
+        )
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.events.clear()
         self.send("Page.navigate", url=path.resolve().as_uri())

@@ -30,7 +30,9 @@ import torch  # noqa: E402
 
 torch.set_num_threads(1)
 # No test is decided by the clock: neither a slow example nor a slow draw fails.
-hypothesis.settings.register_profile("no clock", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile(
+    "no clock", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("no clock")
 
 

@@ -42,20 +42,37 @@ def fraction(value: sp.Expr) -> Fraction:
 
 def test_given_numbers() -> None:
     given_numbers = {str(symbol): fraction(value) for symbol, value in SETTING.items()}
-    assert given_numbers == {"n": 4096, "d": 512, "r": Fraction(1, 5), "g": 64, "o": Fraction(35, 100),
-                             "p": Fraction(75, 100), "h": 8, "m": 819}
+    assert given_numbers == {
+        "n": 4096,
+        "d": 512,
+        "r": Fraction(1, 5),
+        "g": 64,
+        "o": Fraction(35, 100),
+        "p": Fraction(75, 100),
+        "h": 8,
+        "m": 819,
+    }
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("a", 8_589_934_592),
-    ("b", Fraction("1717986918.4")),
-    ("c_group", Fraction("26843545.6")), ("c_total", Fraction("1717986918.4")),
-    ("d_group", Fraction("36238786.56")), ("d_total", Fraction("2319282339.84")),
-    ("e_group", Fraction("48318382.08")), ("e_total", Fraction("3092376453.12")),
-    ("e_extra_group", Fraction("12079595.52")), ("e_extra_total", Fraction("773094113.28")),
-    ("f", 25_165_824), ("f_group", Fraction("141557.76")), ("f_total", Fraction("9059696.64")),
-    ("f_ratio", Fraction(1024, 3)),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("a", 8_589_934_592),
+        ("b", Fraction("1717986918.4")),
+        ("c_group", Fraction("26843545.6")),
+        ("c_total", Fraction("1717986918.4")),
+        ("d_group", Fraction("36238786.56")),
+        ("d_total", Fraction("2319282339.84")),
+        ("e_group", Fraction("48318382.08")),
+        ("e_total", Fraction("3092376453.12")),
+        ("e_extra_group", Fraction("12079595.52")),
+        ("e_extra_total", Fraction("773094113.28")),
+        ("f", 25_165_824),
+        ("f_group", Fraction("141557.76")),
+        ("f_total", Fraction("9059696.64")),
+        ("f_ratio", Fraction(1024, 3)),
+    ],
+)
 def test_steps(key: str, value: Fraction) -> None:
     assert fraction(STEPS[key].value) == value
 
@@ -73,18 +90,34 @@ def test_steps_follow_from_one_another() -> None:
     assert len(value) == 14
 
 
-@pytest.mark.parametrize(("key", "value"), [
-    ("a_both_products", 17_179_869_184), ("a_both_flops", 34_359_738_368), ("a_projections_flops", 8_589_934_592),
-    ("a_all_flops", 42_949_672_960), ("a_softmax_flops", 8 * 4096 * (6 * 4096 - 2)), ("a_causal", 4_296_015_872),
-    ("b_square", Fraction("343597383.68")), ("b_819", 1_717_567_488), ("b_820", 1_719_664_640),
-    ("b_819_square", 343_429_632), ("b_820_square", 344_268_800), ("b_flops", Fraction("6871947673.6")),
-    ("b_causal", 512 * sum(range(4096 - 819 + 1, 4096 + 1))),
-    ("d_only_group", Fraction("9395240.96")), ("d_only_total", Fraction("601295421.44")),
-    ("d_share_group", GROUP / Fraction(65, 100)), ("d_share_total", TOTAL / Fraction(65, 100)),
-    ("e_quarter_group", Fraction("45298483.2")), ("e_quarter_total", Fraction("2899102924.8")),
-    ("e_quarter_extra_group", Fraction("9059696.64")), ("e_quarter_extra_total", Fraction("579820584.96")),
-    ("e_done_group", Fraction("27179089.92")), ("e_done_total", Fraction("1739461754.88")),
-])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("a_both_products", 17_179_869_184),
+        ("a_both_flops", 34_359_738_368),
+        ("a_projections_flops", 8_589_934_592),
+        ("a_all_flops", 42_949_672_960),
+        ("a_softmax_flops", 8 * 4096 * (6 * 4096 - 2)),
+        ("a_causal", 4_296_015_872),
+        ("b_square", Fraction("343597383.68")),
+        ("b_819", 1_717_567_488),
+        ("b_820", 1_719_664_640),
+        ("b_819_square", 343_429_632),
+        ("b_820_square", 344_268_800),
+        ("b_flops", Fraction("6871947673.6")),
+        ("b_causal", 512 * sum(range(4096 - 819 + 1, 4096 + 1))),
+        ("d_only_group", Fraction("9395240.96")),
+        ("d_only_total", Fraction("601295421.44")),
+        ("d_share_group", GROUP / Fraction(65, 100)),
+        ("d_share_total", TOTAL / Fraction(65, 100)),
+        ("e_quarter_group", Fraction("45298483.2")),
+        ("e_quarter_total", Fraction("2899102924.8")),
+        ("e_quarter_extra_group", Fraction("9059696.64")),
+        ("e_quarter_extra_total", Fraction("579820584.96")),
+        ("e_done_group", Fraction("27179089.92")),
+        ("e_done_total", Fraction("1739461754.88")),
+    ],
+)
 def test_alternatives(key: str, value: Fraction) -> None:
     assert fraction(ALTERNATIVES[key[0]][key].value) == value
 
@@ -97,10 +130,18 @@ def test_logarithmic_alternatives() -> None:
     assert abs(sp.N(value["f_share"] - share, 30)) < 1e-15
 
 
-@pytest.mark.parametrize(("key", "start"), [
-    ("full", Fraction(A)), ("share", B), ("square", Fraction(A, 25)), ("whole_819", Fraction(819 * 4096 * 512)),
-    ("whole_820", Fraction(820 * 4096 * 512)), ("log", Fraction(LOG)), ("share_log", Fraction(LOG, 5)),
-])
+@pytest.mark.parametrize(
+    ("key", "start"),
+    [
+        ("full", Fraction(A)),
+        ("share", B),
+        ("square", Fraction(A, 25)),
+        ("whole_819", Fraction(819 * 4096 * 512)),
+        ("whole_820", Fraction(820 * 4096 * 512)),
+        ("log", Fraction(LOG)),
+        ("share_log", Fraction(LOG, 5)),
+    ],
+)
 def test_chain(key: str, start: Fraction) -> None:
     for per_group in (True, False):
         shared = start / 64 if per_group else start
@@ -168,6 +209,7 @@ def test_curves() -> None:
 
 # --- how a quantity writes itself ---
 
+
 def test_derivation_shows_every_step() -> None:
     assert STEPS["a"].equation == "n^{2} d" and STEPS["a"].substitution == r"4096^{2} \times 512"
     assert STEPS["a"].exact_latex == r"\text{8,589,934,592}" and STEPS["a"].scientific_latex == r"8.59 \times 10^{9}"
@@ -219,6 +261,7 @@ def test_product_keeps_its_order() -> None:
 
 
 # --- the tables of the report ---
+
 
 def test_every_key_has_its_word() -> None:
     assert list(labels.STEP_LABELS) == list(STEPS)

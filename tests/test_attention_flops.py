@@ -46,11 +46,13 @@ def test_counts_of_the_question() -> None:
     counted = {row.kind: row.counted for row in compare(lengths=(4096,))}
     core_flops, one_projection = 4 * 4096**2 * 512, 2 * 4096 * 512**2
     assert counted == {
-        "mha": core_flops + 4 * one_projection, "groups64": core_flops + 4 * one_projection,
+        "mha": core_flops + 4 * one_projection,
+        "groups64": core_flops + 4 * one_projection,
         "gqa": core_flops + 2 * one_projection + one_projection // 2,
         "mqa": core_flops + 2 * one_projection + one_projection // 4,
         "cached": 8 * 512**2 + 4 * 4096 * 512,
-        "linformer64": 4 * one_projection + core_flops // 32, "linformer512": 4 * one_projection + core_flops // 4,
+        "linformer64": 4 * one_projection + core_flops // 32,
+        "linformer512": 4 * one_projection + core_flops // 4,
     }
 
 
@@ -168,7 +170,13 @@ def test_cores_agree() -> None:
 def test_measuring() -> None:
     rows = measure((16, 32), repeats=1)
     assert [row["n"] for row in rows] == [16, 32] and set(rows[0]) == {
-        "n", "full_seconds", "fused_seconds", "linformer_seconds", "full_bytes", "linformer_bytes"}
+        "n",
+        "full_seconds",
+        "fused_seconds",
+        "linformer_seconds",
+        "full_bytes",
+        "linformer_bytes",
+    }
     calls: list[int] = []
     assert seconds(lambda: calls.append(1), repeats=2) >= 0 and len(calls) >= 2
     grown = resident_peak(lambda: torch.ones(20_000_000))

@@ -12,8 +12,15 @@ from matplotlib.figure import Figure
 
 from genmodels.report import canvas, image_samples, image_training, network
 
-HISTORY = pd.DataFrame({"step": [10, 20, 30], "epoch": [0.5, 1.0, 1.5], "train_loss": [90.0, 85.0, 84.0],
-                        "validation_loss": [91.0, 86.0, 85.0], "test_loss": [None, 87.0, 86.0]})
+HISTORY = pd.DataFrame(
+    {
+        "step": [10, 20, 30],
+        "epoch": [0.5, 1.0, 1.5],
+        "train_loss": [90.0, 85.0, 84.0],
+        "validation_loss": [91.0, 86.0, 85.0],
+        "test_loss": [None, 87.0, 86.0],
+    }
+)
 BINS = pd.DataFrame({"predicted": [0.1, 0.9], "observed": [0.2, 0.8], "pixels": [100, 9]})
 HALF = np.arange(28)[:, None].repeat(28, 1) < 14
 PICTURES = torch.rand(12, 1, 28, 28, generator=torch.Generator().manual_seed(0)).round()
@@ -30,7 +37,8 @@ def draw(figure: Figure) -> bytes:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: network.masks(7), lambda: network.masks(3),
+        lambda: network.masks(7),
+        lambda: network.masks(3),
         lambda: network.binarizations(PICTURES[:, 0] * 255, PICTURES, [PICTURES, PICTURES]),
         lambda: network.field_map(np.tril(np.ones((28, 28)), -20)),
         lambda: canvas.loss_curves(HISTORY, "نات بر تصویر"),
@@ -66,7 +74,9 @@ def test_curves_show_the_columns_that_are_there() -> None:
 
 
 def test_only_the_first_training_mean_may_leave_the_frame() -> None:
-    towering = pd.DataFrame({"step": [1, 2, 3], "epoch": [0.5, 1, 1.5], "train_loss": [170.0, 88, 86], "test_loss": [89.0, 86, 85]})
+    towering = pd.DataFrame(
+        {"step": [1, 2, 3], "epoch": [0.5, 1, 1.5], "train_loss": [170.0, 88, 86], "test_loss": [89.0, 86, 85]}
+    )
     lower = pd.DataFrame({"step": [1, 2], "epoch": [0.5, 1], "test_loss": [84.0, 80]})
     (ax,) = canvas.loss_curves(towering, "نات", beside={"دیگری": lower}).axes
     low, high = ax.get_ylim()
@@ -92,7 +102,9 @@ def test_figures_leave_nothing_open() -> None:
 
 @pytest.mark.parametrize("count", [1, 6, 7, 8, 12])
 def test_every_run_has_a_line_of_its_own(count: int) -> None:
-    history = pd.DataFrame({"step": [1, 2], "epoch": [0.1, 0.2], "validation_loss": [2.0, 1.0], "test_loss": [2.0, 1.0]})
+    history = pd.DataFrame(
+        {"step": [1, 2], "epoch": [0.1, 0.2], "validation_loss": [2.0, 1.0], "test_loss": [2.0, 1.0]}
+    )
     runs = {f"اجرا {number}": history for number in range(count)}
     (ax,) = canvas.compare_curves(runs, "نات").axes
     looks = {(line.get_color(), str(line.get_linestyle()), line.get_marker()) for line in ax.lines}

@@ -78,7 +78,9 @@ def test_every_check_holds_on_what_is_shipped(shipped: dict[str, Any]) -> None:
 def test_every_point_has_checks_and_every_check_a_section() -> None:
     every = registered()
     assert len({each.title for each in every}) == len(every)
-    assert {each.point for each in every} | set(tables.STAGE_POINTS.values()) | set(tables.CHECK_POINTS.values()) == set(tables.POINTS)
+    assert {each.point for each in every} | set(tables.STAGE_POINTS.values()) | set(
+        tables.CHECK_POINTS.values()
+    ) == set(tables.POINTS)
     assert tables.STAGE_POINTS.keys() == stages.STAGES.keys()
     labels = {each.section for each in every} | {section for section, _ in tables.POINTS.values()}
     missing = [label for label in labels if f"{{#{label}}}" not in REPORT]
@@ -163,7 +165,6 @@ spoil("classifier")(metric("mnist-classifier", "test_accuracy", by=0.99))
 def _(e: Evidence, m: Patch) -> None:  # the network's images no worse than real ones
     result = e.shipped["pixelcnn-samples"]
     result.measures = result.measures | {result.config.shown: result.measures["real-dynamic"]}
-
 
 
 @spoil("not-memorised")
@@ -282,12 +283,19 @@ def test_what_was_not_checked_is_grey_and_counted_apart() -> None:
 def test_a_point_is_shown_with_what_verify_found_of_it() -> None:
     rnn = [Check(name, True, "") for name in ("manifest", "behaviour", "test_perplexity")]
     transformer = [Check("test_perplexity", True, ""), Check("behaviour", False, "")]
-    rows = tables.table_rows([outcome("p", "2.5", True)], {"rnn": rnn, "transformer": transformer, "transformer-study": rnn[1:2]})
+    rows = tables.table_rows(
+        [outcome("p", "2.5", True)], {"rnn": rnn, "transformer": transformer, "transformer-study": rnn[1:2]}
+    )
     told = {row["بند"].split(":")[0]: row["بررسی‌ها (و یافته‌ها)"] for row in rows}
     names = tables.CHECK_NAMES
-    assert told["@sec-2-3"] == f"بازآزمایی: {names['test_perplexity']} (۲)" and told["@sec-provenance"] == f"بازآزمایی: {names['manifest']} (۱)"
+    assert (
+        told["@sec-2-3"] == f"بازآزمایی: {names['test_perplexity']} (۲)"
+        and told["@sec-provenance"] == f"بازآزمایی: {names['manifest']} (۱)"
+    )
     failed, own, again = told["@sec-2-5"].split("؛ ")
-    assert failed == f"[**✗ {names['behaviour']}، {tables.STAGE_NAMES['transformer']}**]{{.failed}}" and own.startswith("عنوان p")
+    assert failed == f"[**✗ {names['behaviour']}، {tables.STAGE_NAMES['transformer']}**]{{.failed}}" and own.startswith(
+        "عنوان p"
+    )
     assert again == f"بازآزمایی: {tables.STAGE_NAMES['transformer-study']} (۱)"
     assert [row["حاصل"] for row in rows if "2-5" in row["بند"]] == ["[**✗ ۱ نادرست**]{.failed}؛ ✓ ۲ درست"]
 

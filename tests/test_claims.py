@@ -82,7 +82,9 @@ def test_a_note_is_silent_where_the_claim_holds_and_says_what_was_found_where_no
     assert claims.note("good").data == claims.HELD
     assert "نمی‌خواند: ن." in claims.note("bad").data and ".unclaimed}" in claims.note("bad").data
     assert "نمی‌خواند" in claims.note("bare").data
-    assert "سنجیدنی نبود: `KeyError: 'rnn'`" in claims.note("lost").data and "ZeroDivision" in claims.note("silent").data
+    assert (
+        "سنجیدنی نبود: `KeyError: 'rnn'`" in claims.note("lost").data and "ZeroDivision" in claims.note("silent").data
+    )
     assert "سنجیدنی نبود" in claims.note("never made").data
     assert [line.split(":")[0] for line in claims.unmet()] == ["bad", "bare", "lost", "silent", "never made"]
 
@@ -118,7 +120,10 @@ def test_what_does_not_hold_or_dies_is_marked_counted_and_told(
 ) -> None:
     code, page, found = render(tmp_path, LOST, monkeypatch, to="pdf")
     assert code == ClaimsUnmet.exit_code == 6 and (tmp_path / "out" / "report.pdf").is_file()
-    assert page.count("✗ این جمله با نتیجهٔ این اجرا نمی‌خواند: یافته") == 1 and page.count("در این اجرا سنجیدنی نبود: ") == 1
+    assert (
+        page.count("✗ این جمله با نتیجهٔ این اجرا نمی‌خواند: یافته") == 1
+        and page.count("در این اجرا سنجیدنی نبود: ") == 1
+    )
     assert page.count("✗ این قطعهٔ کد اجرا نشد") == 2 and page.count('class="unknown"') == 2 and "۲٫۵" in page
     assert "۲ جمله از ۳ جملهٔ سنجیده" in page and "؛ ۲ قطعهٔ کد اجرا نشد؛ ۲ مقدار به دست نیامد" in page
     assert "جدول مرده" in page and 'href="#tbl-a"' in page and "Traceback" not in page
@@ -126,7 +131,9 @@ def test_what_does_not_hold_or_dies_is_marked_counted_and_told(
     error = capsys.readouterr().err
     assert re.search(r"warning: report.qmd, line \d+: the chunk tbl-a failed: NameError", error)
     assert re.search(r"warning: report.qmd, line \d+: the chunk failed: SyntaxError: .*\(line 1\)", error)
-    assert error.rstrip().split("\n")[-1].startswith("error: 2 sentences do not fit these results and 4 chunks or inline")
+    assert (
+        error.rstrip().split("\n")[-1].startswith("error: 2 sentences do not fit these results and 4 chunks or inline")
+    )
 
 
 def test_a_document_whose_claims_hold_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,10 +144,14 @@ def test_a_document_whose_claims_hold_says_so(tmp_path: Path, monkeypatch: pytes
 
 def test_a_contradicted_proof_outranks_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / verdict.NAME
-    path.write_text(json.dumps({"checks": 3, "failed": ["masks"], "unchecked": [], "claims": ["a: ب"], "dead": []}), "utf-8")
+    path.write_text(
+        json.dumps({"checks": 3, "failed": ["masks"], "unchecked": [], "claims": ["a: ب"], "dead": []}), "utf-8"
+    )
     with pytest.raises(CheckFailed, match="masks; moreover, 1 sentences"):
         verdict.judge(path)
-    path.write_text(json.dumps({"checks": 0, "failed": [], "unchecked": [], "claims": [], "dead": ["the chunk end"]}), "utf-8")
+    path.write_text(
+        json.dumps({"checks": 0, "failed": [], "unchecked": [], "claims": [], "dead": ["the chunk end"]}), "utf-8"
+    )
     with pytest.raises(ClaimsUnmet, match="1 chunks or inline expressions did not run.*the chunk end"):
         verdict.judge(path)
 

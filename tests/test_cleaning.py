@@ -71,10 +71,48 @@ def test_rules_are_documented():
 
 
 FRAGMENTS = [
-    "[[", "]]", "{{", "}}", "|", "(به انگلیسی: ", ")", "(", "[۱]", "www.a.com", "https://x.y/z", "سلام", "کتاب‌ها",
-    "رفت", "است.", "Hello World Foo Bar", " ", "..", ".", "،", "&amp;", "&lt;", "<ref>", "</ref>", "۱-", "• ", "«", "»",
-    '"', "== ", "عربی:",
-    "д", "α", "αβ", "\u200c", "!", "\u0653", "\u0654", "ي", "12,000", "\u200d", "\xa0",
+    "[[",
+    "]]",
+    "{{",
+    "}}",
+    "|",
+    "(به انگلیسی: ",
+    ")",
+    "(",
+    "[۱]",
+    "www.a.com",
+    "https://x.y/z",
+    "سلام",
+    "کتاب‌ها",
+    "رفت",
+    "است.",
+    "Hello World Foo Bar",
+    " ",
+    "..",
+    ".",
+    "،",
+    "&amp;",
+    "&lt;",
+    "<ref>",
+    "</ref>",
+    "۱-",
+    "• ",
+    "«",
+    "»",
+    '"',
+    "== ",
+    "عربی:",
+    "д",
+    "α",
+    "αβ",
+    "\u200c",
+    "!",
+    "\u0653",
+    "\u0654",
+    "ي",
+    "12,000",
+    "\u200d",
+    "\xa0",
 ]
 NASTY = "ابی کيك \u200c\u200d\u200eـًٔٓأ(()[]{}|<>=&;:.،؛,!؟\"«»-–—*#1٢۳abZé дα'/@…\n\t\xa0"
 TEXTS = st.one_of(
@@ -96,17 +134,78 @@ def test_idempotent_and_never_longer(text, inside):
     assert clean_paragraph(cleaned) == cleaned
 
 
-LETTER_RUNS = ("a", "ه", "é", "д", "α", "ﷲ", "²", "ـ", "e\u0301", "ه\u200c", "أ", "A1", "ab cd ", "a، ", "1,", "۱- ", "x^", "a-", "a.")
+LETTER_RUNS = (
+    "a",
+    "ه",
+    "é",
+    "д",
+    "α",
+    "ﷲ",
+    "²",
+    "ـ",
+    "e\u0301",
+    "ه\u200c",
+    "أ",
+    "A1",
+    "ab cd ",
+    "a، ",
+    "1,",
+    "۱- ",
+    "x^",
+    "a-",
+    "a.",
+)
 SIGN_RUNS = (
-    " ", "\u200c", "(", ")", "[", "]", "{", "}", "<", ">", "|", "@", "«", "»", '"', "'", "-", "=", "!", "&", "*", "#", "\\", "_", "^",
-    "/", "،", ":", "…", "•", "\u0301", "( ", "! ", ". ", "• ", " -", "\" ", "«(", "([",
+    " ",
+    "\u200c",
+    "(",
+    ")",
+    "[",
+    "]",
+    "{",
+    "}",
+    "<",
+    ">",
+    "|",
+    "@",
+    "«",
+    "»",
+    '"',
+    "'",
+    "-",
+    "=",
+    "!",
+    "&",
+    "*",
+    "#",
+    "\\",
+    "_",
+    "^",
+    "/",
+    "،",
+    ":",
+    "…",
+    "•",
+    "\u0301",
+    "( ",
+    "! ",
+    ". ",
+    "• ",
+    " -",
+    '" ',
+    "«(",
+    "([",
 )
 MARKUP_RUNS = (
     "<!--", "{{", "}}", "[[", "]]", "{|", "|}", "[[a|", "{{a|", "\\frac{", "_{", "^{a}", "<b>", "<ref>", "<ref", "<a b=", "<sup>2", "</ref>", "a@",
     "www.", "http://", ".com", "px|", "left |", "(a", "(a (", "(ه oh", "[۱", "&amp;", "amp;", "&#", "a<", "a <", "<<", "''", "|a|", "={", "=\"",
     "«" * 2, '"' * 2,
 )  # fmt: skip
-LENGTH, SLOW, TOO_STEEP = 1 << 14, 0.3, 24  # eight times the text: 8 times the steps of a linear rule, 64 of a quadratic one
+LENGTH, SLOW, TOO_STEEP = (
+    1 << 14,
+    0.3,
+    24,
+)  # eight times the text: 8 times the steps of a linear rule, 64 of a quadratic one
 
 
 def seconds(function, text: str) -> float:
@@ -118,7 +217,9 @@ def seconds(function, text: str) -> float:
 def is_linear(function, run: str, before: str, after: str) -> bool:
     """A quadratic rule takes seconds for ``LENGTH``; one that is merely slow there must not grow like one, in any of three tries."""
     long, short = (before + run * (length // len(run)) + after for length in (LENGTH, LENGTH // 8))
-    return seconds(function, long) < SLOW or any(seconds(function, long) < TOO_STEEP * seconds(function, short) for _ in range(3))
+    return seconds(function, long) < SLOW or any(
+        seconds(function, long) < TOO_STEEP * seconds(function, short) for _ in range(3)
+    )
 
 
 @pytest.mark.parametrize("rule", [*RULE, "all"])
@@ -135,7 +236,9 @@ def test_the_measure_of_linear_rules_finds_a_quadratic_one():
     assert not is_linear(lambda text: [pattern.search(text) for _ in range(3)], " ", "", "")
 
 
-WORDS = st.sampled_from("کتاب‌ها شهر می‌رود بزرگ‌ترین تأثیر مسئله دههٔ ۱۳۵۷ ۲٫۵٪ ۵۵٬۰۰۰ DNA «ایران» (تهران) نو، است؛ آن: -۵ ۳/۴ ۱۲:۳۰".split())
+WORDS = st.sampled_from(
+    "کتاب‌ها شهر می‌رود بزرگ‌ترین تأثیر مسئله دههٔ ۱۳۵۷ ۲٫۵٪ ۵۵٬۰۰۰ DNA «ایران» (تهران) نو، است؛ آن: -۵ ۳/۴ ۱۲:۳۰".split()
+)
 
 
 @settings(max_examples=200, deadline=None)

@@ -52,12 +52,21 @@ TEXT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("before, after", [pair for rows in (FORMS, NUMBERS, TAGS, NESTED, TEXT) for pair in rows.items()])
+@pytest.mark.parametrize(
+    "before, after", [pair for rows in (FORMS, NUMBERS, TAGS, NESTED, TEXT) for pair in rows.items()]
+)
 def test_cleaning_gives(before, after):
     assert cleaned(before) == after
 
 
-@pytest.mark.parametrize("text", ["منابع آب این استان بسیار محدود است.", "-۵ درجه دمای هوا در زمستان آن شهر بود.", "۳-متیل هگزان یک مادهٔ شیمیایی است."])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "منابع آب این استان بسیار محدود است.",
+        "-۵ درجه دمای هوا در زمستان آن شهر بود.",
+        "۳-متیل هگزان یک مادهٔ شیمیایی است.",
+    ],
+)
 def test_a_true_sentence_stays(text):
     assert clean_paragraph(text) == text
 
@@ -67,7 +76,21 @@ def test_apparatus_goes(text):
     assert clean_paragraph(text) == ""
 
 
-@pytest.mark.parametrize("opening, closing", ["()", "[]", "«»", ("{", "}"), ("(«[", "]»)"), ("([", ")]"), ("(Name ", ")"), ("<b>", "</b>"), ("• ", ""), ('" "', "")])
+@pytest.mark.parametrize(
+    "opening, closing",
+    [
+        "()",
+        "[]",
+        "«»",
+        ("{", "}"),
+        ("(«[", "]»)"),
+        ("([", ")]"),
+        ("(Name ", ")"),
+        ("<b>", "</b>"),
+        ("• ", ""),
+        ('" "', ""),
+    ],
+)
 @pytest.mark.parametrize("depth", [1, 60, 5000])
 def test_depth_needs_no_more_passes(opening, closing, depth):
     once = clean_paragraph(BEFORE + opening * depth + closing * depth + AFTER)

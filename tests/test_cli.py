@@ -37,7 +37,9 @@ def empty_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("stage", ["pixelcnn", "rnn", "rnn-classic", "transformer"])
-def test_training_without_data_says_how_to_get_them(capsys: pytest.CaptureFixture[str], tmp_path: Path, stage: str) -> None:
+def test_training_without_data_says_how_to_get_them(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, stage: str
+) -> None:
     code, error = run(capsys, "train", stage, "--profile", "smoke")
     assert code == 3 and one_line(error) and "genmodels data" in error
     assert not (tmp_path / "cache").exists()
@@ -51,7 +53,12 @@ def test_unknown_stage(capsys: pytest.CaptureFixture[str]) -> None:
 def test_verify_without_results_fails(capsys: pytest.CaptureFixture[str]) -> None:
     code = main(["verify", "pixelcnn"])
     out, error = capsys.readouterr()
-    assert code == 5 and "FAIL pixelcnn/full manifest" in out and "train pixelcnn --profile full" in out and one_line(error)
+    assert (
+        code == 5
+        and "FAIL pixelcnn/full manifest" in out
+        and "train pixelcnn --profile full" in out
+        and one_line(error)
+    )
 
 
 @pytest.mark.parametrize("name", ["mnist", "wikipedia"])
@@ -84,7 +91,9 @@ def test_a_path_that_cannot_be_is_one_line(
     assert any(reason in told.out + told.err for reason in ("too long", "no such home folder"))
 
 
-def test_without_a_home_a_path_in_it_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_a_path_in_it_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A container whose user has no entry in the system's list, and no HOME."""
     pwd = pytest.importorskip("pwd")
 
@@ -100,7 +109,9 @@ def test_without_a_home_a_path_in_it_is_one_line(capsys: pytest.CaptureFixture[s
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file systems know no such names")
-def test_names_that_are_no_utf8_lose_no_work(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_that_are_no_utf8_lose_no_work(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     odd = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff"))
     odd.mkdir()
     words = ["شهر بزرگی در کنار رود آرام است", "مردم در بازار میوه و نان می‌خرند", "کتاب‌های تازه را در خانه می‌خوانیم"]
@@ -109,7 +120,9 @@ def test_names_that_are_no_utf8_lose_no_work(capsys: pytest.CaptureFixture[str],
     monkeypatch.setenv("GENMODELS_PREPARED", str(odd / "prepared"))
     assert main(["prepare", "--data", str(odd / os.fsdecode(b"\xfe.txt"))]) == 0
     told = capsys.readouterr()
-    assert "fluent train:" in told.out and "genmodels: \ufffd.txt: " in told.err and "of the letters Persian" in told.err
+    assert (
+        "fluent train:" in told.out and "genmodels: \ufffd.txt: " in told.err and "of the letters Persian" in told.err
+    )
     with pytest.raises(UserError, match="has a name that is no UTF-8; rename it"):
         rendering.render(odd)
 
@@ -126,14 +139,22 @@ def test_bad_grammar_is_argparse_exit_2() -> None:
 
 
 @pytest.mark.skipif(
-    sys.version_info < (3, 13) and not sys.prefix.isascii(), reason="Python itself cannot start there (site.py reads .pth files)"
+    sys.version_info < (3, 13) and not sys.prefix.isascii(),
+    reason="Python itself cannot start there (site.py reads .pth files)",
 )
 def test_a_persian_path_in_a_locale_without_persian(tmp_path: Path) -> None:
     """Locale C without Python's own remedies: the message is one line with the path in it, not a UnicodeEncodeError."""
     place = tmp_path / "پوشهٔ نتیجه"
-    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "GENMODELS_CACHE": str(place)}
+    environment = os.environ | {
+        "LC_ALL": "C",
+        "PYTHONUTF8": "0",
+        "PYTHONCOERCECLOCALE": "0",
+        "GENMODELS_CACHE": str(place),
+    }
     environment.pop("PYTHONIOENCODING", None)
-    done = subprocess.run([sys.executable, "-m", "genmodels", "verify", "text"], env=environment, capture_output=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, "-m", "genmodels", "verify", "text"], env=environment, capture_output=True, timeout=PATIENCE
+    )
     assert done.returncode == 5 and str(place) in done.stdout.decode("utf-8") and one_line(done.stderr.decode("utf-8"))
 
 
@@ -148,12 +169,18 @@ def test_only_a_contradiction_is_a_failure(
     assert main(["verify", "text"]) == code
     out, error = capsys.readouterr()
     _, line, *end = out.splitlines()
-    assert line == {
-        True: "ok   text/full opening: no bf16", None: "--   text/full opening: not checked here: no bf16",
-        False: "FAIL text/full opening: no bf16",
-    }[passed]
+    assert (
+        line
+        == {
+            True: "ok   text/full opening: no bf16",
+            None: "--   text/full opening: not checked here: no bf16",
+            False: "FAIL text/full opening: no bf16",
+        }[passed]
+    )
     told = {True: "verify: all 2 checks hold", None: "verify: all 1 checks hold, 1 not checked here"}
-    assert end == ([told[passed]] if passed is not False else []) and error.startswith("error: 1 of 2" if passed is False else "")
+    assert end == ([told[passed]] if passed is not False else []) and error.startswith(
+        "error: 1 of 2" if passed is False else ""
+    )
 
 
 def test_an_unwritable_cache_is_told_before_the_training(
@@ -168,7 +195,9 @@ def test_an_unwritable_cache_is_told_before_the_training(
     assert code == 2 and one_line(error) and "cannot write" in error and "GENMODELS_CACHE" in error
 
 
-def test_of_several_processes_one_prepares_and_all_train(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_several_processes_one_prepares_and_all_train(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran = []
     for name in stages.STAGES:
         monkeypatch.setattr(stages.get(name), "run", lambda *_, name=name: ran.append(name))
@@ -176,7 +205,9 @@ def test_of_several_processes_one_prepares_and_all_train(capsys: pytest.CaptureF
         monkeypatch.setenv(name, value)
     assert main(["train"]) == 0 and capsys.readouterr().out == ""
     assert ran == [name for name in stages.STAGES if stages.get(name).shares_work]
-    assert {"pixelcnn", "rnn", "transformer"} <= set(ran) and not {"text", "ngram", "generation", "speed-peers"} & set(ran)
+    assert {"pixelcnn", "rnn", "transformer"} <= set(ran) and not {"text", "ngram", "generation", "speed-peers"} & set(
+        ran
+    )
     ran.clear()
     monkeypatch.setenv("RANK", "0")
     assert main(["train"]) == 0 and ran == list(stages.STAGES)
@@ -210,10 +241,19 @@ def test_stray_variables_of_torchrun_are_one_line_and_no_success(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(stages.get(stage), "run", lambda *_: pytest.fail("it trains"))
     code, error = run(capsys, "train", stage, "--profile", "smoke")
-    assert code == 2 and one_line(error) and all(f"{name}={value}" in error for name, value in stray.items()) and "unset" in error
+    assert (
+        code == 2
+        and one_line(error)
+        and all(f"{name}={value}" in error for name, value in stray.items())
+        and "unset" in error
+    )
 
 
-@pytest.mark.parametrize("harmless", [{}, {"WORLD_SIZE": "", "RANK": ""}, {"RANK": "0"}, {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}], ids=str)
+@pytest.mark.parametrize(
+    "harmless",
+    [{}, {"WORLD_SIZE": "", "RANK": ""}, {"RANK": "0"}, {"WORLD_SIZE": "1", "RANK": "0", "LOCAL_RANK": "0"}],
+    ids=str,
+)
 def test_variables_of_one_process_change_nothing(monkeypatch: pytest.MonkeyPatch, harmless: dict[str, str]) -> None:
     for name, value in harmless.items():
         monkeypatch.setenv(name, value)
@@ -228,7 +268,10 @@ def test_workers_below_one_are_refused_before_anything_else(capsys: pytest.Captu
     assert code == 2 and one_line(error) and "at least 1" in error
 
 
-@pytest.mark.parametrize("content", ["[" * 200_000, '{"a":' * 100_000, "9" * 5000, "\ud800".encode("utf-8", "surrogatepass").decode("latin1")])
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 200_000, '{"a":' * 100_000, "9" * 5000, "\ud800".encode("utf-8", "surrogatepass").decode("latin1")],
+)
 def test_json_that_cannot_be_read_is_one_line(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.json").write_text(content, "utf-8")
     with pytest.raises(UserError, match="a.json cannot be read as JSON") as error:

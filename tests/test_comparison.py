@@ -88,7 +88,9 @@ def test_margin_against_counts_is_the_difference_of_losses() -> None:
     found = results(recorded=True)
     counted = evaluate(models()["rnn"], *SLICE.values(), 32)  # the same network: no margin at all
     margins = {name: lm.paired(lm.on_test(result), counted) for name, result in found.items()}
-    assert margins["rnn"].difference == margins["rnn"].low == margins["rnn"].high == margins["rnn"].perplexity_share == 0
+    assert (
+        margins["rnn"].difference == margins["rnn"].low == margins["rnn"].high == margins["rnn"].perplexity_share == 0
+    )
     other = margins["transformer"]
     assert other.low <= other.difference <= other.high
     assert other.ours.perplexity == pytest.approx(counted.perplexity * (1 - other.perplexity_share))

@@ -52,4 +52,6 @@ def test_the_cell_and_the_block_name_what_the_equations_name() -> None:
     assert {"$f_t$", "$i_t$", "$g_t$", "$o_t$", "$c_t$", "$h_t$", "$c_{t-1}$"} <= set(cell)
     assert cell.count("σ") == 3 and cell.count("tanh") == 2 and cell.count("×") == 3 and cell.count("+") == 1
     parts = texts(transformer.parts(heads=6, shared=3))
-    assert parts.count("$Q$") == 6 and parts.count("$K, V$") == 3 and parts.count("RMSNorm") == 2 and parts.count("+") == 2
+    assert (
+        parts.count("$Q$") == 6 and parts.count("$K, V$") == 3 and parts.count("RMSNorm") == 2 and parts.count("+") == 2
+    )

@@ -62,13 +62,16 @@ def test_whole_file(server: str, tmp_path: Path, route: str) -> None:
     assert path.read_bytes() == BODY and [p.name for p in path.parent.iterdir()] == ["file.bin"]
 
 
-@pytest.mark.parametrize(("route", "options", "words"), [
-    ("missing", {}, "answered 404"),
-    ("cut", {}, f"broke off after 100000 of {len(BODY)} bytes"),
-    ("stalled", {"timeout": 0.3}, "broke off after"),
-    ("file", {"md5": "0" * 32}, f"md5 {MD5}, wanted {'0' * 32}"),
-    ("file", {"md5": MD5, "sha256": "0" * 64}, f"sha256 {SHA256}, wanted"),
-])
+@pytest.mark.parametrize(
+    ("route", "options", "words"),
+    [
+        ("missing", {}, "answered 404"),
+        ("cut", {}, f"broke off after 100000 of {len(BODY)} bytes"),
+        ("stalled", {"timeout": 0.3}, "broke off after"),
+        ("file", {"md5": "0" * 32}, f"md5 {MD5}, wanted {'0' * 32}"),
+        ("file", {"md5": MD5, "sha256": "0" * 64}, f"sha256 {SHA256}, wanted"),
+    ],
+)
 def test_failure_leaves_the_old_file(server: str, tmp_path: Path, route: str, options: dict, words: str) -> None:
     path = tmp_path / "file.bin"
     path.write_bytes(b"old")

@@ -100,7 +100,9 @@ def test_killed_at_24_random_points_it_resumes_to_the_same_weights(tmp_path: Pat
     script = tmp_path / "kills.py"
     script.write_text(KILLS.format(tests=str(TESTS), seed=11), "utf-8")
     environment = os.environ | {"GENMODELS_CACHE": str(tmp_path / "cache"), "TQDM_DISABLE": "1"}
-    done = subprocess.run([sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=PATIENCE
+    )
     assert done.returncode == 0, done.stderr
     kills, places = map(int, done.stdout.split())
     assert kills == 24 and places > 10
@@ -110,6 +112,7 @@ def test_killed_at_24_random_points_it_resumes_to_the_same_weights(tmp_path: Pat
 
 
 # --- damaged results ---------------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -152,7 +155,10 @@ def test_a_manifest_that_names_files_elsewhere_reads_none_of_them(cache: Path) -
     (cache / "outside").write_text("secret")
     manifest = files.read_json(folder / "manifest.json")
     for name in ("../../outside", str(cache / "outside")):
-        files.write_json(folder / "manifest.json", manifest | {"payload": manifest["payload"] | {name: files.file_digest(cache / "outside")}})
+        files.write_json(
+            folder / "manifest.json",
+            manifest | {"payload": manifest["payload"] | {name: files.file_digest(cache / "outside")}},
+        )
         with pytest.raises(StaleResult, match="missing or not in the manifest"):
             store.load("toy", "full")
 
@@ -173,9 +179,13 @@ def test_a_hand_edited_result_fails_verify_in_one_line_each(capsys: pytest.Captu
 WRITERS: dict[str, Callable[[Path, int], object]] = {
     "bytes": lambda place, version: files.write_bytes(place / "a", b"x" * 100_000 * version),
     "json": lambda place, version: files.write_json(place / "a", {"version": version}),
-    "checkpoint": lambda place, version: checkpoints.save_checkpoint(place / "a", {"identity": "x", "w": torch.zeros(version)}),
+    "checkpoint": lambda place, version: checkpoints.save_checkpoint(
+        place / "a", {"identity": "x", "w": torch.zeros(version)}
+    ),
     "result": lambda place, version: publish(value=float(version)),
-    "hand-in": lambda place, version: submission.pack(place / "a.zip", "a", {"report.pdf": b"x" * 100_000 * version}, place),
+    "hand-in": lambda place, version: submission.pack(
+        place / "a.zip", "a", {"report.pdf": b"x" * 100_000 * version}, place
+    ),
     "execution": lambda place, version: reuse.keep(place, "k", parse("`{python} x`", 1, "a"), str(version), 1.0),
 }
 
@@ -219,7 +229,9 @@ class Quota(io.RawIOBase):
 
 @pytest.mark.parametrize("writer", WRITERS)
 @pytest.mark.parametrize("room", [0, 10])
-def test_a_disk_that_fills_up_keeps_what_was_there(cache: Path, monkeypatch: pytest.MonkeyPatch, writer: str, room: int) -> None:
+def test_a_disk_that_fills_up_keeps_what_was_there(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, writer: str, room: int
+) -> None:
     cache.mkdir()
     WRITERS[writer](cache, 1)
     before, opened = tree(cache), os.fdopen
@@ -237,7 +249,10 @@ def test_a_disk_that_fills_up_keeps_what_was_there(cache: Path, monkeypatch: pyt
     assert "\n" not in str(error.value) and tree(cache) == before
 
 
-@pytest.mark.parametrize(("number", "told"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system"), (errno.EACCES, "Permission denied")])
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file system"), (errno.EACCES, "Permission denied")],
+)
 def test_a_disk_that_fills_up_in_somebody_elses_code_is_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, number: int, told: str
 ) -> None:
@@ -282,7 +297,9 @@ def test_a_read_only_project_says_so_and_renders_elsewhere() -> None:
         script.write_text(READ_ONLY)
         environment = os.environ | {"HOME": str(out), "PYTHONDONTWRITEBYTECODE": "1"}
         before = tree(project)
-        done = subprocess.run([sys.executable, script, project, out], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        done = subprocess.run(
+            [sys.executable, script, project, out], env=environment, capture_output=True, text=True, timeout=PATIENCE
+        )
         if "pandoc" in done.stderr and "Permission denied" in done.stderr:
             pytest.skip("the checkout is closed to other users")
         assert done.returncode == 0, done.stderr
@@ -307,7 +324,8 @@ FIGURE = (
 
 
 @pytest.mark.skipif(
-    sys.version_info < (3, 13) and not sys.prefix.isascii(), reason="Python itself cannot start there (site.py reads .pth files)"
+    sys.version_info < (3, 13) and not sys.prefix.isascii(),
+    reason="Python itself cannot start there (site.py reads .pth files)",
 )
 def test_no_fonts_no_locale_no_home_and_a_strange_path(tmp_path: Path) -> None:
     """The whole way, kernel and figure included, where the system gives nothing."""
@@ -319,13 +337,21 @@ def test_no_fonts_no_locale_no_home_and_a_strange_path(tmp_path: Path) -> None:
     (project / "_quarto.yml").write_text(config, "utf-8")
     shutil.copytree(ROOT / "assets", project / "assets")
     (tmp_path / "fonts.conf").write_text('<?xml version="1.0"?><fontconfig></fontconfig>')
-    keep = {name: os.environ[name] for name in ("PATH", "PYTHONPATH", "OMP_NUM_THREADS", "TMPDIR") if name in os.environ}
+    keep = {
+        name: os.environ[name] for name in ("PATH", "PYTHONPATH", "OMP_NUM_THREADS", "TMPDIR") if name in os.environ
+    }
     environment = keep | {
         "LC_ALL": "C", "HOME": "/nonexistent",
         "FONTCONFIG_FILE": str(tmp_path / "fonts.conf"), "MPLCONFIGDIR": str(tmp_path / "mpl"),
     }  # fmt: skip
     (tmp_path / "bare.py").write_text(BARE)
-    done = subprocess.run([sys.executable, tmp_path / "bare.py", project], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    done = subprocess.run(
+        [sys.executable, tmp_path / "bare.py", project],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["report.html", "report.pdf"] and "warning" not in done.stderr.lower()
     if shutil.which("pdffonts"):
@@ -351,7 +377,9 @@ def test_a_second_make_train_is_turned_away_in_one_line(
         before = tree(cache)
         assert main(["train", "pixelcnn", "--profile", "smoke"]) == 2
         error = capsys.readouterr().err
-        assert re.fullmatch(rf"error: another training of pixelcnn, profile smoke, is running.*\(process {holder.pid}\)\n", error)
+        assert re.fullmatch(
+            rf"error: another training of pixelcnn, profile smoke, is running.*\(process {holder.pid}\)\n", error
+        )
         assert tree(cache) == before
     finally:
         holder.communicate("\n", timeout=PATIENCE)
@@ -360,13 +388,23 @@ def test_a_second_make_train_is_turned_away_in_one_line(
 
 # --- nothing from outside is trusted -----------------------------------------------------------------------------
 
+
 def forbidden(source: str) -> Iterator[str]:
     """Calls that run or unpack what a file says."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             name = ast.unparse(node.func)
             options = {word.arg: ast.unparse(word.value) for word in node.keywords}
-            if name in ("eval", "exec", "os.system", "yaml.load", "yaml.unsafe_load", "joblib.load", "shelve.open", "marshal.loads"):
+            if name in (
+                "eval",
+                "exec",
+                "os.system",
+                "yaml.load",
+                "yaml.unsafe_load",
+                "joblib.load",
+                "shelve.open",
+                "marshal.loads",
+            ):
                 yield name
             if re.fullmatch(r"(c?pickle|dill|cloudpickle)\.(loads?|Unpickler)|pd\.read_pickle", name):
                 yield name
@@ -376,7 +414,11 @@ def forbidden(source: str) -> Iterator[str]:
                 yield "torch.load without weights_only=True"
             if name in ("np.load", "numpy.load") and options.get("allow_pickle") != "False":
                 yield "np.load without allow_pickle=False"
-            if options.get("allow_pickle") == "True" or options.get("shell") == "True" or options.get("trust_remote_code") == "True":
+            if (
+                options.get("allow_pickle") == "True"
+                or options.get("shell") == "True"
+                or options.get("trust_remote_code") == "True"
+            ):
                 yield name
 
 
@@ -396,4 +438,6 @@ def test_no_archive_or_pickle_from_outside_is_trusted() -> None:
         "claims.py: eval"  # the document's own inline expressions, in its own kernel
     }
     # The one unpickler there is knows numpy's array constructors alone (tests/test_mnist.py tries to get past it).
-    assert [path.name for path in sources if re.search(r"^\s*(import|from) c?pickle", path.read_text("utf-8"), re.MULTILINE)] == ["fetch_mnist.py"]
+    assert [
+        path.name for path in sources if re.search(r"^\s*(import|from) c?pickle", path.read_text("utf-8"), re.MULTILINE)
+    ] == ["fetch_mnist.py"]

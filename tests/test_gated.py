@@ -82,7 +82,9 @@ def test_gate_by_hand() -> None:
     assert gate(x).flatten().tolist() == pytest.approx(by_hand)
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (2, 3, 0, 1), (0, 2, 3, 1)], ids=["(B, C, H, W)", "(H, W, B, C)", "(B, H, W, C)"])
+@pytest.mark.parametrize(
+    "order", [(0, 1, 2, 3), (2, 3, 0, 1), (0, 2, 3, 1)], ids=["(B, C, H, W)", "(H, W, B, C)", "(B, H, W, C)"]
+)
 def test_gradient_of_the_gate(order: tuple[int, ...]) -> None:
     """By differences, and written in the order in which the input lies in memory."""
     torch.manual_seed(0)
@@ -104,7 +106,9 @@ def test_a_bias_that_knows_its_place() -> None:
     torch.nn.init.normal_(conv.slopes)
     black = conv(torch.zeros(1, 2, 5, 9))[0]  # (3, 5, 9)
     assert torch.equal(black, conv.biases(5, 9))
-    by_hand = [b + s * (2 * 1 / 4 - 1) + t * (2 * 6 / 8 - 1) for b, (s, t) in zip(conv.bias.tolist(), conv.slopes.tolist())]
+    by_hand = [
+        b + s * (2 * 1 / 4 - 1) + t * (2 * 6 / 8 - 1) for b, (s, t) in zip(conv.bias.tolist(), conv.slopes.tolist())
+    ]
     assert black[:, 1, 6].tolist() == pytest.approx(by_hand, abs=1e-6)
     torch.testing.assert_close(conv(x), plain(x) + black - conv.bias[:, None, None])
     assert conv.live_parameters == plain.live_parameters + 6
@@ -131,7 +135,9 @@ def test_the_causality_test_can_fail() -> None:
     model(batch).flatten()[400].backward()
     assert batch.grad.flatten()[400] != 0
     model = small()
-    model.layers[0].vertical = MaskedConv2d("B", 1, 2 * TINY.channels, 5, part="above")  # sees the rest of the pixel's row
+    model.layers[0].vertical = MaskedConv2d(
+        "B", 1, 2 * TINY.channels, 5, part="above"
+    )  # sees the rest of the pixel's row
     batch = images(1).requires_grad_(True)
     model(batch).flatten()[400].backward()
     assert (batch.grad.flatten()[401:403] != 0).all()

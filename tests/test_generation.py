@@ -182,7 +182,9 @@ def test_every_setting_is_refused_or_gives_a_distribution(sampling: Sampling, ro
     assert not (p[0] > 0)[torch.isinf(logits[0])].any()  # what cannot follow does not
     r = sampling.repetition_penalty
     z = torch.where(seen, torch.where(logits > 0, logits.double() / r, logits.double() * r), logits.double())
-    assert (z.max() - z[0, p[0].argmax()]) / sampling.temperature < 1e-6  # the likeliest, or one that fp32 cannot tell from it
+    assert (
+        z.max() - z[0, p[0].argmax()]
+    ) / sampling.temperature < 1e-6  # the likeliest, or one that fp32 cannot tell from it
     assert int(_draw(p, seeded())[0, 0]) in (p[0] > 0).nonzero().flatten().tolist()
     if sampling.top_k is not None:
         assert (p > 0).sum() <= sampling.top_k

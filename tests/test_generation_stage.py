@@ -45,8 +45,12 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStage:
     rows = [[tokenizer.bos, *tokenizer.encode(text), tokenizer.eos] for text in texts]
     tokens, offsets = np.concatenate(rows).astype(np.uint16), np.cumsum([0, *map(len, rows)])
     text = SimpleNamespace(
-        tokens={"train": tokens, "test": tokens}, offsets={"train": offsets, "test": offsets}, tokenizer=tokenizer,
-        config=TextConfig(), digest="d" * 64, corpus_name="toy",
+        tokens={"train": tokens, "test": tokens},
+        offsets={"train": offsets, "test": offsets},
+        tokenizer=tokenizer,
+        config=TextConfig(),
+        digest="d" * 64,
+        corpus_name="toy",
     )
     monkeypatch.setattr(generation, "prepared", lambda config, folder=None: text)
     torch.manual_seed(0)
@@ -57,7 +61,11 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStage:
     }
     for name, network in networks.items():
         store.publish(
-            name, "full", manifest={"config": {}, "data": {"digest": "d"}}, metrics={}, weights=network.state_dict(),
+            name,
+            "full",
+            manifest={"config": {}, "data": {"digest": "d"}},
+            metrics={},
+            weights=network.state_dict(),
             files={"tokenizer.json": tokenizer.to_bytes()},
         )
 
@@ -65,7 +73,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStage:
         stored = store.load(name, profile)
         network = networks[name]
         network.load_state_dict(stored.weights())
-        return SimpleNamespace(manifest=stored.manifest, config=SimpleNamespace(text=TextConfig()), model=lambda: network.eval())
+        return SimpleNamespace(
+            manifest=stored.manifest, config=SimpleNamespace(text=TextConfig()), model=lambda: network.eval()
+        )
 
     monkeypatch.setattr(stages, "load", load)
     return SmallStage()
@@ -73,7 +83,9 @@ def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallStage:
 
 def test_an_honest_result_verifies_and_is_complete(stage: SmallStage) -> None:
     stage.run("full")
-    assert outcome(stage) == dict.fromkeys(("manifest", "weights", "samples rnn", "samples transformer", "measures"), True)
+    assert outcome(stage) == dict.fromkeys(
+        ("manifest", "weights", "samples rnn", "samples transformer", "measures"), True
+    )
     result = stage.load("full")
     for network in CONFIG.networks:
         assert [len(rows) for rows in result.ids(network, AGAIN)] == [3, 3]
@@ -93,7 +105,14 @@ def test_networks_trained_again_make_the_samples_stale(stage: SmallStage) -> Non
     payload = {"tokenizer.json": (store.result_folder("rnn", "full") / "tokenizer.json").read_bytes()}
     size = stages.load("rnn").model().vocabulary
     other = RecurrentLM(RecurrentModelConfig(8, 8, 1, 0.0), size)
-    store.publish("rnn", "full", manifest={"config": {}, "data": {"digest": "d"}}, metrics={}, weights=other.state_dict(), files=payload)
+    store.publish(
+        "rnn",
+        "full",
+        manifest={"config": {}, "data": {"digest": "d"}},
+        metrics={},
+        weights=other.state_dict(),
+        files=payload,
+    )
     found = outcome(stage)
     assert not found["weights"] and not found["samples rnn"] and found["samples transformer"]
 
@@ -115,7 +134,9 @@ def test_forged_samples_and_measures_are_contradicted(stage: SmallStage) -> None
     assert outcome(stage)["measures"] is False
 
 
-def test_a_beginning_that_stands_in_the_training_text_is_refused(stage: SmallStage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_beginning_that_stands_in_the_training_text_is_refused(
+    stage: SmallStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     text = generation.prepared(TextConfig())
     inside = text.tokenizer.decode(text.tokens["train"][1:9]).strip()
     monkeypatch.setitem(PROMPTS, "تاریخ", " ".join(inside.split()[1:4]))

@@ -30,7 +30,13 @@ from genmodels.text.bpe import TRACED
 
 pytestmark = pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")
 AXE = Path(os.environ.get("AXE_CORE", "no such file"))
-WIDGETS = {"fig-field": "canvas", "fig-samples": "canvas", "fig-trace": "input", "fig-passage": "button", "tbl-2-6-summary": "input"}
+WIDGETS = {
+    "fig-field": "canvas",
+    "fig-samples": "canvas",
+    "fig-trace": "input",
+    "fig-passage": "button",
+    "tbl-2-6-summary": "input",
+}
 MARKS = re.compile("[\u2066-\u2069]")
 
 
@@ -77,7 +83,9 @@ def test_every_widget_stands_by_its_figure_and_nothing_fails(page: chromium.Brow
     assert page.errors() == []
     for identifier, control in WIDGETS.items():
         assert page.evaluate(f"document.querySelectorAll('#{identifier} .widget {control}').length") > 0, identifier
-    assert page.evaluate("performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length") == 0
+    assert (
+        page.evaluate("performance.getEntriesByType('resource').filter(r => !r.name.startsWith('data:')).length") == 0
+    )
 
 
 def test_without_scripts_the_static_figures_stay(window: chromium.Browser, path: Path) -> None:
@@ -159,7 +167,11 @@ def test_a_phone_needs_no_sideways_scroll(window: chromium.Browser, path: Path, 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not here; AXE_CORE names its axe.min.js")
 @pytest.mark.parametrize(
     ("width", "dark", "rules"),
-    [(1280, False, []), (1280, True, ["color-contrast", "link-in-text-block"]), (360, False, ["scrollable-region-focusable", "target-size"])],
+    [
+        (1280, False, []),
+        (1280, True, ["color-contrast", "link-in-text-block"]),
+        (360, False, ["scrollable-region-focusable", "target-size"]),
+    ],
 )
 def test_axe_finds_no_violation(window: chromium.Browser, path: Path, width: int, dark: bool, rules: list[str]) -> None:
     """Every rule once; in the dark and on a phone those that can come out differently there. MathML is left out: thousands
@@ -179,7 +191,9 @@ def test_axe_finds_no_violation(window: chromium.Browser, path: Path, width: int
 def fields(page: chromium.Browser, places: list[tuple[int, int]]) -> torch.Tensor:
     """What the page's script computes for each (row, column), from the masks in the page: (N, 784) of booleans."""
     page.evaluate("globalThis.given = JSON.parse(document.getElementById('data-field').textContent); null")
-    rows = page.evaluate(f"{json.dumps(places)}.map(([y, x]) => report.receptiveField(given.layers, y, x, 28, 28).join(''))")
+    rows = page.evaluate(
+        f"{json.dumps(places)}.map(([y, x]) => report.receptiveField(given.layers, y, x, 28, 28).join(''))"
+    )
     return torch.tensor([[digit == "1" for digit in row] for row in rows])
 
 
@@ -212,7 +226,9 @@ def test_the_point_moves_by_keyboard_and_by_dragging(page: chromium.Browser) -> 
     page.key("ArrowLeft")
     page.key("ArrowUp")
     assert "سطر ۲۰، ستون ۱۲:" in text(page, said)
-    box = page.evaluate("(({x, y, width, height}) => [x, y, width, height])(document.querySelector('#fig-field canvas').getBoundingClientRect())")
+    box = page.evaluate(
+        "(({x, y, width, height}) => [x, y, width, height])(document.querySelector('#fig-field canvas').getBoundingClientRect())"
+    )
     corner = (box[0] + 0.5 * box[2] / 28, box[1] + 0.5 * box[3] / 28)
     page.mouse("mousePressed", box[0] + box[2] / 2, box[1] + box[3] / 2)
     assert "سطر ۱۵، ستون ۱۵:" in text(page, said)
@@ -226,7 +242,9 @@ def test_the_images_grow_pixel_by_pixel(page: chromium.Browser) -> None:
     read = """(() => { const canvas = document.querySelector('#fig-samples canvas');
         const { data } = canvas.getContext('2d').getImageData(0, 0, 28, 28);
         return Array.from({ length: 784 }, (_, i) => [...data.slice(4 * i, 4 * i + 3)].join()); })()"""
-    first = page.evaluate("[...report.bits(JSON.parse(document.getElementById('data-growth').textContent).images).slice(0, 784)]")
+    first = page.evaluate(
+        "[...report.bits(JSON.parse(document.getElementById('data-growth').textContent).images).slice(0, 784)]"
+    )
     ink = ["0,0,0" if bit else "255,255,255" for bit in first]
     assert 0 < sum(first) < 784 and page.evaluate(read) == ink
     slider = "document.querySelector('#fig-samples [type=range]')"
@@ -250,7 +268,9 @@ def test_merges_are_those_of_our_tokenizer(page: chromium.Browser) -> None:
     steps = "report.tokenizer().steps({0}).map(s => [s.rank, s.pieces.flat()])"
     for word in (TRACED, " کتاب‌هایشان", " نانوبیوتکنولوژی", " DNA", " ۱۴۰۳", "آ", " 漢字🙂"):
         found = page.evaluate(steps.format(json.dumps(word)))
-        shown = page.evaluate(f"(t => t.steps({json.dumps(word)}).map(s => s.pieces.flat().map(t.show)))(report.tokenizer())")
+        shown = page.evaluate(
+            f"(t => t.steps({json.dumps(word)}).map(s => s.pieces.flat().map(t.show)))(report.tokenizer())"
+        )
         if len(page.evaluate(f"report.tokenizer().steps({json.dumps(word)})[0].pieces")) == 1:
             trace = bpe.trace(word)
             assert [rank for rank, _ in found] == [row["rank"] for row in trace]
@@ -269,9 +289,13 @@ def test_a_typed_word_is_walked_through(page: chromium.Browser) -> None:
     assert re.findall(r"[۰-۹]+", last)[:2] == [str(merges).translate(str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹"))] * 2
     page.evaluate("keys[0].click()")
     assert page.evaluate("document.querySelectorAll('#fig-trace .merged').length") > 0
-    page.evaluate("(word => { word.value = 'ایران'; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))")
+    page.evaluate(
+        "(word => { word.value = 'ایران'; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))"
+    )
     assert "۱۱ بایت" in text(page, "#fig-trace .widget-status")  # five letters of two bytes, and the space
-    page.evaluate("(word => { word.value = ''; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))")
+    page.evaluate(
+        "(word => { word.value = ''; word.dispatchEvent(new Event('input')); })(document.getElementById('merges-word'))"
+    )
     assert "بنویسید" in text(page, "#fig-trace .widget-status")
 
 
@@ -330,7 +354,16 @@ def test_wrong_input_is_refused_and_the_questions_numbers_come_back(page: chromi
     assert changed[0][0] == "۱۰۰٬۰۰۰" and changed[1][0] == "۲۵٬۰۰۰"
     assert "۲۵٪ دنباله" in text(page, "#tbl-2-6-summary tbody tr:nth-child(2)")
     assert "پاسخ سؤال نیست" in text(page, "#tbl-2-6-summary .widget-status")
-    for name, value in (("n", "۱"), ("g", "۰"), ("d", "1/2"), ("r", "سلام"), ("r", "۱٫۵"), ("p", "۰"), ("o", "1/0"), ("n", "")):
+    for name, value in (
+        ("n", "۱"),
+        ("g", "۰"),
+        ("d", "1/2"),
+        ("r", "سلام"),
+        ("r", "۱٫۵"),
+        ("p", "۰"),
+        ("o", "1/0"),
+        ("n", ""),
+    ):
         put(page, good | {name: value})
         assert cells(page) == changed, (name, value)
         assert page.evaluate("document.querySelectorAll('#tbl-2-6-summary [aria-invalid=true]').length") == 1

@@ -111,7 +111,9 @@ def test_an_honest_result_verifies_and_is_complete(stage: SmallSamples) -> None:
     assert result.slice["labels"].tolist() == toy.test_labels.tolist()
     nll = result.slice["nll"]
     assert result.class_nll[3] == pytest.approx(nll[toy.test_labels.numpy() == 3].mean(), rel=1e-6)
-    assert result.metrics["unlikely"]["nll_nats"][0] == pytest.approx(nll.max()) and result.metrics["test_set"] == "seeded"
+    assert (
+        result.metrics["unlikely"]["nll_nats"][0] == pytest.approx(nll.max()) and result.metrics["test_set"] == "seeded"
+    )
     plain = mnist.threshold(toy.train_images[:40])
     apart = (result.images("pixelcnn")[:1, None] != plain[None]).flatten(2).sum(2)
     assert result.distances("pixelcnn")[0] == apart.min()
@@ -136,7 +138,11 @@ def test_models_trained_again_make_the_images_stale(stage: SmallSamples) -> None
     stored = stages.load("pixelcnn").stored
     weights = {key: value + 0.3 for key, value in stored.weights().items()}
     kept = {"history": stored.history, "arrays": stored.slice, "metrics": stored.metrics}
-    manifest = {"config": stored.manifest["config"], "data": stored.manifest["data"], "fingerprint": stored.manifest["fingerprint"]}
+    manifest = {
+        "config": stored.manifest["config"],
+        "data": stored.manifest["data"],
+        "fingerprint": stored.manifest["fingerprint"],
+    }
     store.publish("pixelcnn", "full", manifest=manifest, weights=weights, **kept)
     found = outcome(stage)
     assert not any(found[name] for name in ("weights", "samples pixelcnn", "samples cool", "unlikely"))
@@ -157,7 +163,10 @@ def better(*path: Any) -> Callable[[dict[str, np.ndarray], dict[str, Any]], None
 
 
 FORGED = [
-    (lambda arrays, metrics: arrays.update({"mean-image": arrays["mean-image"] * np.float32(0.9)}), {"measures independent"}),
+    (
+        lambda arrays, metrics: arrays.update({"mean-image": arrays["mean-image"] * np.float32(0.9)}),
+        {"measures independent"},
+    ),
     (flip("images--pixelcnn"), {"samples pixelcnn", "measures pixelcnn", "neighbours"}),
     (flip("images--cool"), {"samples cool"}),
     (flip("images--real-dynamic"), {"measures real-dynamic"}),
@@ -169,7 +178,10 @@ FORGED = [
     (better("unlikely", "nll_nats", 0), {"unlikely"}),
     (lambda arrays, metrics: arrays.update(nll=arrays["nll"] * np.float32(0.99)), {"likelihood", "unlikely"}),
     (lambda arrays, metrics: metrics["worst"]["places"].reverse(), {"worst"}),
-    (lambda arrays, metrics: arrays.update({"distances--pixelcnn": arrays["distances--pixelcnn"] + np.uint16(9)}), {"neighbours"}),
+    (
+        lambda arrays, metrics: arrays.update({"distances--pixelcnn": arrays["distances--pixelcnn"] + np.uint16(9)}),
+        {"neighbours"},
+    ),
 ]
 
 
@@ -227,7 +239,9 @@ def test_independent_pixels_are_lit_at_their_own_rates() -> None:
 
 def test_a_model_that_is_not_there_is_not_skipped(stage: SmallSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "load", REAL_LOAD)
-    monkeypatch.setattr(SmallSamples, "config", lambda self, profile: replace(CONFIG, models=("pixelcnn-other", "pixelcnn")))
+    monkeypatch.setattr(
+        SmallSamples, "config", lambda self, profile: replace(CONFIG, models=("pixelcnn-other", "pixelcnn"))
+    )
     with pytest.raises(UserError, match="no stage 'pixelcnn-other'"):
         stage.run("full")
 
@@ -262,10 +276,16 @@ def test_the_report_can_show_all_of_it(made: Any, monkeypatch: pytest.MonkeyPatc
     assert [row["تصویرها"] for row in rows].count("آزمون واقعی") == 2 and len(rows) == 5
     assert {row["دودویی‌سازی"] for row in rows} == {"پویا", "آستانه‌ای"}
     pictures = section.gallery_rows(result)
-    assert [len(images) for _, images, _ in pictures] == [10] * 4 and [len(words) for *_, words in pictures] == [0, 10, 10, 10]
+    assert [len(images) for _, images, _ in pictures] == [10] * 4 and [len(words) for *_, words in pictures] == [
+        0,
+        10,
+        10,
+        10,
+    ]
     image = result.images("pixelcnn")[0, 0]
     figures = (
-        section.gallery(pictures), section.temperatures(result.images("pixelcnn"), result.images("cool"), 0.8),
+        section.gallery(pictures),
+        section.temperatures(result.images("pixelcnn"), result.images("cool"), 0.8),
         section.hardness(image, image * 0.5, image * 0.7, result.class_nll),
     )
     for figure in figures:

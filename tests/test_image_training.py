@@ -16,12 +16,16 @@ ROW = {"images_per_second": 12.34, "ratio": 1.75, "flops": 2.7e9, "gflops_per_se
 
 def law(power: float) -> dict[str, Any]:
     flops = {"channels": [2e8, 7e8, 3e9], "layers": [6e8, 3e9], "side": [7e8, 3e9]}
-    points = [{"varied": name, "flops": x, "seconds": 1e-11 * x**power} for name, values in flops.items() for x in values]
+    points = [
+        {"varied": name, "flops": x, "seconds": 1e-11 * x**power} for name, values in flops.items() for x in values
+    ]
     return {"law": points, "exponents": {"flops": power}}
 
 
 def test_every_form_and_every_series_has_a_name() -> None:
-    assert image_training.FORMS.keys() == FORMS.keys() and image_training.VARIED.keys() == SETTINGS["full"]["law"].keys()
+    assert (
+        image_training.FORMS.keys() == FORMS.keys() and image_training.VARIED.keys() == SETTINGS["full"]["law"].keys()
+    )
 
 
 def test_a_row_for_each_form_that_ran() -> None:

@@ -105,7 +105,8 @@ def test_any_stream(train: Documents, test: Documents, order: int) -> None:
         known = {tuple(d[i : i + k]) for d in train for k in range(1, order + 1) for i in range(len(d) - k + 1)}
         longest = [
             max((k for k in range(1, min(order, i + 1) + 1) if tuple(d[i - k + 1 : i + 1]) in known), default=0)
-            for d in test for i in range(1, len(d))
+            for d in test
+            for i in range(1, len(d))
         ]
         assert model.matches(*packed(test)).tolist() == longest
     for row in test:

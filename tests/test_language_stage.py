@@ -19,14 +19,18 @@ def shipped(stage: Any) -> Result:
     config, _ = stage.tiny(stage.config("smoke"))
     model, lengths = stage.seeded_model(config), np.arange(2, 22, 2)
     for parameter in model.parameters():
-        parameter.data += torch.linspace(-1, 1, parameter.numel()).view_as(parameter)  # untrained, all tokens are as likely
+        parameter.data += torch.linspace(-1, 1, parameter.numel()).view_as(
+            parameter
+        )  # untrained, all tokens are as likely
     ids = np.random.RandomState(1).randint(2, 50, lengths.sum())
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     arrays = {"test_ids": ids, "test_offsets": offsets, "test_characters": 3 * lengths}
     losses = evaluate(model, ids, offsets, 3 * lengths, config.window).document_nll_nats.tolist()
     stored = SimpleNamespace(
         manifest={"fingerprint": stage.fingerprint(config), "stage": stage.name, "profile": "smoke"},
-        metrics={"test_document_nll_nats": losses}, slice=arrays, kept=dict(model.state_dict()),
+        metrics={"test_document_nll_nats": losses},
+        slice=arrays,
+        kept=dict(model.state_dict()),
     )
     stored.weights = lambda: stored.kept
     return Result(stored, config, stage.build)  # type: ignore[arg-type]

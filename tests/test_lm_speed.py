@@ -21,7 +21,10 @@ def count(model: torch.nn.Module) -> int:
 def test_peers_are_of_the_same_size() -> None:
     with torch.device("meta"):
         ours = count(TransformerLM(TransformerModelConfig(), 8000)), count(RecurrentLM(RecurrentModelConfig(), 8000))
-        theirs = count(peers.PeerTransformer(TransformerModelConfig(), 8000, 128)), count(peers.PeerLSTM(RecurrentModelConfig(), 8000))
+        theirs = (
+            count(peers.PeerTransformer(TransformerModelConfig(), 8000, 128)),
+            count(peers.PeerLSTM(RecurrentModelConfig(), 8000)),
+        )
     for mine, other in zip(ours, theirs):
         assert abs(other / mine - 1) < 0.02
 
@@ -49,7 +52,9 @@ def test_a_cache_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> None
     from genmodels.language.attention import KVCache
 
     real = KVCache.append
-    monkeypatch.setattr(KVCache, "append", lambda self, k, v: tuple(part * (part.shape[2] < 9) for part in real(self, k, v)))
+    monkeypatch.setattr(
+        KVCache, "append", lambda self, k, v: tuple(part * (part.shape[2] < 9) for part in real(self, k, v))
+    )
     assert not all(check.passed for check in decoding.agree())
 
 
@@ -80,4 +85,6 @@ def test_a_time_that_is_linear_in_the_length_is_summed_exactly() -> None:
     for points in (3, 7, 20):
         places = decoding.evenly(50, points)
         assert places[0] == 1 and places[-1] == 50
-        assert decoding.summed(places, [2.0 + 3.0 * n for n in places]) == pytest.approx(sum(2.0 + 3.0 * n for n in range(1, 51)))
+        assert decoding.summed(places, [2.0 + 3.0 * n for n in places]) == pytest.approx(
+            sum(2.0 + 3.0 * n for n in range(1, 51))
+        )

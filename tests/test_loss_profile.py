@@ -39,7 +39,9 @@ def results(tokenizer: Tokenizer) -> dict[str, SimpleNamespace]:
         "transformer": TransformerLM(TransformerModelConfig(8, 1, 2, 2, 8, 0.0, 8), size).eval(),
     }
     config = SimpleNamespace(window=8)
-    return {name: SimpleNamespace(slice=slice_, config=config, model=lambda m=model: m) for name, model in models.items()}
+    return {
+        name: SimpleNamespace(slice=slice_, config=config, model=lambda m=model: m) for name, model in models.items()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,9 @@ def test_side_by_side_gives_what_one_document_at_a_time_gives(results, found) ->
 def test_groups_lose_no_token(found, tokenizer) -> None:  # noqa: ANN001
     counts = np.bincount(found.tokens, minlength=tokenizer.vocabulary_size) * 7
     for table in (
-        loss_profile.by_frequency(found, counts), loss_profile.by_position(found), loss_profile.by_part(found, tokenizer)
+        loss_profile.by_frequency(found, counts),
+        loss_profile.by_position(found),
+        loss_profile.by_part(found, tokenizer),
     ):
         assert table.share.sum() == pytest.approx(1)
         for name in found.losses:
@@ -87,8 +91,20 @@ def test_bands_hold_what_their_edges_say(found, tokenizer) -> None:  # noqa: ANN
 
 @pytest.mark.parametrize(
     ("token", "part"),
-    [(" کتاب", "word"), ("\u200cها", "continuation"), ("ها", "continuation"), ("،", "punctuation"), (" «", "punctuation"),
-     (" ", "word"), ("\u200c", "continuation"), (" ۱۲", "digits"), ("۴", "digits"), ("\n", "border"), ("", "border"), ("\ufffd", "continuation")],
+    [
+        (" کتاب", "word"),
+        ("\u200cها", "continuation"),
+        ("ها", "continuation"),
+        ("،", "punctuation"),
+        (" «", "punctuation"),
+        (" ", "word"),
+        ("\u200c", "continuation"),
+        (" ۱۲", "digits"),
+        ("۴", "digits"),
+        ("\n", "border"),
+        ("", "border"),
+        ("\ufffd", "continuation"),
+    ],
 )
 def test_the_part_of_a_token(token: str, part: str) -> None:
     assert loss_profile.PARTS[loss_profile.part_of_word(token)] == part
@@ -97,7 +113,9 @@ def test_the_part_of_a_token(token: str, part: str) -> None:
 def test_the_first_token_of_a_paragraph_begins_a_word(tokenizer: Tokenizer) -> None:
     text = "کتاب"
     ids = [*tokenizer.encode(text), *tokenizer.encode("\n"), *tokenizer.encode(text)]
-    one = loss_profile.Profile(np.array(ids), np.arange(1, len(ids) + 1), np.zeros(len(ids), int), {"m": np.ones(len(ids))})
+    one = loss_profile.Profile(
+        np.array(ids), np.arange(1, len(ids) + 1), np.zeros(len(ids), int), {"m": np.ones(len(ids))}
+    )
     assert loss_profile.by_part(one, tokenizer).share["word"] == pytest.approx(2 / len(ids))
 
 

@@ -50,7 +50,11 @@ def _with_bias(conv: nn.Module) -> nn.Module:
 @settings(max_examples=25, deadline=None)
 @given(
     st.sampled_from([("A", 3), ("B", 3), ("A", 7), ("B", 7), ("B", 1), ("B", 5)]),
-    st.integers(1, 5), st.integers(1, 5), st.integers(1, 9), st.integers(1, 9), st.integers(0, 2**31),
+    st.integers(1, 5),
+    st.integers(1, 5),
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.integers(0, 2**31),
 )
 def test_fast_form_equals_reference_with_gradients(
     kind: tuple[str, int], inputs: int, outputs: int, height: int, width: int, seed: int

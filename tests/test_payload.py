@@ -28,8 +28,15 @@ from genmodels.system import files
 SHIPPED = Path(__file__).resolve().parents[1] / "cache"
 DEAR = ("weights.safetensors", "slice.npz", "metrics.json")  # of a twin: the same shapes, other numbers
 GARBAGE = {
-    "empty": b"", "bytes": bytes(range(256)) * 8, "text": "سلام،\nدنیا\n".encode(), "list": b"[]", "table": b"{}",
-    "number": b"0", "deep": b"[" * 200_000, "endless number": b"9" * 5000, "nan": b'{"slice": NaN}',
+    "empty": b"",
+    "bytes": bytes(range(256)) * 8,
+    "text": "سلام،\nدنیا\n".encode(),
+    "list": b"[]",
+    "table": b"{}",
+    "number": b"0",
+    "deep": b"[" * 200_000,
+    "endless number": b"9" * 5000,
+    "nan": b'{"slice": NaN}',
 }
 
 
@@ -83,7 +90,9 @@ def donors(name: str, file: str) -> Iterator[tuple[str, bytes]]:
     """The same file of other stages (of any name, where none has it), where its bytes are others: the four nearest in size."""
     own = SHIPPED / name / "full" / file
     kind = file.rpartition("-")[2]
-    found = [path for path in sorted(SHIPPED.glob(f"*/full/*{kind}")) if path != own] or sorted(SHIPPED.glob(f"*/full/*{own.suffix}"))
+    found = [path for path in sorted(SHIPPED.glob(f"*/full/*{kind}")) if path != own] or sorted(
+        SHIPPED.glob(f"*/full/*{own.suffix}")
+    )
     others = {path.read_bytes(): path for path in found} | {own.read_bytes(): own}
     near = sorted(others.items(), key=lambda pair: abs(len(pair[0]) - own.stat().st_size))
     for content, path in [pair for pair in near if pair[1] != own][:4]:
@@ -131,13 +140,19 @@ def test_every_spoilt_file_is_a_failed_check(cache: Path, monkeypatch: pytest.Mo
     (folder := cache / name / "full").joinpath("more.bin").write_bytes(b"x")
     spoil(cache, name, "metrics.json", (folder / "metrics.json").read_bytes())
     manifest = files.read_json(folder / "manifest.json")
-    files.write_json(folder / "manifest.json", manifest | {"payload": manifest["payload"] | {"more.bin": files.file_digest(folder / "more.bin")}})
+    files.write_json(
+        folder / "manifest.json",
+        manifest | {"payload": manifest["payload"] | {"more.bin": files.file_digest(folder / "more.bin")}},
+    )
     assert "more.bin" in refused(stage)
     mend(cache, name)
 
 
 MANIFESTS: dict[str, Any] = {
-    "payload": (0, [], {}, {"metrics.json": 0}), "data": ("x", {}, {"digest": 1}), "config": (0, []), "stage": (None,),
+    "payload": (0, [], {}, {"metrics.json": 0}),
+    "data": ("x", {}, {"digest": 1}),
+    "config": (0, []),
+    "stage": (None,),
 }
 
 
@@ -176,7 +191,11 @@ def few(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The first document, or the first images, of a slice."""
     if "test_offsets" in arrays:
         end = arrays["test_offsets"][1]
-        return {"test_ids": arrays["test_ids"][:end], "test_offsets": arrays["test_offsets"][:2], "test_characters": arrays["test_characters"][:1]}
+        return {
+            "test_ids": arrays["test_ids"][:end],
+            "test_offsets": arrays["test_offsets"][:2],
+            "test_characters": arrays["test_characters"][:1],
+        }
     return {key: array[:3] for key, array in arrays.items()}
 
 
@@ -202,8 +221,13 @@ def test_an_embellished_headline_is_a_failed_check(cache: Path, monkeypatch: pyt
     mend(cache, "transformer")
 
 
-@pytest.mark.parametrize(("column", "value"), [("learning_rate", 0.1), ("step", 1), ("train_loss", np.nan), ("seconds", 1e9), ("epoch", 99.0)])
-def test_a_history_of_another_training_is_a_failed_check(cache: Path, monkeypatch: pytest.MonkeyPatch, column: str, value: float) -> None:
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("learning_rate", 0.1), ("step", 1), ("train_loss", np.nan), ("seconds", 1e9), ("epoch", 99.0)],
+)
+def test_a_history_of_another_training_is_a_failed_check(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, column: str, value: float
+) -> None:
     stage = shipped("pixelcnn-homework")
     cheap(stage, monkeypatch)
     table = stage.load("full").history
@@ -213,9 +237,12 @@ def test_a_history_of_another_training_is_a_failed_check(cache: Path, monkeypatc
     mend(cache, "pixelcnn-homework")
 
 
-@pytest.mark.parametrize("error", [KeyError("slice"), ValueError("a\nb"), ZeroDivisionError(), RecursionError(), StaleResult("one line")])
 @pytest.mark.parametrize(
-    ("at", "name"), [("load", "manifest"), ("belongs", "contents"), ("contradict", "contents"), ("contradict_with_data", "data")]
+    "error", [KeyError("slice"), ValueError("a\nb"), ZeroDivisionError(), RecursionError(), StaleResult("one line")]
+)
+@pytest.mark.parametrize(
+    ("at", "name"),
+    [("load", "manifest"), ("belongs", "contents"), ("contradict", "contents"), ("contradict_with_data", "data")],
 )
 def test_any_exception_of_one_stage_is_its_own_failed_check(
     monkeypatch: pytest.MonkeyPatch, error: Exception, at: str, name: str
@@ -251,5 +278,7 @@ def test_what_is_not_like_it_is_refused(found: Any, wanted: Any) -> None:
 
 
 def test_what_is_like_it_passes() -> None:
-    payload.like({"a": 1.5, "b": [1, 2], "c": {"x": 1}, "more": None}, {"a": float, "b": [int, 2], "c": payload.Each(int)}, "it")
+    payload.like(
+        {"a": 1.5, "b": [1, 2], "c": {"x": 1}, "more": None}, {"a": float, "b": [int, 2], "c": payload.Each(int)}, "it"
+    )
     payload.like(1.0 + 1e-9, payload.About(1.0), "it")

@@ -101,8 +101,22 @@ def test_no_cell_moves_a_border() -> None:
     import pypandoc
 
     shown = {
-        r"a\|b": "a|b", "a|b|": "a|b|", r"a\\|b": r"a\|b", "`x|y`": "x|y", "``x`|y``": "x`|y", "$p(x|y)$": "p(x|y)", "`": "`", "|": "|",
-        "$5": "$۵", "6$": "۶$", "x\\": "x\\", r"\`a|b\`": "`a|b`", "a\n|\nb": "a | b", r"a\|": "a|", "۵|": "۵|", "`a|": "`a|",
+        r"a\|b": "a|b",
+        "a|b|": "a|b|",
+        r"a\\|b": r"a\|b",
+        "`x|y`": "x|y",
+        "``x`|y``": "x`|y",
+        "$p(x|y)$": "p(x|y)",
+        "`": "`",
+        "|": "|",
+        "$5": "$۵",
+        "6$": "۶$",
+        "x\\": "x\\",
+        r"\`a|b\`": "`a|b`",
+        "a\n|\nb": "a | b",
+        r"a\|": "a|",
+        "۵|": "۵|",
+        "`a|": "`a|",
     }
     rows = [{"الف": cell, "ب": cell, "پ|ت": 1} for cell in shown]
     command = [pypandoc.get_pandoc_path(), "--from=markdown-smart", "--to=html", "--wrap=none", "--mathml"]
@@ -112,7 +126,12 @@ def test_no_cell_moves_a_border() -> None:
     for row, text in zip(body, shown.values()):
         cells = row.split("<td>")[1:]
         assert len(cells) == 3 and cells[2].startswith("۱</td>")
-        assert "<math" in cells[0] if text.startswith("p(") else [cell.split("</td>")[0].replace("<code>", "").replace("</code>", "") for cell in cells[:2]] == [text] * 2
+        assert (
+            "<math" in cells[0]
+            if text.startswith("p(")
+            else [cell.split("</td>")[0].replace("<code>", "").replace("</code>", "") for cell in cells[:2]]
+            == [text] * 2
+        )
 
 
 @pytest.mark.parametrize(

@@ -34,10 +34,20 @@ class SmallStudy(PixelStudy):
             config = run.experiment
             brief = replace(config.training, steps=3, warmup_steps=1, batch_size=4, evaluations=1)
             model = replace(config.model, channels=2)
-            model = replace(model, kernels=(5, 3, 1)) if hasattr(model, "kernels") else replace(model, layers=2, kernel=3)
-            return replace(run, experiment=replace(
-                config, training=brief, model=model, validation_images=20, curve_images=4, test_images=10,
-            ))
+            model = (
+                replace(model, kernels=(5, 3, 1)) if hasattr(model, "kernels") else replace(model, layers=2, kernel=3)
+            )
+            return replace(
+                run,
+                experiment=replace(
+                    config,
+                    training=brief,
+                    model=model,
+                    validation_images=20,
+                    curve_images=4,
+                    test_images=10,
+                ),
+            )
 
         return {key: small(run) for key, run in super().runs().items()}
 
@@ -59,7 +69,11 @@ def test_an_honest_study_verifies_and_a_forged_one_does_not(stage: SmallStudy) -
     assert result.runs.images_seen.nunique() == 1 and result.spread > 0
     assert set(result.effects) == set(stage.runs()) - {"spec"}
     rows = ablation_rows(result)
-    assert rows[0]["اختلاف"] == "—" and all("(" in row["اختلاف"] for row in rows[1:]) and set(PIXEL_RUNS) == set(stage.runs()) - {"spec-seed-2", "spec-seed-3"}
+    assert (
+        rows[0]["اختلاف"] == "—"
+        and all("(" in row["اختلاف"] for row in rows[1:])
+        and set(PIXEL_RUNS) == set(stage.runs()) - {"spec-seed-2", "spec-seed-3"}
+    )
     difference = result.runs.validation_nll_nats["ours"] - result.runs.validation_nll_nats["spec"]
     assert result.effects["ours"][0] == pytest.approx(difference, abs=1e-3)
     metrics = files.read_json(folder / "metrics.json")
@@ -107,8 +121,14 @@ def test_budgets_are_equal_and_changes_single() -> None:
     assert without.momentum == 0 and all(getattr(without, k) == getattr(plans["spec"], k) for k in shared)
     assert len({run.experiment.training.seed for key, run in runs.items() if key.startswith("spec")}) == 3
     changes = {
-        key: (*vars(run.variant).values(), isinstance(run.experiment.model, GatedModelConfig), not run.expected_targets, key == "adamw")
-        for key, run in runs.items() if not key.startswith("spec-")
+        key: (
+            *vars(run.variant).values(),
+            isinstance(run.experiment.model, GatedModelConfig),
+            not run.expected_targets,
+            key == "adamw",
+        )
+        for key, run in runs.items()
+        if not key.startswith("spec-")
     }
     assert [sum(change) for change in changes.values()] == [0, 1, 1, 1, 1, 3, 1, 1]
 

@@ -181,9 +181,12 @@ def test_calibration_of_a_model_that_is_right_and_one_that_is_not() -> None:
 @pytest.mark.parametrize(
     ("bad", "words"),
     [
-        (torch.zeros(2, 1, 32, 32), r"\(2, 1, 32, 32\)"), (torch.zeros(2, 784), r"\(2, 784\)"),
-        (torch.zeros(2, 3, 28, 28), "3, 28, 28"), (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), "uint8"),
-        (torch.full((2, 1, 28, 28), 0.5), r"0\.5"), (torch.full((2, 1, 28, 28), 255.0), "255"),
+        (torch.zeros(2, 1, 32, 32), r"\(2, 1, 32, 32\)"),
+        (torch.zeros(2, 784), r"\(2, 784\)"),
+        (torch.zeros(2, 3, 28, 28), "3, 28, 28"),
+        (torch.zeros(2, 1, 28, 28, dtype=torch.uint8), "uint8"),
+        (torch.full((2, 1, 28, 28), 0.5), r"0\.5"),
+        (torch.full((2, 1, 28, 28), 255.0), "255"),
         (torch.full((2, 1, 28, 28), float("nan")), "nan"),
     ],
 )

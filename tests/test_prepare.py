@@ -56,7 +56,9 @@ def test_a_result_says_which_preparation_made_its_text(places):
         ({}, fingerprint, None), (identity | {"preparation": 1}, [1], None), (identity, fingerprint, True), (identity, [1], False)
     ):  # fmt: skip
         check = stage._behaviour(SimpleNamespace(config=CONFIG, manifest={"data": data, "fingerprint": made}))
-        assert check.passed is passed and (passed is not None or "made by preparation version 1, today's is" in check.detail)
+        assert check.passed is passed and (
+            passed is not None or "made by preparation version 1, today's is" in check.detail
+        )
 
 
 def test_documents_and_arrays_agree(places):
@@ -203,9 +205,13 @@ def test_study_and_its_tables(places, monkeypatch):
     assert smaller["tokens_per_word"] > larger["tokens_per_word"]
     assert found["bpe"]["trace"][-1]["symbols"] == found["bpe"]["shown_words"][2][1]
     for markdown in (
-        preparation.cleaning(fluent.statistics["cleaning"]), preparation.splits(fluent.statistics),
-        preparation.normalization(found["normalization"]), preparation.stop_words(classic.statistics["words"]),
-        preparation.lemmatization(classic.statistics["words"]), preparation.lemmas(found["lemmas"]), preparation.toy_bpe()[1],
+        preparation.cleaning(fluent.statistics["cleaning"]),
+        preparation.splits(fluent.statistics),
+        preparation.normalization(found["normalization"]),
+        preparation.stop_words(classic.statistics["words"]),
+        preparation.lemmatization(classic.statistics["words"]),
+        preparation.lemmas(found["lemmas"]),
+        preparation.toy_bpe()[1],
         preparation.vocabularies(found["bpe"], rest=2_000_000),
         preparation.shown_words(found["bpe"]["shown_words"]),
     ):

@@ -128,7 +128,7 @@ def test_code_is_left_to_right_and_folded_where_asked(page: Page, rendered: tupl
         assert pre or 'dir="ltr"' in attributes
     directed = re.findall(r'<pre dir="ltr"|<div class="sourceCode"[^>]* dir="ltr"', rendered[0])
     assert len(directed) == len(re.findall(r"<pre\b", rendered[0])) > 5
-    assert rendered[0].count("<details class=\"code-fold\">") == 1
+    assert rendered[0].count('<details class="code-fold">') == 1
     assert "\u2068شبکهٔ ساده\u2069" in rendered[0]
 
 
@@ -154,13 +154,27 @@ def test_pdf(rendered: tuple[str, bytes], tmp_path: Path) -> None:
     path = tmp_path / "sample.pdf"
     path.write_bytes(pdf)
     text = subprocess.run(["pdftotext", str(path), "-"], capture_output=True, check=True).stdout.decode("utf-8")
-    for expected in ("PixelCNN", "۱۴۰۴", "transforms.Normalize", "accuracy: 98.7", "مدل‌های مولد", "شبکه‌های", "پیکسل‌به‌پیکسل"):
+    for expected in (
+        "PixelCNN",
+        "۱۴۰۴",
+        "transforms.Normalize",
+        "accuracy: 98.7",
+        "مدل‌های مولد",
+        "شبکه‌های",
+        "پیکسل‌به‌پیکسل",
+    ):
         assert expected in text, expected  # those with a half-space: found and copied as they are written
     assert "\ufffd" not in text
-    boxes = subprocess.run(["pdftotext", "-bbox", str(path), "-"], capture_output=True, check=True).stdout.decode("utf-8")
+    boxes = subprocess.run(["pdftotext", "-bbox", str(path), "-"], capture_output=True, check=True).stdout.decode(
+        "utf-8"
+    )
     words = re.findall(r'xMin="([\d.]+)" yMin="([\d.]+)"[^>]*>(.*?)</word>', boxes)
     line = next(y for _, y, word in words if word == "top-k")
-    there = [word.strip("[]:،.") for x, y, word in sorted(words, key=lambda word: -float(word[0])) if y == line and re.search("[A-Z]|-|۲", word)]
+    there = [
+        word.strip("[]:،.")
+        for x, y, word in sorted(words, key=lambda word: -float(word[0]))
+        if y == line and re.search("[A-Z]|-|۲", word)
+    ]
     assert there == ["top-k", "۲", "MNIST", "PyTorch", "Adam", "SGD"]  # from right to left, as they are read
 
 
@@ -179,14 +193,16 @@ def test_sample_has_no_character_without_a_glyph() -> None:
 )  # fmt: skip
 def test_functions_in_mathml_have_their_thin_spaces(tex: str, wanted: str) -> None:
     page = filtered(f"${tex}$", "html")
-    assert f"<annotation encoding=\"application/x-tex\">{wanted}</annotation>" in page
+    assert f'<annotation encoding="application/x-tex">{wanted}</annotation>' in page
     assert page.count("<mspace") == wanted.count(r"\,")
 
 
 @pytest.mark.parametrize(("version", "accepted"), [("1.8.27", False), ("1.9.0", True), ("1.10.18", True)])
 def test_an_old_quarto_is_refused(tmp_path: Path, version: str, accepted: bool) -> None:
     ours = (ROOT / "assets" / "filters" / "callouts.lua").read_text("utf-8")
-    (tmp_path / "quarto.lua").write_text(f'local quarto = {{ version = pandoc.types.Version("{version}") }}\n{ours}', "utf-8")
+    (tmp_path / "quarto.lua").write_text(
+        f'local quarto = {{ version = pandoc.types.Version("{version}") }}\n{ours}', "utf-8"
+    )
     command = [pypandoc.get_pandoc_path(), "--to=html", f"--lua-filter={tmp_path / 'quarto.lua'}"]
     done = subprocess.run(command, input="متن", capture_output=True, encoding="utf-8")
     assert (done.returncode == 0) is accepted and (f"Quarto {version} is too old" in done.stderr) is not accepted
@@ -195,17 +211,29 @@ def test_an_old_quarto_is_refused(tmp_path: Path, version: str, accepted: bool) 
 def test_quartos_numbered_formula_gets_its_text_alternative() -> None:
     call = "#math.equation(block: true, numbering: equation-numbering, [ "
     formula = 'Math DisplayMath "a \\\\le b", RawInline (Format "typst") " ])<eq-a>"'
-    assert call.replace(", [ ", ', alt: "a \\\\le b", [ ') in filtered(f'[Para [RawInline (Format "typst") "{call}", {formula}]]', "typst", "--from=native")
+    assert call.replace(", [ ", ', alt: "a \\\\le b", [ ') in filtered(
+        f'[Para [RawInline (Format "typst") "{call}", {formula}]]', "typst", "--from=native"
+    )
     spelt = call.replace(", [ ", ', alt: "at most", [ ')
-    assert filtered(f'[Para [RawInline (Format "typst") {json.dumps(spelt)}, {formula}]]', "typst", "--from=native").startswith(spelt)
+    assert filtered(
+        f'[Para [RawInline (Format "typst") {json.dumps(spelt)}, {formula}]]', "typst", "--from=native"
+    ).startswith(spelt)
 
 
-@pytest.mark.parametrize(("body", "complaint"), [("کار @nobody", "unknown citation key @nobody"), ("در **?@fig-x**", "unresolved cross-reference @fig-x")])
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [("کار @nobody", "unknown citation key @nobody"), ("در **?@fig-x**", "unresolved cross-reference @fig-x")],
+)
 def test_under_quarto_an_unknown_name_ends_the_rendering(tmp_path: Path, body: str, complaint: str) -> None:
     """Quarto replaces Lua's ``error`` by a function that only prints, and marks what it cannot resolve with ``?@``."""
     ours = (ROOT / "assets" / "filters" / "bibliography.lua").read_text("utf-8")
     (tmp_path / "quarto.lua").write_text("local error = function() end\n" + ours, "utf-8")
-    command = [pypandoc.get_pandoc_path(), "--to=html", f"--bibliography={TESTS / 'sample.bib'}", f"--lua-filter={tmp_path / 'quarto.lua'}"]
+    command = [
+        pypandoc.get_pandoc_path(),
+        "--to=html",
+        f"--bibliography={TESTS / 'sample.bib'}",
+        f"--lua-filter={tmp_path / 'quarto.lua'}",
+    ]
     done = subprocess.run(command, input=body, capture_output=True, encoding="utf-8")
     assert done.returncode != 0 and complaint in done.stderr
 
@@ -299,17 +327,34 @@ def test_front_matter_is_never_lost(project: Path, before: str, end: str) -> Non
         render(project, ("html",), source="own.qmd")
 
 
-@pytest.mark.parametrize("text", ["---\ntitle: x\n\nمتن", "---\n\ntitle: x\n---\n", " ---\ntitle: x\n---\n", "<!-- a -->\n\n---\ntitle: x\n---\n", "متن\n\n---\nauthor: x\n...\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "---\ntitle: x\n\nمتن",
+        "---\n\ntitle: x\n---\n",
+        " ---\ntitle: x\n---\n",
+        "<!-- a -->\n\n---\ntitle: x\n---\n",
+        "متن\n\n---\nauthor: x\n...\n",
+    ],
+)
 def test_front_matter_that_would_not_count_is_refused(project: Path, text: str) -> None:
     with pytest.raises(UserError, match=r"line \d: (the front matter needs a ---|a second front matter)"):
         render_text(project, text)
     assert "<hr" in render_text(project, "---\n\nمتن\n\n---\n\nپایان")
 
 
-@pytest.mark.parametrize("options", ["fig-cap: 12:30", "tbl-cap: 0401", "label: 1_0", "fig-cap:", "tbl-cap: [a]", "fig-alt: true"])
+@pytest.mark.parametrize(
+    "options", ["fig-cap: 12:30", "tbl-cap: 0401", "label: 1_0", "fig-cap:", "tbl-cap: [a]", "fig-alt: true"]
+)
 def test_chunk_options_are_kept_as_written_or_refused(options: str) -> None:
     with pytest.raises(UserError, match=r"a.qmd, line \d+: (write|the chunk option) .*one text in quotes"):
-        parse(f"```{{python}}\n#| label: fig-a\n#| {options}\n1\n```\n".replace("#| label: fig-a\n", "" if "label" in options else "#| label: fig-a\n"), 3, "a.qmd")
+        parse(
+            f"```{{python}}\n#| label: fig-a\n#| {options}\n1\n```\n".replace(
+                "#| label: fig-a\n", "" if "label" in options else "#| label: fig-a\n"
+            ),
+            3,
+            "a.qmd",
+        )
 
 
 @pytest.mark.parametrize(
@@ -456,9 +501,9 @@ def test_formulas_compile_although_pandoc_and_typst_name_symbols_differently(tmp
 
 
 def test_filters_mind_latin_runs_code_and_alignment() -> None:
-    html = filtered('Python 3.11 و 12، `a 1` [x 1]{dir=ltr}\n\n| a | b |\n|:--|--:|\n| 1 | 2 |', "html")
+    html = filtered("Python 3.11 و 12، `a 1` [x 1]{dir=ltr}\n\n| a | b |\n|:--|--:|\n| 1 | 2 |", "html")
     assert "Python 3.11 و ۱۲" in html and '<code dir="ltr">a 1</code>' in html and 'dir="ltr">x 1</span>' in html
     assert "text-align: left" not in html and "text-align: right" in html
     assert filtered("`a` (1) $x$(2)", "typst").startswith('#raw("a"); (۱) #described("x")[$x$];\\(۲)')
-    code = filtered("```python\nprint(\"سلام\")\n```", "typst").strip()
+    code = filtered('```python\nprint("سلام")\n```', "typst").strip()
     assert code == '#raw(block: true, lang: "python", "print(\\"\u2068سلام\u2069\\")")'

@@ -25,12 +25,32 @@ CHUNK = re.compile(r"^```\{python\}\n(.*?)^```\s*$", re.DOTALL | re.MULTILINE)
 
 # Each point of the assignment: the section's identifier and a word that its heading must hold.
 POINTS = {
-    "sec-1-1": "MNIST", "sec-1-2": "ماسک", "sec-1-3": "آموزش", "sec-1-4": "صد تصویر",
-    "sec-2-1": "آماده‌سازی", "sec-2-1-data": "Kaggle", "sec-2-1-cleaning": "نویز", "sec-2-1-stop-words": "ایست‌واژه",
-    "sec-2-1-normalization": "hazm", "sec-2-1-lemmatization": "لم‌یابی", "sec-2-1-tokens": "توکن", "sec-2-1-bpe": "BPE",
-    "sec-2-1-bpe-verdict": "مزایا", "sec-2-2": "n-gram", "sec-2-2-dataset": "مجموعه‌داده", "sec-2-2-loss": "زیان",
-    "sec-2-3": "سرگشتگی", "sec-2-4": "ادامه", "sec-2-5": "ترنسفورمر", "sec-2-6": "توجه",
-    "sec-2-6-a": "(آ)", "sec-2-6-b": "(ب)", "sec-2-6-c": "(ج)", "sec-2-6-d": "(د)", "sec-2-6-e": "(ه)", "sec-2-6-f": "(و)",
+    "sec-1-1": "MNIST",
+    "sec-1-2": "ماسک",
+    "sec-1-3": "آموزش",
+    "sec-1-4": "صد تصویر",
+    "sec-2-1": "آماده‌سازی",
+    "sec-2-1-data": "Kaggle",
+    "sec-2-1-cleaning": "نویز",
+    "sec-2-1-stop-words": "ایست‌واژه",
+    "sec-2-1-normalization": "hazm",
+    "sec-2-1-lemmatization": "لم‌یابی",
+    "sec-2-1-tokens": "توکن",
+    "sec-2-1-bpe": "BPE",
+    "sec-2-1-bpe-verdict": "مزایا",
+    "sec-2-2": "n-gram",
+    "sec-2-2-dataset": "مجموعه‌داده",
+    "sec-2-2-loss": "زیان",
+    "sec-2-3": "سرگشتگی",
+    "sec-2-4": "ادامه",
+    "sec-2-5": "ترنسفورمر",
+    "sec-2-6": "توجه",
+    "sec-2-6-a": "(آ)",
+    "sec-2-6-b": "(ب)",
+    "sec-2-6-c": "(ج)",
+    "sec-2-6-d": "(د)",
+    "sec-2-6-e": "(ه)",
+    "sec-2-6-f": "(و)",
 }
 
 # Numbers that may be typed in prose: what the question states, what defines a term, what a paper printed.
@@ -70,10 +90,25 @@ def test_every_point_of_the_assignment_has_its_heading(page: str) -> None:
 def test_nothing_is_broken_in_the_page(page: str) -> None:
     text = re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL)
     words = html.unescape(re.sub(r"<[^>]+>", " ", text))
-    for broken in ("Traceback", "Error:", "?@", "@fig-", "@tbl-", "@eq-", "@sec-", "{python}", "\ufffd\ufffd", "nan", "NaN", "نامعین"):
+    for broken in (
+        "Traceback",
+        "Error:",
+        "?@",
+        "@fig-",
+        "@tbl-",
+        "@eq-",
+        "@sec-",
+        "{python}",
+        "\ufffd\ufffd",
+        "nan",
+        "NaN",
+        "نامعین",
+    ):
         assert not re.search(rf"(?<!\w){re.escape(broken)}(?!\w)", words), f"the page shows {broken!r}"
     assert re.search(r'<html[^>]*\blang="fa"', page) and re.search(r'<html[^>]*\bdir="rtl"', page)
-    assert not re.search(r'<(?:img|script|link|source)[^>]+(?:src|href)="(?:https?:)?//', page), "the page loads from the network"
+    assert not re.search(r'<(?:img|script|link|source)[^>]+(?:src|href)="(?:https?:)?//', page), (
+        "the page loads from the network"
+    )
 
 
 def test_every_reference_points_somewhere(page: str) -> None:
@@ -84,7 +119,9 @@ def test_every_reference_points_somewhere(page: str) -> None:
 
 @pytest.mark.skipif(shutil.which("pdftotext") is None, reason="pdftotext is not installed (poppler-utils)")
 def test_the_pdf_reads_and_embeds_its_fonts(rendered: dict[str, Path]) -> None:
-    raw = subprocess.run(["pdftotext", str(rendered["pdf"]), "-"], capture_output=True, check=True).stdout.decode("utf-8")
+    raw = subprocess.run(["pdftotext", str(rendered["pdf"]), "-"], capture_output=True, check=True).stdout.decode(
+        "utf-8"
+    )
     text = unicodedata.normalize("NFKC", raw)
     assert text.count("PixelCNN") > 5 and "Linformer" in text and "Traceback" not in text
     fonts = subprocess.run(["pdffonts", str(rendered["pdf"])], capture_output=True, check=True, text=True).stdout
@@ -93,7 +130,9 @@ def test_the_pdf_reads_and_embeds_its_fonts(rendered: dict[str, Path]) -> None:
 
 def test_every_check_of_the_document_holds(rendered: dict[str, Path]) -> None:
     """The rubric's and those of all shipped results, as the last chunks of the execution found them."""
-    assert re.fullmatch(r"rubric: all \d{3} checks hold(, \d+ not checked here)?", verdict.judge(rendered["pdf"].parent / verdict.NAME))
+    assert re.fullmatch(
+        r"rubric: all \d{3} checks hold(, \d+ not checked here)?", verdict.judge(rendered["pdf"].parent / verdict.NAME)
+    )
 
 
 def test_output_is_small_enough_to_mail(rendered: dict[str, Path]) -> None:
@@ -109,8 +148,11 @@ def test_no_result_is_typed_in_prose() -> None:
 def test_persian_is_written_properly() -> None:
     text = prose().replace("«می نویسند»", "§")  # the report's own example of a lost half-space
     faults = {
-        "Arabic ي or ك": r"[يكى]", "a space where a half-space belongs": r"(?<![\w‌])ن?می (?=[آ-ی])|(?<=[آ-ی]) ها(?:ی|یی)?(?![\wآ-ی])",
-        "straight quotes": r'(?<![=\w])"(?=[آ-ی])', "a Latin comma or question mark": r"(?<=[آ-ی])[,;?]", "doubled spaces": r"(?<=[آ-ی])  +(?=[آ-ی])",
+        "Arabic ي or ك": r"[يكى]",
+        "a space where a half-space belongs": r"(?<![\w‌])ن?می (?=[آ-ی])|(?<=[آ-ی]) ها(?:ی|یی)?(?![\wآ-ی])",
+        "straight quotes": r'(?<![=\w])"(?=[آ-ی])',
+        "a Latin comma or question mark": r"(?<=[آ-ی])[,;?]",
+        "doubled spaces": r"(?<=[آ-ی])  +(?=[آ-ی])",
         "a space before punctuation": r"(?<=[آ-ی]) [،؛؟.](?!\w)",
     }
     for name, pattern in faults.items():
@@ -149,10 +191,16 @@ def test_no_chunk_or_inline_expression_uses_a_name_before_its_definition() -> No
     for part in parse(body, line, "report.qmd"):
         if part.kind == "markdown":
             continue
-        names = [node for node in ast.walk(ast.parse(part.text)) if isinstance(node, (ast.Name, ast.alias, ast.arg, ast.FunctionDef))]
+        names = [
+            node
+            for node in ast.walk(ast.parse(part.text))
+            if isinstance(node, (ast.Name, ast.alias, ast.arg, ast.FunctionDef))
+        ]
         # Within a chunk the order is Python's business: it is short, and is run by the other tests.
         known |= {(n.asname or n.name).partition(".")[0] for n in names if isinstance(n, ast.alias)}
-        known |= {n.arg if isinstance(n, ast.arg) else n.name for n in names if isinstance(n, (ast.arg, ast.FunctionDef))}
+        known |= {
+            n.arg if isinstance(n, ast.arg) else n.name for n in names if isinstance(n, (ast.arg, ast.FunctionDef))
+        }
         known |= {n.id for n in names if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         found += [f"line {part.line}: {n.id}" for n in names if isinstance(n, ast.Name) and n.id not in known]
     assert not found, found
@@ -174,7 +222,9 @@ def test_everything_that_the_document_takes_from_the_package_is_there() -> None:
                 source = importlib.import_module(node.module or "")
                 for alias in node.names:
                     if not hasattr(source, alias.name):
-                        importlib.import_module(f"{node.module}.{alias.name}")  # a module, or the error says what is missing
+                        importlib.import_module(
+                            f"{node.module}.{alias.name}"
+                        )  # a module, or the error says what is missing
                     if isinstance(found := getattr(source, alias.name), ModuleType):
                         modules[alias.asname or alias.name] = found
         for node in ast.walk(tree):
@@ -196,7 +246,11 @@ def test_every_citation_has_its_source() -> None:
 def parts_run() -> list[tuple[str, int, ast.Module]]:
     """(kind, line, syntax tree) of every chunk and inline expression, in the order of their execution."""
     _, body, line = split_front_matter(SOURCE, "report.qmd")
-    return [(part.kind, part.line, ast.parse(part.text)) for part in parse(body, line, "report.qmd") if part.kind != "markdown"]
+    return [
+        (part.kind, part.line, ast.parse(part.text))
+        for part in parse(body, line, "report.qmd")
+        if part.kind != "markdown"
+    ]
 
 
 def test_no_chunk_asserts_and_each_claim_is_made_once_before_its_notes() -> None:
@@ -223,10 +277,14 @@ def test_a_name_means_one_thing() -> None:
     for kind, line, tree in parts_run():
         for node in tree.body if kind == "chunk" else []:
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                found = {alias.asname or alias.name: f"{getattr(node, 'module', '')}.{alias.name}" for alias in node.names}
+                found = {
+                    alias.asname or alias.name: f"{getattr(node, 'module', '')}.{alias.name}" for alias in node.names
+                }
             else:
                 names = [n for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
                 inner = {id(n) for c in ast.walk(node) if isinstance(c, ast.comprehension) for n in ast.walk(c.target)}
                 found = {n.id: f"line {line}" for n in names if id(n) not in inner}
             for name, what in found.items():
-                assert bound.setdefault(name, what) == what, f"line {line}: {name} is bound to something else at {bound[name]}"
+                assert bound.setdefault(name, what) == what, (
+                    f"line {line}: {name} is bound to something else at {bound[name]}"
+                )

@@ -63,7 +63,11 @@ def test_one_byte_of_the_package_the_lists_or_a_payload_moves_it(project: Path, 
 
 
 def test_code_options_and_environment_move_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {key(project), key(project, DOCUMENT.replace("str(1)", "str(2)")), key(project, DOCUMENT.replace("print(2)", "print(3)"))}
+    keys = {
+        key(project),
+        key(project, DOCUMENT.replace("str(1)", "str(2)")),
+        key(project, DOCUMENT.replace("print(2)", "print(3)")),
+    }
     keys.add(key(project, DOCUMENT.replace("#| label: a", "#| label: a\n#| eval: false")))
     monkeypatch.setenv("GENMODELS_DATA", "elsewhere")
     keys.add(key(project))
@@ -113,4 +117,6 @@ def test_the_chunks_of_the_report_read_nothing_that_the_key_leaves_out() -> None
     chunks = re.findall(r"^```\{python\}\n(.*?)^```", source, re.DOTALL | re.MULTILINE)
     assert chunks
     for body in chunks:
-        assert not re.search(r"\bopen\(|\bPath\(|\.read_|pathlib|os\.environ|data_folder|mnist\.load\(|wikipedia\.|requests|urllib", body), body
+        assert not re.search(
+            r"\bopen\(|\bPath\(|\.read_|pathlib|os\.environ|data_folder|mnist\.load\(|wikipedia\.|requests|urllib", body
+        ), body

@@ -46,8 +46,15 @@ def generator(seed: int = 5) -> torch.Generator:
 @pytest.mark.parametrize(
     ("kernels", "size"),
     [
-        ((3, 1), (5, 7)), ((3, 3, 1), (6, 4)), ((7, 7, 1, 1), (9, 8)), ((7, 5, 3), (4, 11)), ((5, 1, 5, 1), (7, 7)),
-        ((7, 3), (1, 6)), ((7, 3), (6, 1)), ((3,), (5, 5)), ((7, 7, 7, 1), (2, 2)),
+        ((3, 1), (5, 7)),
+        ((3, 3, 1), (6, 4)),
+        ((7, 7, 1, 1), (9, 8)),
+        ((7, 5, 3), (4, 11)),
+        ((5, 1, 5, 1), (7, 7)),
+        ((7, 3), (1, 6)),
+        ((7, 3), (6, 1)),
+        ((3,), (5, 5)),
+        ((7, 7, 7, 1), (2, 2)),
     ],
 )
 def test_methods_equal_the_naive_reference(method: str, kernels: tuple[int, ...], size: tuple[int, int]) -> None:
@@ -62,8 +69,13 @@ def test_methods_equal_the_naive_reference(method: str, kernels: tuple[int, ...]
 @pytest.mark.parametrize(
     ("changes", "size"),
     [
-        ({}, (9, 8)), ({"layers": 1}, (4, 5)), ({"kernel": 5, "layers": 2}, (6, 11)), ({"kernel": 1}, (5, 5)),
-        ({"first_kernel": 3}, (1, 7)), ({"first_kernel": 7, "kernel": 7}, (7, 1)), ({"layers": 5}, (12, 7)),
+        ({}, (9, 8)),
+        ({"layers": 1}, (4, 5)),
+        ({"kernel": 5, "layers": 2}, (6, 11)),
+        ({"kernel": 1}, (5, 5)),
+        ({"first_kernel": 3}, (1, 7)),
+        ({"first_kernel": 7, "kernel": 7}, (7, 1)),
+        ({"layers": 5}, (12, 7)),
     ],
 )
 @pytest.mark.parametrize(("residual", "placed"), [(True, False), (False, True)])
@@ -83,7 +95,9 @@ def test_methods_agree_on_whole_images(model: PixelModel) -> None:
         assert replay(model, sample(model, 2, generator(), method), generator()).holds
 
 
-@pytest.mark.parametrize("model", [build(ASSIGNMENT, channels=64), with_biases(GatedPixelCNN(GatedModelConfig()))], ids=["spec", "gated"])
+@pytest.mark.parametrize(
+    "model", [build(ASSIGNMENT, channels=64), with_biases(GatedPixelCNN(GatedModelConfig()))], ids=["spec", "gated"]
+)
 def test_incremental_is_exact_at_full_size(model: PixelModel) -> None:
     images = sample(model, 12, generator(), "incremental")
     assert replay(model, images, generator()).holds  # hence 784 full passes would draw the same
@@ -131,7 +145,9 @@ def test_temperature_sharpens() -> None:
     assert hot.mean().item() == pytest.approx(0.5, abs=0.03)
 
 
-@pytest.mark.parametrize("make", [lambda: build((5, 3, 1), size=(8, 8)), lambda: build_gated((8, 8))], ids=["spec", "gated"])
+@pytest.mark.parametrize(
+    "make", [lambda: build((5, 3, 1), size=(8, 8)), lambda: build_gated((8, 8))], ids=["spec", "gated"]
+)
 @pytest.mark.parametrize("method", METHODS)
 def test_completion_keeps_what_is_given(method: str, make: Callable[[], PixelModel]) -> None:
     model = make().double()
@@ -165,10 +181,14 @@ def test_bad_temperature_is_refused(temperature: float) -> None:
 def test_bad_arguments_are_refused_in_one_line() -> None:
     model, picture, keep = build(), torch.zeros(28, 28), torch.ones(28, 28, dtype=torch.bool)
     cases = [
-        ({"method": "fast"}, "incremental"), ({"count": 0}, "at least 1"), ({"given": picture}, "both"),
-        ({"mask": keep}, "both"), ({"given": picture, "mask": keep[:14]}, r"\(14, 28\)"),
+        ({"method": "fast"}, "incremental"),
+        ({"count": 0}, "at least 1"),
+        ({"given": picture}, "both"),
+        ({"mask": keep}, "both"),
+        ({"given": picture, "mask": keep[:14]}, r"\(14, 28\)"),
         ({"given": torch.zeros(3, 1, 28, 28), "mask": keep}, r"\(3, 1, 28, 28\)"),
-        ({"given": picture, "mask": keep.float()}, "float32"), ({"given": picture + 0.5, "mask": keep}, "0 or 1"),
+        ({"given": picture, "mask": keep.float()}, "float32"),
+        ({"given": picture + 0.5, "mask": keep}, "0 or 1"),
     ]
     for changes, words in cases:
         with pytest.raises(UserError, match=words) as caught:

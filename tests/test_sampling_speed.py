@@ -38,5 +38,7 @@ def test_a_sampler_that_forgets_is_caught(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_sampler_that_forgets_the_biases_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(MaskedConv2d, "biases", lambda conv, height, width: conv.bias.new_zeros(conv.out_channels, height, width))
+    monkeypatch.setattr(
+        MaskedConv2d, "biases", lambda conv, height, width: conv.bias.new_zeros(conv.out_channels, height, width)
+    )
     assert not any(check.passed for check in sampling.agree())

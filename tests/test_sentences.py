@@ -28,7 +28,9 @@ def test_published_likelihoods_stand_beside_ours_on_the_same_test_set_only() -> 
     others = ["PixelCNN", "Row LSTM"]
     told = [sentences.beside_published(nll, 0.1, "static", others).data for nll in (80.0, 80.5, 82.0)]
     assert told[0].startswith("از PixelCNN مقاله ۱٫۳۰ نات بهتر است و از Row LSTM ۰٫۵۴ نات بهتر است")
-    assert "با Row LSTM هم‌تراز است" in told[1] and told[2].count("بدتر است") == 2 and "خطای معیار میانگین ۰٫۱۰" in told[2]
+    assert (
+        "با Row LSTM هم‌تراز است" in told[1] and told[2].count("بدتر است") == 2 and "خطای معیار میانگین ۰٫۱۰" in told[2]
+    )
     other = sentences.beside_published(80.0, 0.1, "seeded", others).data
     assert "سنجیدنی نیست" in other and "PixelCNN" not in other
 
@@ -59,9 +61,15 @@ def margins(**intervals: tuple[float, float]) -> dict[str, Comparison]:
 def test_networks_against_counting() -> None:
     below, above, across = (-0.3, -0.1), (0.1, 0.3), (-0.1, 0.1)
     both = sentences.against_counting(margins(rnn=below, transformer=below)).data
-    assert both.startswith("هر دو شبکه از شمارش بهترند") and both.count("۱۸٫۱٪ کمتر") == 2 and "صفر را در بر ندارد" in both
+    assert (
+        both.startswith("هر دو شبکه از شمارش بهترند") and both.count("۱۸٫۱٪ کمتر") == 2 and "صفر را در بر ندارد" in both
+    )
     neither = sentences.against_counting(margins(rnn=above, transformer=above)).data
-    assert neither.startswith("هر دو شبکه از شمارش عقب‌ترند") and neither.count("۲۲٫۱٪ بیشتر") == 2 and "بهتر" not in neither
+    assert (
+        neither.startswith("هر دو شبکه از شمارش عقب‌ترند")
+        and neither.count("۲۲٫۱٪ بیشتر") == 2
+        and "بهتر" not in neither
+    )
     split = sentences.against_counting(margins(rnn=below, transformer=above)).data
     assert "شبکهٔ بازگشتی ۱۸٫۱٪ کمتر و سرگشتگی ترنسفورمر ۲۲٫۱٪ بیشتر از کنسر–نی است" in split and "هر دو" not in split
     open_ = sentences.against_counting(margins(rnn=across, transformer=below)).data
@@ -72,7 +80,10 @@ def test_networks_against_counting() -> None:
 
 def test_the_heavier_trainings() -> None:
     better, worse, open_ = comparison(-0.3, -0.1), comparison(0.1, 0.3), comparison(-0.1, 0.2)
-    assert sentences.heavier(better, better, [0.02, 0.03]).data == "سود آن اندک است (۲٫۰٪ و ۳٫۰٪ از سرگشتگی) و ترتیب دو مدل را عوض نمی‌کند"
+    assert (
+        sentences.heavier(better, better, [0.02, 0.03]).data
+        == "سود آن اندک است (۲٫۰٪ و ۳٫۰٪ از سرگشتگی) و ترتیب دو مدل را عوض نمی‌کند"
+    )
     assert "آشکار است" in sentences.heavier(better, worse, [0.2, 0.3]).data
     assert "عوض می‌کند" in sentences.heavier(better, worse, [0.2, 0.3]).data
     assert "میان دو مدل داوری نمی‌کند" in sentences.heavier(better, open_, [0.2, 0.3]).data
@@ -94,7 +105,10 @@ def test_speeds_with_and_without_the_cache() -> None:
     assert sentences.ratio(2.14).data == "۲٫۱ برابر سریع‌تر" and sentences.ratio(0.5).data == "۲٫۰ برابر کندتر"
     assert sentences.ratio(1.02).data == sentences.ratio(0.96).data == "کمابیش هم‌سرعت"
     assert "بالا می‌رود" in sentences.cache_growth([5.0, 11.0, 25.0]).data
-    assert "یکنواخت بالا نمی‌رود" in sentences.cache_growth([5.0, 4.0]).data and "سودی نداشت" in sentences.cache_growth([0.9, 2.0]).data
+    assert (
+        "یکنواخت بالا نمی‌رود" in sentences.cache_growth([5.0, 4.0]).data
+        and "سودی نداشت" in sentences.cache_growth([0.9, 2.0]).data
+    )
 
 
 # the circumstances of a run -------------------------------------------------------------------------------------------
@@ -105,24 +119,41 @@ def test_machine_precision_and_test_set_are_read_from_the_results() -> None:
     assert circumstances.machine({"device": device}).data == "روی `Tesla T4` (۳۲ بیتی)"
     shared = circumstances.machine({"device": {"name": "X", "bf16": True, "processes": 2}}).data
     assert shared == "روی `X` (با `bf16`)، با ۲ فرایند که هر دسته را میان خود بخش می‌کنند"
-    assert [circumstances.test_set(name).data[:5] for name in ("static", "seeded", "new")] == ["آزمون", "آزمون", "آزمون"]
+    assert [circumstances.test_set(name).data[:5] for name in ("static", "seeded", "new")] == [
+        "آزمون",
+        "آزمون",
+        "آزمون",
+    ]
     assert len({circumstances.test_set(name).data for name in ("static", "seeded", "threshold", "new")}) == 4
     assert "ترتیب رده" in circumstances.class_order("static", [0, 0, 1]).data
-    assert "ترتیب رده" not in circumstances.class_order("static", [1, 0]).data and "ایستا" not in circumstances.class_order("seeded", [0]).data
-    assert "در جدول نیست" in circumstances.bf16_rows({"half-bf16": "no"}).data and "سنجیده است" in circumstances.bf16_rows({}).data
+    assert (
+        "ترتیب رده" not in circumstances.class_order("static", [1, 0]).data
+        and "ایستا" not in circumstances.class_order("seeded", [0]).data
+    )
+    assert (
+        "در جدول نیست" in circumstances.bf16_rows({"half-bf16": "no"}).data
+        and "سنجیده است" in circumstances.bf16_rows({}).data
+    )
 
 
 def test_the_end_of_the_curve() -> None:
     told = circumstances.overfitting(0.7, [81.1, 81.0, 81.0], 81.0).data
-    assert told.startswith("تقریباً ایستاده است") and told.endswith("۰٫۷ نات بالاتر از زیان آموزش است: بیش‌برازش اندک است")
+    assert told.startswith("تقریباً ایستاده است") and told.endswith(
+        "۰٫۷ نات بالاتر از زیان آموزش است: بیش‌برازش اندک است"
+    )
     assert "آشکار" in circumstances.overfitting(9.0, [81.0, 81.0], 81.0).data
-    assert "پایین‌تر" in circumstances.overfitting(-2.0, [85.0, 81.0], 81.0).data and "می‌جنبد" in circumstances.overfitting(1, [85.0], 81.0).data
+    assert (
+        "پایین‌تر" in circumstances.overfitting(-2.0, [85.0, 81.0], 81.0).data
+        and "می‌جنبد" in circumstances.overfitting(1, [85.0], 81.0).data
+    )
 
 
 def history(loss: list[float], rate: list[float] | None = None) -> pd.DataFrame:
     steps = range(100, 100 * len(loss) + 100, 100)
     train = [90.0 - step for step in range(len(loss))]
-    return pd.DataFrame({"step": steps, "validation_loss": loss, "train_loss": train, "learning_rate": rate or [1e-3] * len(loss)})
+    return pd.DataFrame(
+        {"step": steps, "validation_loss": loss, "train_loss": train, "learning_rate": rate or [1e-3] * len(loss)}
+    )
 
 
 def test_a_hump_is_told_only_where_there_is_one() -> None:
@@ -130,7 +161,11 @@ def test_a_hump_is_told_only_where_there_is_one() -> None:
     assert "میرایی وزن" in circumstances.hump(history(humped), 450).data
     assert circumstances.hump(history(humped), 50).data.endswith("پایین‌تر آمده است.")
     assert circumstances.hump(history(humped, [1e-3] * 5 + [1e-4] * 2), 450).data.endswith("پایین‌تر آمده است.")
-    assert circumstances.hump(history([86.0, 84.0, 83.0, 82.5]), 250).data == circumstances.hump(history([86.0]), 0).data == ""
+    assert (
+        circumstances.hump(history([86.0, 84.0, 83.0, 82.5]), 250).data
+        == circumstances.hump(history([86.0]), 0).data
+        == ""
+    )
 
 
 def test_legibility() -> None:
@@ -145,14 +180,20 @@ def steps(*types: int) -> list[dict[str, int]]:
 def test_word_types_may_fall_or_rise() -> None:
     assert "۲۰٫۰٪ کم می‌شود" in circumstances.word_types(steps(100, 90, 80)).data
     kaggle = circumstances.word_types(steps(62035, 53851, 61400)).data
-    assert "پاک‌سازی آن را کم کرده و نرمال‌سازی آن را زیاد کرده است" in kaggle and "گونهٔ تازه" in kaggle and "کم می‌شود" not in kaggle
+    assert (
+        "پاک‌سازی آن را کم کرده و نرمال‌سازی آن را زیاد کرده است" in kaggle
+        and "گونهٔ تازه" in kaggle
+        and "کم می‌شود" not in kaggle
+    )
     same = circumstances.word_types(steps(5, 5, 5)).data
     assert "کرده" not in same and "۷۰۰ به ۵۰۰" in same
 
 
 def test_a_corpus_without_half_spaces_is_told_what_the_normaliser_makes_of_it() -> None:
     found = {"in_text": 5000, "after_normalizing": 300, "paragraphs": 100, "recall": 0.8, "precision": 0.9}
-    assert "۸۰٫۰٪" in circumstances.half_spaces(found).data and "همه‌چیز برنمی‌گردد" in circumstances.half_spaces(found).data
+    assert (
+        "۸۰٫۰٪" in circumstances.half_spaces(found).data and "همه‌چیز برنمی‌گردد" in circumstances.half_spaces(found).data
+    )
     assert "نه همه‌چیز برمی‌گردد و نه" in circumstances.half_spaces(found | {"precision": 0.7}).data
     assert circumstances.half_spaces(found | {"recall": 1.0}).data.endswith("همه‌چیز برمی‌گردد.")
     none = circumstances.half_spaces(found | {"in_text": 0, "recall": 1.0, "precision": 1.0}).data
@@ -162,7 +203,10 @@ def test_a_corpus_without_half_spaces_is_told_what_the_normaliser_makes_of_it() 
 def test_unseen_orders() -> None:
     assert "در همهٔ مرتبه‌ها" in circumstances.unseen_orders({1: 0.1, 2: 0.3}).data
     assert "در مرتبه‌های ۲ و ۳" in circumstances.unseen_orders({1: 0.0, 2: 0.3, 3: 0.5}).data
-    assert "در مرتبهٔ ۲ " in circumstances.unseen_orders({1: 0.0, 2: 0.3}).data and "متناهی" in circumstances.unseen_orders({1: 0.0}).data
+    assert (
+        "در مرتبهٔ ۲ " in circumstances.unseen_orders({1: 0.0, 2: 0.3}).data
+        and "متناهی" in circumstances.unseen_orders({1: 0.0}).data
+    )
 
 
 def test_the_corpus_and_the_reading_of_lemmas() -> None:

@@ -16,7 +16,13 @@ from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, PixelModel, loss_nats, whole
 
 LAYERS = [
-    ("A", 7, "raster"), ("B", 7, "raster"), ("B", 3, "raster"), ("A", 5, "above"), ("B", 5, "above"), ("B", 7, "left"), ("A", 7, "left"),
+    ("A", 7, "raster"),
+    ("B", 7, "raster"),
+    ("B", 3, "raster"),
+    ("A", 5, "above"),
+    ("B", 5, "above"),
+    ("B", 7, "left"),
+    ("A", 7, "left"),
 ]
 
 
@@ -50,7 +56,9 @@ def layer(kind: type[MaskedConv2d], *shape: Any) -> MaskedConv2d:
 @pytest.mark.parametrize("size", [(28, 28), (9, 12), (2, 3)])  # the last is smaller than the kernels
 @pytest.mark.parametrize(("mask", "kernel", "part"), LAYERS)
 @pytest.mark.parametrize("kind", KINDS)
-def test_outputs_and_gradients_of_a_layer(kind: type[MaskedConv2d], mask: str, kernel: int, part: str, size: tuple[int, int]) -> None:
+def test_outputs_and_gradients_of_a_layer(
+    kind: type[MaskedConv2d], mask: str, kernel: int, part: str, size: tuple[int, int]
+) -> None:
     conv = layer(kind, mask, 3, 5, kernel, part)
     direct, fourier = both(conv, torch.randn(2, 3, *size, dtype=torch.float64))
     for name, a, b in zip(NAMES, direct, fourier):
@@ -80,9 +88,15 @@ def test_single_precision_is_as_exact_as_the_direct_form() -> None:
 @pytest.mark.parametrize(
     ("form", "mask", "inputs", "kernel", "part"),
     [
-        (products.along_row, "B", 3, 1, "raster"), (products.along_row, "B", 3, 7, "left"), (products.along_row, "B", 3, 3, "left"),
-        (products.gathered, "A", 1, 7, "raster"), (products.gathered, "B", 1, 5, "raster"), (products.gathered, "A", 1, 5, "above"),
-        (products.gathered, "B", 1, 5, "above"), (products.gathered, "A", 1, 7, "left"), (products.gathered, "B", 1, 3, "left"),
+        (products.along_row, "B", 3, 1, "raster"),
+        (products.along_row, "B", 3, 7, "left"),
+        (products.along_row, "B", 3, 3, "left"),
+        (products.gathered, "A", 1, 7, "raster"),
+        (products.gathered, "B", 1, 5, "raster"),
+        (products.gathered, "A", 1, 5, "above"),
+        (products.gathered, "B", 1, 5, "above"),
+        (products.gathered, "A", 1, 7, "left"),
+        (products.gathered, "B", 1, 3, "left"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
@@ -100,7 +114,8 @@ FORMS = ("spectral", "along_row", "gathered")
 NETWORKS = {  # and how often each form occurs in it
     "spec": (lambda: PixelCNN(PixelCNNModelConfig(channels=6)), {"spectral": 5, "along_row": 1, "gathered": 1}),
     "gated": (  # five large kernels above; the row itself, a link and an output a layer, and the head; two layers that read the image
-        lambda: GatedPixelCNN(GatedModelConfig(channels=6)), {"spectral": 5, "along_row": 18, "gathered": 2},
+        lambda: GatedPixelCNN(GatedModelConfig(channels=6)),
+        {"spectral": 5, "along_row": 18, "gathered": 2},
     ),
 }
 
@@ -120,7 +135,10 @@ def test_a_whole_network_in_training(name: str, monkeypatch: pytest.MonkeyPatch)
     images = (torch.rand(8, 1, 28, 28) > 0.7).double()
     calls: list[str] = []
     for form in FORMS:
-        def counted(conv: MaskedConv2d, x: torch.Tensor, form: str = form, way: Form = getattr(spectral, form)) -> torch.Tensor:
+
+        def counted(
+            conv: MaskedConv2d, x: torch.Tensor, form: str = form, way: Form = getattr(spectral, form)
+        ) -> torch.Tensor:
             calls.append(form)
             return way(conv, x)
 
@@ -143,6 +161,11 @@ def test_where_it_pays() -> None:
 
 def test_small_layers_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spectral, "spectral", lambda conv, x: pytest.fail("not worth a transform"))
-    for conv, batch in ((MaskedConv2d("B", 16, 16, 5), 8), (MaskedConv2d("B", 8, 32, 7), 8), (MaskedConv2d("B", 16, 16, 7), 4), (MaskedConv2d("A", 1, 8, 7), 8)):
+    for conv, batch in (
+        (MaskedConv2d("B", 16, 16, 5), 8),
+        (MaskedConv2d("B", 8, 32, 7), 8),
+        (MaskedConv2d("B", 16, 16, 7), 4),
+        (MaskedConv2d("A", 1, 8, 7), 8),
+    ):
         x = torch.randn(batch, conv.in_channels, 9, 9)
         assert torch.equal(spectral.quickest(conv, x), conv(x))

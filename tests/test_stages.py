@@ -34,8 +34,12 @@ class SmallPixelCNN(PixelCNNStage):
         config = super().config("smoke")
         brief = replace(config.training, steps=6, warmup_steps=1, batch_size=8, evaluations=2, bf16=False)
         return replace(
-            config, training=brief, model=PixelCNNModelConfig(channels=4, kernels=(7, 3, 1)),
-            validation_images=20, curve_images=10, test_images=20,
+            config,
+            training=brief,
+            model=PixelCNNModelConfig(channels=4, kernels=(7, 3, 1)),
+            validation_images=20,
+            curve_images=10,
+            test_images=20,
         )
 
 
@@ -62,7 +66,17 @@ def test_an_honest_result_verifies(stage: SmallPixelCNN) -> None:
     assert result.metrics["test_set"] == "seeded" and len(result.history) == 2
     assert not store.checkpoint_path("pixelcnn", "full").exists()
     manifest = json.loads((folder / "manifest.json").read_text("utf-8"))
-    assert {"config", "data", "payload", "commit", "versions", "device", "seconds", "finished_utc", "fingerprint"} <= manifest.keys()
+    assert {
+        "config",
+        "data",
+        "payload",
+        "commit",
+        "versions",
+        "device",
+        "seconds",
+        "finished_utc",
+        "fingerprint",
+    } <= manifest.keys()
     assert manifest["config"]["training"]["seed"] == 1 and len(manifest["data"]["digest"]) == 64
 
 
@@ -119,7 +133,9 @@ def test_weights_of_another_network_are_refused_by_name(stage: SmallPixelCNN) ->
     assert outcome(stage, "smoke") == {"manifest": False}
 
 
-@pytest.mark.parametrize(("now", "worst"), [([1.0, 2.2], 0.1), ([1.0], math.inf), ([1.0, math.nan], math.inf), ([], math.inf)])
+@pytest.mark.parametrize(
+    ("now", "worst"), [([1.0, 2.2], 0.1), ([1.0], math.inf), ([1.0, math.nan], math.inf), ([], math.inf)]
+)
 def test_what_cannot_be_compared_differs(now: list[float], worst: float) -> None:
     assert base.largest_difference(now, [1.0, 2.0] if now else []) == pytest.approx(worst)
 
@@ -161,7 +177,13 @@ def test_all_are_verified_alike_by_one_process_and_by_two(tmp_path: Path, monkey
 
 @pytest.mark.parametrize(
     ("holds", "whole", "expected"),
-    [(True, True, [True, True]), (None, True, [None, True]), (True, False, [True, None]), (False, True, [False]), (False, False, [False])],
+    [
+        (True, True, [True, True]),
+        (None, True, [None, True]),
+        (True, False, [True, None]),
+        (False, True, [False]),
+        (False, False, [False]),
+    ],
 )
 def test_the_data_are_asked_once_the_rest_is_not_contradicted(
     monkeypatch: pytest.MonkeyPatch, holds: bool | None, whole: bool, expected: list[bool | None]

@@ -33,8 +33,14 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def publish(value: float = 1.0) -> Path:
     return store.publish(
-        "toy", "full", manifest=MANIFEST, metrics={"loss": value}, history=pd.DataFrame([{"step": 1, "train_loss": value}]),
-        weights={"w": torch.full((3,), value)}, arrays={"ids": np.arange(4)}, files={"note.txt": "سلام".encode()},
+        "toy",
+        "full",
+        manifest=MANIFEST,
+        metrics={"loss": value},
+        history=pd.DataFrame([{"step": 1, "train_loss": value}]),
+        weights={"w": torch.full((3,), value)},
+        arrays={"ids": np.arange(4)},
+        files={"note.txt": "سلام".encode()},
     )
 
 
@@ -89,7 +95,9 @@ def test_broken_or_foreign_manifest_is_refused() -> None:
     (folder / "manifest.json").write_text(json.dumps(manifest | {"stage": "other"}))
     with pytest.raises(StaleResult, match="holds stage 'other'"):
         store.load("toy", "full")
-    (folder / "manifest.json").write_text(json.dumps({key: value for key, value in manifest.items() if key != "payload"}))
+    (folder / "manifest.json").write_text(
+        json.dumps({key: value for key, value in manifest.items() if key != "payload"})
+    )
     with pytest.raises(StaleResult, match="lacks payload; make it again"):
         store.load("toy", "full")
     (folder / "manifest.json").write_text("{")
@@ -145,7 +153,10 @@ def test_unwritable_cache_is_one_line(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_provenance_names_commit_versions_and_device() -> None:
     found = store.provenance()
     assert set(found) == {"commit", "versions", "device", "finished_utc"}
-    assert torch.__version__.startswith(found["versions"]["torch"].split("+")[0]) and found["device"]["threads"] == torch.get_num_threads()
+    assert (
+        torch.__version__.startswith(found["versions"]["torch"].split("+")[0])
+        and found["device"]["threads"] == torch.get_num_threads()
+    )
     assert str(store.PROJECT) not in json.dumps(found)
 
 
@@ -178,10 +189,14 @@ with only_run("toy", "full"):
 def test_a_second_training_of_the_same_stage_is_refused_until_the_first_is_gone(cache: Path) -> None:
     """Another process holds the lock; it is killed without a chance to clean up, and the way is free."""
     environment = os.environ | {"GENMODELS_CACHE": str(cache)}
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-        with pytest.raises(UserError, match=rf"another training of toy, profile full, is running.*process {holder.pid}\)"):
+        with pytest.raises(
+            UserError, match=rf"another training of toy, profile full, is running.*process {holder.pid}\)"
+        ):
             with store.only_run("toy", "full"):
                 raise AssertionError("two at once")
         with store.only_run("toy", "smoke"):

@@ -29,7 +29,14 @@ TEXT = TextConfig(vocabulary=300)
 
 def small(full, model, **changes):  # noqa: ANN001, ANN003, ANN201
     brief = replace(full.training, steps=4, warmup_steps=1, batch_size=4, evaluations=2, bf16=False)
-    settings = {"model": model, "training": brief, "text": TEXT, "window": 8, "curve_documents": 1, "evaluation_documents": 2}
+    settings = {
+        "model": model,
+        "training": brief,
+        "text": TEXT,
+        "window": 8,
+        "curve_documents": 1,
+        "evaluation_documents": 2,
+    }
     return replace(full, **settings | changes)
 
 
@@ -41,11 +48,14 @@ class SmallStudy(language_study.StudyStage):
     def runs(self) -> dict[str, language_study.StudyRun]:
         lstm = small(RecurrentStage.full, RecurrentModelConfig(embedding=6, hidden=8, layers=1, dropout=0.0))
         net = small(
-            TransformerStage.full, TransformerModelConfig(width=8, layers=1, heads=2, kv_heads=2, hidden=8, dropout=0.1, context=8)
+            TransformerStage.full,
+            TransformerModelConfig(width=8, layers=1, heads=2, kv_heads=2, hidden=8, dropout=0.1, context=8),
         )
         found = {
-            "base": language_study.StudyRun(net), "gelu": language_study.StudyRun(net, Variant(feed_forward="gelu")),
-            "lstm": language_study.StudyRun(lstm), "last": language_study.StudyRun(lstm, targets="last"),
+            "base": language_study.StudyRun(net),
+            "gelu": language_study.StudyRun(net, Variant(feed_forward="gelu")),
+            "lstm": language_study.StudyRun(lstm),
+            "last": language_study.StudyRun(lstm, targets="last"),
         }
         if hasattr(torch.optim, "Muon"):
             found["muon"] = language_study.StudyRun(language_study._with_muon(net, 1e-2))
@@ -59,7 +69,8 @@ def toy_text() -> SimpleNamespace:
         tokens={name: rng.randint(2, 300, sum(sizes)).astype(np.uint16) for name, sizes in splits.items()},
         offsets={name: np.cumsum([0, *sizes]) for name, sizes in splits.items()},
         characters={name: np.array(sizes) * 3 for name, sizes in splits.items()},
-        tokenizer=SimpleNamespace(vocabulary_size=300), config=TEXT,
+        tokenizer=SimpleNamespace(vocabulary_size=300),
+        config=TEXT,
         identity={"name": "toy", "digest": "d" * 64, "corpus_sha256": "c" * 64, "corpus": "fluent"},
     )
 
@@ -120,7 +131,9 @@ def test_a_stopped_restart_leaves_nothing_old(stage: SmallStudy, monkeypatch: py
     assert not any(stage._finished(key, "full").exists() for key in stage.runs())
 
 
-def test_another_behaviour_and_forged_numbers_are_contradicted(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_behaviour_and_forged_numbers_are_contradicted(
+    stage: SmallStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder = stage.run("full")
     with monkeypatch.context() as patch:
         patch.setattr(loop, "learning_rate_at", lambda step, config: 0.05)
@@ -153,7 +166,9 @@ def test_a_damaged_finished_run_is_one_line(stage: SmallStudy, monkeypatch: pyte
     files.write_json(kept, part if part is None else {"identity": "mine"} | (part if isinstance(part, dict) else {}))
     if isinstance(part, str):
         kept.write_text(part)
-    with pytest.raises(UserError, match="lstm-full.json (is no finished run; delete it|cannot be read as JSON)") as error:
+    with pytest.raises(
+        UserError, match="lstm-full.json (is no finished run; delete it|cannot be read as JSON)"
+    ) as error:
         stage._one("lstm", stage.runs()["lstm"], "full", toy_text())
     assert "\n" not in str(error.value)
 
@@ -182,7 +197,9 @@ def test_the_real_studies_are_what_they_say() -> None:
             work[key] = count * run.experiment.training.steps
     assert len(work) >= 4 and max(work.values()) / min(work.values()) < 1.01  # equal operations
     base, *others = language_study.TransformerStudy().runs().values()
-    assert {(r.experiment.training.steps, r.experiment.window) for r in others} == {(base.experiment.training.steps, 128)}
+    assert {(r.experiment.training.steps, r.experiment.window) for r in others} == {
+        (base.experiment.training.steps, 128)
+    }
     assert len({json.dumps(str(run)) for run in [base, *others]}) == len(others) + 1
 
 

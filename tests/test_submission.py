@@ -64,7 +64,9 @@ def contents(path: Path) -> dict[str, bytes]:
     """Member name without its first folder -> bytes; nothing may lie outside that folder."""
     with zipfile.ZipFile(path) as archive:
         assert archive.testzip() is None
-        assert all(name.startswith(f"{path.stem}/") and ".." not in name and "\\" not in name for name in archive.namelist())
+        assert all(
+            name.startswith(f"{path.stem}/") and ".." not in name and "\\" not in name for name in archive.namelist()
+        )
         return {name.removeprefix(f"{path.stem}/"): archive.read(name) for name in archive.namelist()}
 
 
@@ -72,11 +74,23 @@ def test_a_hand_in_has_everything_once_and_its_sums(project: Path) -> None:
     path = submission.submit(NAME, NUMBER, project=project)
     assert path == project / "_output" / f"submission-{NUMBER}.zip"
     found = contents(path)
-    assert {"report.pdf", "report.html", "rubric.json", "SHA256SUMS", "project/cache/toy/full/weights.safetensors"} <= set(found)
-    assert {name.split("/")[1] for name in found if name.startswith("project/")} == set(submission.PARTS) - {"benchmarks", "docs", "tests"}
+    assert {
+        "report.pdf",
+        "report.html",
+        "rubric.json",
+        "SHA256SUMS",
+        "project/cache/toy/full/weights.safetensors",
+    } <= set(found)
+    assert {name.split("/")[1] for name in found if name.startswith("project/")} == set(submission.PARTS) - {
+        "benchmarks",
+        "docs",
+        "tests",
+    }
     assert not any(b"made-by-a-run" in content for content in found.values())
     sums = dict(reversed(line.split("  ", 1)) for line in found["SHA256SUMS"].decode().splitlines())
-    assert sums == {name: hashlib.sha256(content).hexdigest() for name, content in found.items() if name != "SHA256SUMS"}
+    assert sums == {
+        name: hashlib.sha256(content).hexdigest() for name, content in found.items() if name != "SHA256SUMS"
+    }
     front = split_front_matter(found["project/report.qmd"].decode(), "report.qmd")[0]
     assert (front["author"], front["student-id"]) == (NAME, NUMBER) and found["report.pdf"].startswith(b"%PDF")
     assert NAME in found["report.html"].decode() and f"({NUMBER})" in found["report.html"].decode()
@@ -89,7 +103,9 @@ def test_nothing_of_this_machine_is_inside(project: Path) -> None:
         for folder in (project, Path.home(), ROOT):
             assert submission.machine_path(content, folder) is None, f"{name} names {folder}"
     if shutil.which("pdftotext"):
-        text = subprocess.run(["pdftotext", project / "_output" / path.stem / "report.pdf", "-"], capture_output=True).stdout
+        text = subprocess.run(
+            ["pdftotext", project / "_output" / path.stem / "report.pdf", "-"], capture_output=True
+        ).stdout
         assert text and submission.machine_path(text, project) is None
     files.write_text(project / "docs" / "note.md", f"see {project}/data")
     path.unlink()
@@ -106,12 +122,16 @@ def test_the_project_itself_names_no_folder_of_this_machine() -> None:
 def test_the_list_of_parts_is_what_git_keeps() -> None:
     if not (ROOT / ".git").exists() or shutil.which("git") is None:
         pytest.skip("no git checkout")
-    done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True)
+    done = subprocess.run(
+        ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True
+    )
     kept = {name for name in done.stdout.decode().split("\0") if name and (ROOT / name).is_file()}
     assert kept ^ {name for name, _ in submission.project_files(ROOT)} == set()
 
 
-def test_the_same_rendering_gives_the_same_bytes(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_same_rendering_gives_the_same_bytes(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Again, in another folder, with other file times and rights, under another umask and locale: not one byte moves."""
     first = submission.submit(NAME, NUMBER, project=project).read_bytes()
     for path in project.rglob("*"):
@@ -156,7 +176,9 @@ def test_light_leaves_weights_but_no_manifest(project: Path) -> None:
         ("ع\udcffلی", "1", "the name of the student is not UTF-8"), ("\ud800", "1", "one line of at most 100|not UTF-8|no font"),
     ],
 )  # fmt: skip
-def test_a_missing_or_impossible_name_is_one_clear_line(project: Path, student: str, number: str, complaint: str) -> None:
+def test_a_missing_or_impossible_name_is_one_clear_line(
+    project: Path, student: str, number: str, complaint: str
+) -> None:
     with pytest.raises(UserError, match=complaint) as error:
         submission.submit(student, number, project=project)
     assert "\n" not in str(error.value) and not (project / "_output").exists()
@@ -166,8 +188,13 @@ def test_a_number_that_yaml_would_read_is_asked_for_in_quotes(project: Path) -> 
     """04012345 is octal in YAML: the report would carry another number, and the hand-in too."""
     for number in ("04012345", "98_12", "12:30:45", "1.10", "4e5", "0x1f", "1234567890123456", "yes", "2024-13-45"):
         (project / "report.qmd").write_text(DOCUMENT.replace('"شمارهٔ دانشجویی"', number), "utf-8")
-        for make in (lambda: submission.submit("الف", None, project=project), lambda: rendering.render(project, ("html",))):
-            with pytest.raises(UserError, match="report.qmd, line 4: write student-id: as .*one text in quotes") as error:
+        for make in (
+            lambda: submission.submit("الف", None, project=project),
+            lambda: rendering.render(project, ("html",)),
+        ):
+            with pytest.raises(
+                UserError, match="report.qmd, line 4: write student-id: as .*one text in quotes"
+            ) as error:
                 make()
             assert "\n" not in str(error.value)
     assert not (project / "_output").exists()
@@ -180,11 +207,14 @@ def test_a_number_that_yaml_would_read_is_asked_for_in_quotes(project: Path) -> 
 
 def test_names_and_numbers_are_not_made_smart(project: Path) -> None:
     """Given on the command line or written in the front matter: hyphens, dots and quotes as they are, and no list."""
-    for name, number in (("O'Brien \"X\"", "4--5"), ("1. Author", "..7...8"), ("- x & y", "---9")):
+    for name, number in (('O\'Brien "X"', "4--5"), ("1. Author", "..7...8"), ("- x & y", "---9")):
         page = contents(submission.submit(name, number, project=project))["report.html"].decode()
         shown = html.unescape(re.sub("<[^>]+>", "", re.search('<p class="authors">(.*?)</p>', page, re.DOTALL)[1]))
         assert shown.translate(str.maketrans("۰۱۲۳۴۵۶۷۸۹", "0123456789")).split(" (") == [name, f"{number})"]
-        files.write_text(project / submission.SOURCE, DOCUMENT.replace("نام دانشجو", name.replace('"', '\\"')).replace("شمارهٔ دانشجویی", number))
+        files.write_text(
+            project / submission.SOURCE,
+            DOCUMENT.replace("نام دانشجو", name.replace('"', '\\"')).replace("شمارهٔ دانشجویی", number),
+        )
         again = contents(submission.submit(project=project))["report.html"].decode()
         assert again == page == rendering.render(project, ("html",))[0].read_text("utf-8")
         files.write_text(project / submission.SOURCE, DOCUMENT)
@@ -201,7 +231,10 @@ def test_a_name_takes_the_place_of_whatever_stood_there(head: str) -> None:
 def test_the_command_line_says_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submission", "--student", "", "--id", ""]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: the name of the student is missing: make submission STUDENT=") and error.count("\n") == 1
+    assert (
+        error.startswith("error: the name of the student is missing: make submission STUDENT=")
+        and error.count("\n") == 1
+    )
 
 
 def test_odd_names_stay_what_they_are_and_in_their_folder(project: Path) -> None:
@@ -215,13 +248,17 @@ def test_odd_names_stay_what_they_are_and_in_their_folder(project: Path) -> None
 
 
 def test_names_of_the_front_matter_serve_where_none_is_given(project: Path) -> None:
-    files.write_text(project / submission.SOURCE, submission.with_front(DOCUMENT, {"author": NAME, "student-id": NUMBER}))
+    files.write_text(
+        project / submission.SOURCE, submission.with_front(DOCUMENT, {"author": NAME, "student-id": NUMBER})
+    )
     assert submission.submit(project=project).stem == f"submission-{NUMBER}"
 
 
 def test_a_failed_check_hands_nothing_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def execute(parts: list[Part], *rest: object) -> None:
-        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": ["masks"], "unchecked": [], "outcomes": []})  # type: ignore[index]
+        files.write_json(
+            Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": ["masks"], "unchecked": [], "outcomes": []}
+        )  # type: ignore[index]
 
     monkeypatch.setattr(rendering, "execute", execute)
     with pytest.raises(CheckFailed, match="masks"):

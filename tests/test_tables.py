@@ -23,7 +23,13 @@ def cells(markdown: object) -> list[list[str]]:
 def test_repeated_layers_share_a_row_and_the_sum_is_right() -> None:
     model = nn.ModuleDict({"blocks": nn.ModuleList(nn.Linear(3, 4) for _ in range(5)), "head": nn.Linear(4, 2)})
     rows = cells(settings.parameters(model))[2:]
-    assert [row[0] for row in rows] == ["`blocks.*.weight`", "`blocks.*.bias`", "`head.weight`", "`head.bias`", "**مجموع**"]
+    assert [row[0] for row in rows] == [
+        "`blocks.*.weight`",
+        "`blocks.*.bias`",
+        "`head.weight`",
+        "`head.bias`",
+        "**مجموع**",
+    ]
     assert rows[0][2:4] == [fa_int(5), fa_int(60)] and rows[-1][3] == f"**{fa_int(5 * 16 + 10)}**"
 
 
@@ -36,7 +42,9 @@ def test_layers_of_different_shapes_keep_their_rows() -> None:
 def test_every_setting_has_its_row() -> None:
     rows = cells(settings.hyperparameters({"pixelcnn": PixelCNNConfig()}))[2:]
     names = {row[1] for row in rows}
-    assert {"`channels`", "`kernels`", "`learning_rate`", "`seed`", "`binarization`"} <= names and all(row[0] for row in rows)
+    assert {"`channels`", "`kernels`", "`learning_rate`", "`seed`", "`binarization`"} <= names and all(
+        row[0] for row in rows
+    )
 
 
 def test_settings_of_two_stages_stand_side_by_side() -> None:
@@ -59,7 +67,9 @@ def test_checks_take_a_row_a_result_and_one_for_all_that_does_not_hold() -> None
     rows = cells(tables.retests({"rnn": [held, failed], "text": [held], "pixelcnn": [held, left]}))[2:]
     name = tables.CHECK_NAMES["test_perplexity"]
     assert rows[0][2] == "[**✗ ۱ نادرست**]{.failed}؛ ✓ ۱ درست"
-    assert rows[1][1] == f"[**✗ {name}: از نو ۱٫۵، ثبت‌شده ۲**]{{.failed}}" and all("{.failed}" in cell for cell in rows[1])
+    assert rows[1][1] == f"[**✗ {name}: از نو ۱٫۵، ثبت‌شده ۲**]{{.failed}}" and all(
+        "{.failed}" in cell for cell in rows[1]
+    )
     assert rows[2][2] == "✓ ۱ درست" and rows[3][2] == "[– ۱ این‌جا سنجیده نشد]{.unchecked}؛ ✓ ۱ درست"
     assert all("{.unchecked}" in cell for cell in rows[4]) and "داده نیست" in rows[4][1] and len(rows) == 5
 
@@ -71,7 +81,15 @@ def test_a_failure_without_persian_words_is_shown_as_it_is() -> None:
 
 def test_every_check_of_a_shipped_result_that_is_no_run_has_a_persian_name() -> None:
     """Those of runs are the runs' own names."""
-    names = ["samples rnn", "samples cool", "measures real-dynamic", "measures independent", "cache 4", "two stacks", "half-last"]
+    names = [
+        "samples rnn",
+        "samples cool",
+        "measures real-dynamic",
+        "measures independent",
+        "cache 4",
+        "two stacks",
+        "half-last",
+    ]
     assert all(re.search("[آ-ی]", tables._check_name(name) or "") for name in names)
     assert tables._check_name("size-64") is None
 

@@ -98,7 +98,9 @@ def test_rounding_turns_no_text_and_a_change_does(kind: str, seed: int, top_p: f
     drawn = generate(language_model(kind), prompts, 40, seeded(seed), temperature=0.8, stop=3, top_p=top_p)
     options = {"temperature": 0.8, "stop": 3, "max_new_tokens": 40, "top_p": top_p}
     for cached in (True, False):  # past the Transformer's context
-        again = replay(shaken(language_model(kind), 1e-7, seed), prompts, drawn, seeded(seed), use_cache=cached, **options)
+        again = replay(
+            shaken(language_model(kind), 1e-7, seed), prompts, drawn, seeded(seed), use_cache=cached, **options
+        )
         assert again.holds and again.draws == sum(min(len(row) + 1, 40) for row in drawn)
     assert not replay(shaken(language_model(kind), 0.5, seed), prompts, drawn, seeded(seed), **options).holds
     assert not replay(language_model(kind), prompts, drawn, seeded(seed), **options | {"temperature": 0.4}).holds

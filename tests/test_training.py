@@ -30,7 +30,14 @@ from genmodels.training.loop import Objective, learning_rate_at
 from genmodels.training.ranks import Batch
 
 CONFIG = TrainingConfig(
-    batch_size=8, steps=12, learning_rate=0.05, warmup_steps=2, ema_decay=0.9, bf16=False, evaluations=3, weight_decay=0.1
+    batch_size=8,
+    steps=12,
+    learning_rate=0.05,
+    warmup_steps=2,
+    ema_decay=0.9,
+    bf16=False,
+    evaluations=3,
+    weight_decay=0.1,
 )
 
 
@@ -55,7 +62,10 @@ def make_model(dropout: float = 0.2) -> nn.Module:
 OBJECTIVE = Objective(
     total=lambda model, batch: (model(batch[0]) - batch[1]).pow(2).sum(),
     count=lambda batch: len(batch[0]),
-    prepare=lambda batch, generator: (batch[0], batch[0].sum(1, keepdim=True) + 0.1 * torch.randn(len(batch[0]), 1, generator=generator)),
+    prepare=lambda batch, generator: (
+        batch[0],
+        batch[0].sum(1, keepdim=True) + 0.1 * torch.randn(len(batch[0]), 1, generator=generator),
+    ),
 )
 
 
@@ -84,8 +94,14 @@ def train_with_stops(tmp_path: Path, stops: list[int], evaluations: int = 3) -> 
 
         try:
             record = loop.train(
-                model, Points(), replace(OBJECTIVE, total=total), config,
-                evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, checkpoint=path, checkpoint_seconds=-1.0, identity="x",
+                model,
+                Points(),
+                replace(OBJECTIVE, total=total),
+                config,
+                evaluate=lambda m: {"test_loss": float(m[0].weight.sum())},
+                checkpoint=path,
+                checkpoint_seconds=-1.0,
+                identity="x",
             )
         except StopAt:
             continue
@@ -118,7 +134,9 @@ def test_ctrl_c_saves_and_says_where(tmp_path: Path) -> None:
 
     path = tmp_path / "run.pt"
     with pytest.raises(KeyboardInterrupt, match="step 5 of 12"):
-        loop.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_step_5), CONFIG, checkpoint=path, identity="x")
+        loop.train(
+            make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_step_5), CONFIG, checkpoint=path, identity="x"
+        )
     assert checkpoints.load_checkpoint(path, "x")["record"]["step"] == 5
     model = make_model()
     loop.train(model, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
@@ -187,16 +205,25 @@ def test_a_cooldown_starts_late_and_the_steps_before_it_know_no_length() -> None
 
 
 def cooling(steps: int, evaluations: int, **changes: float) -> TrainingConfig:
-    return TrainingConfig(**vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25, "momentum": 0.95} | changes)
+    return TrainingConfig(
+        **vars(CONFIG) | {"steps": steps, "evaluations": evaluations, "cooldown": 0.25, "momentum": 0.95} | changes
+    )
 
 
-def cooled(folder: Path, steps: int, evaluations: int, commit: str = "", **changes: float) -> tuple[list[torch.Tensor], loop.Record]:
+def cooled(
+    folder: Path, steps: int, evaluations: int, commit: str = "", **changes: float
+) -> tuple[list[torch.Tensor], loop.Record]:
     """Train with a cooldown at the end, keeping the state before it in ``folder`` (or going on from the one found there)."""
     config = cooling(steps, evaluations, **changes)
     steady = loop.Steady(folder / "steady.pt", repr(loop.of_any_length(config)))
     model = make_model()
     record = loop.train(
-        model, Points(), OBJECTIVE, config, evaluate=lambda m: {"test_loss": float(m[0].weight.sum())}, steady=steady,
+        model,
+        Points(),
+        OBJECTIVE,
+        config,
+        evaluate=lambda m: {"test_loss": float(m[0].weight.sum())},
+        steady=steady,
         commit=commit,
     )
     return weights(model), record
@@ -214,7 +241,14 @@ def test_a_longer_training_goes_on_from_a_shorter_one(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize(
-    "changes", [{"learning_rate": 0.04}, {"evaluations": 4}, {"steps": 25, "evaluations": 6}, {"steps": 12, "evaluations": 3}, {"steps": 8, "evaluations": 2}],
+    "changes",
+    [
+        {"learning_rate": 0.04},
+        {"evaluations": 4},
+        {"steps": 25, "evaluations": 6},
+        {"steps": 12, "evaluations": 3},
+        {"steps": 8, "evaluations": 2},
+    ],
     ids=["other settings", "other evaluations", "uneven evaluations", "the same length", "a shorter one"],
 )
 def test_only_a_longer_training_of_the_same_settings_goes_on(
@@ -255,16 +289,26 @@ def adamw(state: dict[str, Any]) -> dict[str, Any]:
 
 
 MISFITS = {
-    "no weights": lambda s: s.pop("model"), "one weight less": lambda s: s["model"].pop("0.weight"),
-    "one more": lambda s: s["model"].update(more=torch.zeros(1)), "another shape": lambda s: s["model"].update({"0.bias": torch.zeros(6)}),
-    "no tensor": lambda s: s["model"].update({"0.bias": 3}), "no average": lambda s: s.pop("average"),
-    "average of another shape": lambda s: s["average"].__setitem__(0, torch.zeros(2, 2)), "a shorter average": lambda s: s["average"].pop(),
-    "no optimiser": lambda s: s.pop("optimizer"), "no moments": lambda s: muon(s).pop("state"),
+    "no weights": lambda s: s.pop("model"),
+    "one weight less": lambda s: s["model"].pop("0.weight"),
+    "one more": lambda s: s["model"].update(more=torch.zeros(1)),
+    "another shape": lambda s: s["model"].update({"0.bias": torch.zeros(6)}),
+    "no tensor": lambda s: s["model"].update({"0.bias": 3}),
+    "no average": lambda s: s.pop("average"),
+    "average of another shape": lambda s: s["average"].__setitem__(0, torch.zeros(2, 2)),
+    "a shorter average": lambda s: s["average"].pop(),
+    "no optimiser": lambda s: s.pop("optimizer"),
+    "no moments": lambda s: muon(s).pop("state"),
     "moments of another shape": lambda s: adamw(s)["state"][0].update(exp_avg=torch.zeros(1, 1)),
-    "half the moments": lambda s: adamw(s)["state"][1].pop("exp_avg_sq"), "moments of fewer": lambda s: muon(s)["state"].pop(1),
-    "other groups": lambda s: adamw(s)["param_groups"].pop(), "one optimiser": lambda s: s["optimizer"]["parts"].pop(), "no record": lambda s: s.pop("record"),
-    "no losses": lambda s: s["record"].pop("losses"), "other steps": lambda s: s["record"].update(step=3),
-    "losses that are none": lambda s: s["record"].update(losses=["x"] * s["record"]["step"]), "a table": lambda s: s.update(record=[]),
+    "half the moments": lambda s: adamw(s)["state"][1].pop("exp_avg_sq"),
+    "moments of fewer": lambda s: muon(s)["state"].pop(1),
+    "other groups": lambda s: adamw(s)["param_groups"].pop(),
+    "one optimiser": lambda s: s["optimizer"]["parts"].pop(),
+    "no record": lambda s: s.pop("record"),
+    "no losses": lambda s: s["record"].pop("losses"),
+    "other steps": lambda s: s["record"].update(step=3),
+    "losses that are none": lambda s: s["record"].update(losses=["x"] * s["record"]["step"]),
+    "a table": lambda s: s.update(record=[]),
 }
 
 
@@ -276,7 +320,9 @@ def after_nine_steps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
 
 
 @pytest.mark.parametrize("misfit", MISFITS)
-def test_a_checkpoint_that_does_not_fit_its_run_is_one_line(tmp_path: Path, after_nine_steps: dict[str, Any], misfit: str) -> None:
+def test_a_checkpoint_that_does_not_fit_its_run_is_one_line(
+    tmp_path: Path, after_nine_steps: dict[str, Any], misfit: str
+) -> None:
     """Of the right identity, but with something missing or of another shape; as a shorter training it is passed over."""
     state = copy.deepcopy(after_nine_steps)
     MISFITS[misfit](state)
@@ -318,7 +364,11 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
     for processes in (1, 2):
         out, script = tmp_path / f"{processes}.json", tmp_path / f"{processes}.py"
         script.write_text(WORKER.format(tests=str(Path(__file__).parent), out=str(out)))
-        command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"] if processes == 2 else [sys.executable]
+        command = (
+            [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+            if processes == 2
+            else [sys.executable]
+        )
         environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(loop.__file__).parents[1])}
         subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=PATIENCE)
         found.append(json.loads(out.read_text()))
@@ -339,9 +389,18 @@ def test_ctrl_c_at_the_last_step_and_while_measuring_costs_nothing(tmp_path: Pat
         return OBJECTIVE.total(model, batch)
 
     with pytest.raises(KeyboardInterrupt, match="step 12 of 12"):
-        loop.train(make_model(), Points(), replace(OBJECTIVE, total=interrupt_at_the_end), CONFIG, checkpoint=path, identity="x")
+        loop.train(
+            make_model(),
+            Points(),
+            replace(OBJECTIVE, total=interrupt_at_the_end),
+            CONFIG,
+            checkpoint=path,
+            identity="x",
+        )
     record = loop.train(whole, Points(), OBJECTIVE, CONFIG, checkpoint=path, identity="x")
-    assert len(record.losses) == CONFIG.steps and checkpoints.load_checkpoint(path, "x")["record"]["step"] == CONFIG.steps
+    assert (
+        len(record.losses) == CONFIG.steps and checkpoints.load_checkpoint(path, "x")["record"]["step"] == CONFIG.steps
+    )
     again, _ = train_with_stops(tmp_path / "whole", [])
     assert all(torch.equal(a, b) for a, b in zip(weights(whole), again, strict=True))
 
@@ -352,13 +411,22 @@ def test_a_checkpoint_on_a_full_disk_is_one_clear_error(tmp_path: Path, monkeypa
     checkpoints.save_checkpoint(path, {"identity": "x"})
     before = path.read_bytes()
     opened = os.fdopen
-    monkeypatch.setattr(files.os, "fdopen", lambda descriptor, *rest, **more: (os.close(descriptor), opened(os.open("/dev/full", os.O_WRONLY), *rest, **more))[1])
+    monkeypatch.setattr(
+        files.os,
+        "fdopen",
+        lambda descriptor, *rest, **more: (
+            os.close(descriptor),
+            opened(os.open("/dev/full", os.O_WRONLY), *rest, **more),
+        )[1],
+    )
     with pytest.raises(UserError, match="cannot write .*run.pt: No space left on device"):
         checkpoints.save_checkpoint(path, {"identity": "x", "weights": torch.zeros(100_000)})
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
 
 
 def test_a_batch_that_ranks_cannot_share_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop, "Ranks", lambda alone: type("R", (), {"size": 3, "rank": 0, "leave": lambda self: None})())
+    monkeypatch.setattr(
+        loop, "Ranks", lambda alone: type("R", (), {"size": 3, "rank": 0, "leave": lambda self: None})()
+    )
     with pytest.raises(UserError, match="batch_size 8 cannot be shared by 3"):
         loop.train(make_model(), Points(), OBJECTIVE, CONFIG)

@@ -57,7 +57,9 @@ def test_the_base_is_the_assignments_network() -> None:
 
 def test_all_forms_agree() -> None:
     checks = training.agree()
-    assert [check.name for check in checks] == ["half-last", "spectral", "two-stacks"] and all(check.passed for check in checks)
+    assert [check.name for check in checks] == ["half-last", "spectral", "two-stacks"] and all(
+        check.passed for check in checks
+    )
 
 
 def test_a_form_that_computes_something_else_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,7 +116,9 @@ def differences(ours: Page, theirs: Page, live: tuple[str, ...] = LIVE) -> list[
     found = []
     for name in ("headings", "captions", "equations"):
         a, b = Counter(getattr(ours, name)), Counter(getattr(theirs, name))
-        found += [f"{name}, only ours: {text[:80]}" for text in a - b] + [f"{name}, only Quarto's: {text[:80]}" for text in b - a]
+        found += [f"{name}, only ours: {text[:80]}" for text in a - b] + [
+            f"{name}, only Quarto's: {text[:80]}" for text in b - a
+        ]
     if ours.images != theirs.images:
         found.append(f"figures: ours {ours.images}, Quarto's {theirs.images}")
     if Counter(ours.alternatives) != Counter(theirs.alternatives):
@@ -176,7 +178,7 @@ def test_a_live_table_is_compared_by_its_shape() -> None:
 @pytest.mark.parametrize("live", ["یکم", "دوم"])
 def test_a_caption_belongs_to_the_table_that_follows_it(live: str) -> None:
     """Two tables in a row, captions first, as both routes write them: only the live one's cells may differ."""
-    one = '<figure><figcaption>جدول {0}: {1}</figcaption><div><table><tr><td>{2}</td></tr></table></div></figure>'
+    one = "<figure><figcaption>جدول {0}: {1}</figcaption><div><table><tr><td>{2}</td></tr></table></div></figure>"
     picture = '<figure><img alt="خط"><figcaption>شکل ۱: یکم و دوم</figcaption></figure>'
     ours = Page(one.format(1, "یکم", 10) + picture + one.format(2, "دوم", 20))
     assert [table.caption for table in ours.tables] == ["جدول 1: یکم", "جدول 2: دوم"]
@@ -192,6 +194,7 @@ def test_the_live_tables_are_in_the_report() -> None:
 
 # --- where Quarto is ---------------------------------------------------------------------------------------------
 
+
 def words(pdf: Path) -> Counter[str]:
     """Words of a PDF, without the numbers (pages, and times that were measured live)."""
     text = subprocess.run(["pdftotext", pdf, "-"], capture_output=True, check=True).stdout.decode("utf-8")
@@ -199,15 +202,25 @@ def words(pdf: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("quarto") is None, reason="Quarto is not installed; the built-in route is tested in test_report.py")
+@pytest.mark.skipif(
+    shutil.which("quarto") is None, reason="Quarto is not installed; the built-in route is tested in test_report.py"
+)
 def test_quarto_and_the_built_in_renderer_show_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
-    ignore = shutil.ignore_patterns(".git", ".venv", "_output", "data", "checkpoints", "__pycache__", ".pytest_cache", "*.egg-info")
+    ignore = shutil.ignore_patterns(
+        ".git", ".venv", "_output", "data", "checkpoints", "__pycache__", ".pytest_cache", "*.egg-info"
+    )
     shutil.copytree(ROOT, project, ignore=ignore)
     monkeypatch.setenv("QUARTO_PYTHON", sys.executable)
     monkeypatch.setenv("GENMODELS_CACHE", str(ROOT / "cache"))
     for target in ("html", "typst"):
-        done = subprocess.run(["quarto", "render", "report.qmd", "--to", target], cwd=project, capture_output=True, text=True, timeout=2 * PATIENCE)
+        done = subprocess.run(
+            ["quarto", "render", "report.qmd", "--to", target],
+            cwd=project,
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+        )
         assert done.returncode == 0, done.stderr[-3000:]
     page, pdf = render(project, output_dir=tmp_path / "ours")
     theirs = project / "_output"

@@ -16,8 +16,12 @@ from genmodels.language.variants import Variant, VariantLM
 CONFIG = TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=0.0, context=24)
 VOCABULARY = 40
 VARIANTS = [
-    Variant(), Variant(position="learned"), Variant(normalization="layer"), Variant(order="post"),
-    Variant(feed_forward="gelu"), Variant(tied=False),
+    Variant(),
+    Variant(position="learned"),
+    Variant(normalization="layer"),
+    Variant(order="post"),
+    Variant(feed_forward="gelu"),
+    Variant(tied=False),
     Variant("learned", "layer", "post", "gelu", False),
 ]
 

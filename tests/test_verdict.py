@@ -37,13 +37,19 @@ def made(folder: Path, text: str) -> Path:
 
 
 @pytest.mark.parametrize("passed", [True, False, None])
-def test_render_writes_the_document_and_then_judges(tmp_path: Path, passed: bool | None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_render_writes_the_document_and_then_judges(
+    tmp_path: Path, passed: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(command, "PROJECT", made(tmp_path, DOCUMENT.format(passed=passed)))
     output = tmp_path / "out"
     code = command.main(["render", "--to", "html", "--output", str(output)])
     assert code == (CheckFailed.exit_code if passed is False else 0)
     page = (output / "report.html").read_text("utf-8")
-    assert [name for name in ("failed", "unchecked") if f'class="{name}"' in page] == {True: [], False: ["failed"], None: ["unchecked"]}[passed]
+    assert [name for name in ("failed", "unchecked") if f'class="{name}"' in page] == {
+        True: [],
+        False: ["failed"],
+        None: ["unchecked"],
+    }[passed]
     assert command.main(["rubric", "--output", str(output)]) == code
 
 

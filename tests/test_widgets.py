@@ -27,7 +27,9 @@ SCRIPTS = Path(__file__).resolve().parents[1] / "assets" / "html" / "widgets"
 
 
 def content(block) -> dict:  # noqa: ANN001
-    (text,) = re.findall(r'^```\{=html\}\n<script type="application/json" id="data-\w+">(.*)</script>\n```$', block.data)
+    (text,) = re.findall(
+        r'^```\{=html\}\n<script type="application/json" id="data-\w+">(.*)</script>\n```$', block.data
+    )
     return json.loads(text)
 
 

@@ -154,8 +154,12 @@ def test_truncated_gzip(tmp_path):
 @pytest.mark.parametrize(
     "line",
     [
-        '{"split": "train", ', '{"split": "dev", "paragraphs": ["یک"]}', '{"title": "x"}', "[1]",
-        '{"split": "test", "paragraphs": [1]}', '{"split": "test", "paragraphs": "یک"}',
+        '{"split": "train", ',
+        '{"split": "dev", "paragraphs": ["یک"]}',
+        '{"title": "x"}',
+        "[1]",
+        '{"split": "test", "paragraphs": [1]}',
+        '{"split": "test", "paragraphs": "یک"}',
     ],
 )
 def test_broken_json_line_is_named(tmp_path, line):
@@ -183,11 +187,16 @@ def zipped(**members):
     return buffer.getvalue()
 
 
-NAMED = {"__MACOSX/._Persian-WikiText-1.txt": b"\0\5\x16\7", "fa/Persian-WikiText-1.txt": b"", "fa/Persian-WikiText-2.txt": b"x"}
+NAMED = {
+    "__MACOSX/._Persian-WikiText-1.txt": b"\0\5\x16\7",
+    "fa/Persian-WikiText-1.txt": b"",
+    "fa/Persian-WikiText-2.txt": b"x",
+}
 
 
 @pytest.mark.parametrize(
-    "name", ["Persian-WikiText-1.txt.zip", "archive.zip", "wikipedia/archive (1).ZIP", wikipedia.KAGGLE_FILE, "fawiki/a.zip"]
+    "name",
+    ["Persian-WikiText-1.txt.zip", "archive.zip", "wikipedia/archive (1).ZIP", wikipedia.KAGGLE_FILE, "fawiki/a.zip"],
 )
 def test_the_zip_is_the_text_that_is_in_it(tmp_path, name):
     """Whatever it is called and wherever it lies: the same documents, name, size and digest as the text itself."""
@@ -237,7 +246,9 @@ def test_a_zip_that_others_damaged_does_not_hide_the_text(tmp_path):
     assert wikipedia.locate(tmp_path) == path
 
 
-SIGN_IN = "<!DOCTYPE html>\n<html lang=\"en\">\n\n<head><title>Kaggle</title></head>\n\n<body>\n\nSign in\n\n</body></html>\n"
+SIGN_IN = (
+    '<!DOCTYPE html>\n<html lang="en">\n\n<head><title>Kaggle</title></head>\n\n<body>\n\nSign in\n\n</body></html>\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -268,16 +279,22 @@ def test_a_text_that_was_cut_short_is_refused_or_doubted(tmp_path):
     path.write_bytes(whole)
     summary = wikipedia.load(tmp_path).summary()
     assert "cut short" not in summary and "shorter than the published file of 56,695,825 characters" in summary
-    assert f"{len(whole):,} bytes, 100 documents, 300 paragraphs" in summary and "100.0% of the letters Persian" in summary
+    assert (
+        f"{len(whole):,} bytes, 100 documents, 300 paragraphs" in summary and "100.0% of the letters Persian" in summary
+    )
     assert "\n" not in summary and "doubt" not in wikipedia.load(write_json(tmp_path / "json", RECORDS)).doubts
 
 
 def test_share_of_persian_letters(tmp_path):
     (tmp_path / "a.txt").write_text("سلام abcd ١۲ «؛» \u200c—\n\n" * 99, encoding="utf-8")
-    assert wikipedia.load(tmp_path / "a.txt").persian == pytest.approx(0.6, abs=0.05)  # digits and ؛ count as the script's
+    assert wikipedia.load(tmp_path / "a.txt").persian == pytest.approx(
+        0.6, abs=0.05
+    )  # digits and ؛ count as the script's
 
 
-@pytest.mark.parametrize("inner", ["persian-wikipedia-dataset", "datasets/miladfa7/persian-wikipedia-dataset/versions/1", ""])
+@pytest.mark.parametrize(
+    "inner", ["persian-wikipedia-dataset", "datasets/miladfa7/persian-wikipedia-dataset/versions/1", ""]
+)
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_attached_file_is_found_by_itself(tmp_path, monkeypatch, inner, packed):
     folder = tmp_path / "input" / inner

@@ -67,7 +67,9 @@ def command_verify(arguments: argparse.Namespace) -> int:
 
     cache_folder()  # one that cannot be is a mistake of the call, and contradicts nothing
     found, names = [], known(arguments.stage)
-    for name, checks in verified(names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers):
+    for name, checks in verified(
+        names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers
+    ):
         for check in checks:
             found.append(said := kind(check))
             why = f"{said}: " if said == UNCHECKED else ""
@@ -112,7 +114,10 @@ def command_bench(arguments: argparse.Namespace) -> int:
     if unknown := [name for name in arguments.name if name not in names]:
         raise UserError(f"there is no benchmark {unknown[0]!r}; the benchmarks are {', '.join(names)}")
     for name in arguments.name or names:
-        kept, sys.argv = sys.argv, [str(folder / f"{name}.py")]  # its options are its own: those of this command are none
+        kept, sys.argv = (
+            sys.argv,
+            [str(folder / f"{name}.py")],
+        )  # its options are its own: those of this command are none
         try:
             runpy.run_path(sys.argv[0], run_name="__main__")
         finally:
@@ -145,7 +150,9 @@ def parser() -> argparse.ArgumentParser:
 
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
-    verify.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified")
+    verify.add_argument(
+        "--data", type=place, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified"
+    )
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
     verify.set_defaults(run=command_verify)
     for command in (train, verify):
@@ -156,7 +163,9 @@ def parser() -> argparse.ArgumentParser:
     render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
     render.set_defaults(run=command_render)
 
-    rubric = commands.add_parser("rubric", help="did every check (exit code 5 if not) and every sentence (6) of the rendered document hold?")
+    rubric = commands.add_parser(
+        "rubric", help="did every check (exit code 5 if not) and every sentence (6) of the rendered document hold?"
+    )
     rubric.set_defaults(run=command_rubric)
     render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
@@ -166,7 +175,9 @@ def parser() -> argparse.ArgumentParser:
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
     submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
     submission.add_argument("--output", type=place, help="folder of the zip (default: _output)")
-    submission.add_argument("--light", action="store_true", help="leave weights and arrays behind: small, cannot render again")
+    submission.add_argument(
+        "--light", action="store_true", help="leave weights and arrays behind: small, cannot render again"
+    )
     submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     submission.set_defaults(run=command_submission)
 

@@ -189,6 +189,8 @@ def differences(asked: Any, stored: Any, prefix: str = "") -> list[str]:
 
 def _defaults(config: Any) -> dict[str, Any]:
     """Plain values of the fields of a dataclass that have a default."""
-    made = {f.name: f.default_factory() for f in dataclasses.fields(config) if f.default_factory is not dataclasses.MISSING}
+    made = {
+        f.name: f.default_factory() for f in dataclasses.fields(config) if f.default_factory is not dataclasses.MISSING
+    }
     given = {f.name: f.default for f in dataclasses.fields(config) if f.default is not dataclasses.MISSING}
     return to_plain(given | made)

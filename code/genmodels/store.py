@@ -177,9 +177,15 @@ def array_bytes(**arrays: np.ndarray) -> bytes:
 
 
 def publish(
-    stage: str, profile: str, *, manifest: dict[str, Any], metrics: dict[str, Any],
-    history: pd.DataFrame | None = None, weights: dict[str, torch.Tensor] | None = None,
-    arrays: dict[str, np.ndarray] | None = None, files: dict[str, bytes] | None = None,
+    stage: str,
+    profile: str,
+    *,
+    manifest: dict[str, Any],
+    metrics: dict[str, Any],
+    history: pd.DataFrame | None = None,
+    weights: dict[str, torch.Tensor] | None = None,
+    arrays: dict[str, np.ndarray] | None = None,
+    files: dict[str, bytes] | None = None,
 ) -> Path:
     """Write a result as a whole: built beside its place, then renamed over it. Returns the folder."""
     target = result_folder(stage, profile)
@@ -193,7 +199,9 @@ def publish(
         if history is not None:
             payload["history.csv"] = history.to_csv(index=False, lineterminator="\n").encode()
         if weights is not None:
-            payload["weights.safetensors"] = save_safetensors({k: v.detach().cpu().contiguous() for k, v in weights.items()})
+            payload["weights.safetensors"] = save_safetensors(
+                {k: v.detach().cpu().contiguous() for k, v in weights.items()}
+            )
         if arrays is not None:
             payload["slice.npz"] = array_bytes(**arrays)
         for name, content in payload.items():
@@ -252,8 +260,14 @@ def load(stage: str, profile: str, config: Any = None, digest: str | None = None
     if missing := {"payload", "config", "data"} - manifest.keys():
         raise StaleResult(f"{folder / 'manifest.json'} lacks {', '.join(sorted(missing))}; {again}")
     if (manifest.get("stage"), manifest.get("profile")) != (stage, profile):
-        raise StaleResult(f"{folder} holds stage {manifest.get('stage')!r}, profile {manifest.get('profile')!r}; {again}")
-    if not (_table(manifest["payload"]) and isinstance(data := manifest["data"], dict) and isinstance(data.get("digest"), str)):
+        raise StaleResult(
+            f"{folder} holds stage {manifest.get('stage')!r}, profile {manifest.get('profile')!r}; {again}"
+        )
+    if not (
+        _table(manifest["payload"])
+        and isinstance(data := manifest["data"], dict)
+        and isinstance(data.get("digest"), str)
+    ):
         raise StaleResult(f"{folder / 'manifest.json'} is damaged: its payload or data are no tables; {again}")
     present = payload_names(folder)
     if stray := present ^ set(manifest["payload"]):

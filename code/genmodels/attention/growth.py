@@ -66,8 +66,9 @@ def fitted_exponent(lengths: Sequence[float], values: Sequence[float]) -> float:
     return float(np.polyfit(np.log(lengths), np.log(values), 1)[0])
 
 
-def core(method: str, length: int, heads: int = 8, width: int = 512, rank: int = 128,
-         **options: Any) -> Callable[[], Tensor]:
+def core(
+    method: str, length: int, heads: int = 8, width: int = 512, rank: int = 128, **options: Any
+) -> Callable[[], Tensor]:
     """A function of no arguments that runs the core of one causal layer (Linformer's has no mask) on random tensors."""
     generator = None if options.get("device") == "meta" else torch.Generator().manual_seed(length)
     shape = (heads, length, width // heads)

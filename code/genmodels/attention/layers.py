@@ -39,16 +39,19 @@ class Weights:
     kv_heads: int
 
 
-def make_weights(width: int, heads: int, kv_heads: int | None = None, generator: torch.Generator | None = None,
-                 **options: Any) -> Weights:
+def make_weights(
+    width: int, heads: int, kv_heads: int | None = None, generator: torch.Generator | None = None, **options: Any
+) -> Weights:
     """Random projections of variance 1/D; ``options`` are torch's (``device``, ``dtype``).
 
     Raises ``UserError`` where the heads do not divide the width, or the K/V heads do not divide the heads.
     """
     kv_heads = heads if kv_heads is None else kv_heads
     if min(width, heads, kv_heads) < 1 or width % heads or heads % kv_heads:
-        raise UserError(f"width {width}, heads {heads}, kv_heads {kv_heads} do not fit; "
-                        "heads must divide the width, and kv_heads must divide heads")
+        raise UserError(
+            f"width {width}, heads {heads}, kv_heads {kv_heads} do not fit; "
+            "heads must divide the width, and kv_heads must divide heads"
+        )
     narrow = width // heads * kv_heads
 
     def matrix(columns: int) -> Tensor:
@@ -133,8 +136,13 @@ class PeakBytes(TorchDispatchMode):
 
 
 KINDS: dict[str, dict[str, int]] = {
-    "mha": {"h": 8, "v": 8}, "gqa": {"h": 8, "v": 2}, "mqa": {"h": 8, "v": 1}, "groups64": {"h": 64, "v": 64},
-    "cached": {"h": 8, "v": 8}, "linformer64": {"h": 8, "v": 8, "k": 64}, "linformer512": {"h": 8, "v": 8, "k": 512},
+    "mha": {"h": 8, "v": 8},
+    "gqa": {"h": 8, "v": 2},
+    "mqa": {"h": 8, "v": 1},
+    "groups64": {"h": 64, "v": 64},
+    "cached": {"h": 8, "v": 8},
+    "linformer64": {"h": 8, "v": 8, "k": 64},
+    "linformer512": {"h": 8, "v": 8, "k": 512},
 }
 
 
@@ -148,11 +156,15 @@ class Count:
     derived: int
 
 
-def compare(kinds: Sequence[str] = tuple(KINDS), lengths: Sequence[int] = (1024, 4096, 2**17),
-            width: int = 512) -> list[Count]:
+def compare(
+    kinds: Sequence[str] = tuple(KINDS), lengths: Sequence[int] = (1024, 4096, 2**17), width: int = 512
+) -> list[Count]:
     """Counted against derived FLOPs, kind by kind and length by length; runs on ``meta``, hence in milliseconds."""
-    return [Count(kind, length, _counted(kind, length, width), _derived(kind, length, width))
-            for kind in kinds for length in lengths]
+    return [
+        Count(kind, length, _counted(kind, length, width), _derived(kind, length, width))
+        for kind in kinds
+        for length in lengths
+    ]
 
 
 def _derived(kind: str, length: int, width: int) -> int:

@@ -51,12 +51,18 @@ def expected() -> dict[str, Fraction]:
         values |= {f"e_quarter{end}": d * Fraction(125, 100), f"e_quarter_extra{end}": d * Fraction(25, 100)}
         values |= {f"e_done{end}": d * POWER, f"f_ln{end}": _chain(SHARE * N * _ln(N) * D, groups)[2]}
     values |= {
-        "a_both_products": 2 * a, "a_both_flops": 2 * 2 * a, "a_projections_flops": 4 * 2 * N * D * D,
-        "a_all_flops": 4 * a + 8 * N * D * D, "a_causal": sum(range(1, N + 1)) * D,
+        "a_both_products": 2 * a,
+        "a_both_flops": 2 * 2 * a,
+        "a_projections_flops": 4 * 2 * N * D * D,
+        "a_all_flops": 4 * a + 8 * N * D * D,
+        "a_causal": sum(range(1, N + 1)) * D,
         # per score: scale, less the maximum, exp, divide = 4, and n - 1 comparisons and n - 1 additions a row
         "a_softmax_flops": HEADS * N * (4 * N + 2 * (N - 1)),
-        "b_square": (SHARE * N) ** 2 * D, "b_flops": 4 * b, "b_causal": sum(range(N - NEW + 1, N + 1)) * D,
-        "f_ln": N * _ln(N) * D, "f_share": SHARE * N * _ln(SHARE * N) / _ln(2) * D,
+        "b_square": (SHARE * N) ** 2 * D,
+        "b_flops": 4 * b,
+        "b_causal": sum(range(N - NEW + 1, N + 1)) * D,
+        "f_ln": N * _ln(N) * D,
+        "f_share": SHARE * N * _ln(SHARE * N) / _ln(2) * D,
     }
     for whole in (NEW, NEW + 1):
         values |= {f"b_{whole}": whole * N * D, f"b_{whole}_square": whole * whole * D}
@@ -108,5 +114,3 @@ def _register(part: str, letter: str) -> None:
 
 for _part, _letter in zip("abcdef", "آبجدهو", strict=True):
     _register(_part, _letter)
-
-

@@ -112,7 +112,9 @@ def causality(e: Evidence) -> Finding:
     (gradient,) = torch.autograd.grad(logits[torch.arange(len(places)), places].sum(), images)
     reached, earlier = gradient.flatten(1) != 0, pixels < places[:, None]  # (places, pixels)
     blind, seen = int((~(reached & ~earlier).any(1)).sum()), int((reached & earlier).any(1).sum())
-    return blind == len(places) == seen + 1, f"{fa_int(blind)} جایگاه، در همهٔ سطرها و ستون‌ها"  # the first pixel has no past
+    return blind == len(
+        places
+    ) == seen + 1, f"{fa_int(blind)} جایگاه، در همهٔ سطرها و ستون‌ها"  # the first pixel has no past
 
 
 @check("field", "1.2", "sec-1-2-field", "میدان دید گرادیانی = پیمودن ماسک‌ها")

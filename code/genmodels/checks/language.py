@@ -122,5 +122,3 @@ def attention_causal(e: Evidence) -> Finding:
     reached = gradient.abs().amax(-1) > 0  # (position, token)
     future = int(reached.triu(1).sum())
     return future == 0 and bool(reached[torch.ones_like(reached).tril() > 0].all()), f"{fa_int(length)} جایگاه"
-
-

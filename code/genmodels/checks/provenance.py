@@ -24,5 +24,3 @@ def one_corpus(e: Evidence) -> Finding:
     digests = {r.manifest["data"]["corpus_sha256"] for r in e.shipped.values() if "corpus_sha256" in r.manifest["data"]}
     stated = e.shipped["text"].metrics["fluent"]["corpus"]["sha256"]
     return digests == {stated}, f"`{stated[:10]}`"
-
-

@@ -64,15 +64,35 @@ CHECK_NAMES = {
     "tokens_per_word": "توکن بر واژه در متن دیده‌نشده",
     "round_trip_share": "رمزگشایی دقیق متن",
     "test_bits_per_character": "بیت بر نویسه روی متن آزمون",
-    "contents": "آنچه در نتیجه است", "opening": "نخستین گام‌ها در اندازهٔ کامل", "counts": "شمارها",
-    "slice": "نام سنجه‌ها", "whole_test_nll_nats": "زیان روی همهٔ آزمون (نات بر تصویر)",
-    "weights": "وزن‌ها همان وزن‌های امروزند", "samples": "نمونه‌ها دوباره", "measures": "سنجه‌ها",
-    "cool": "دمای پایین‌تر", "independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی",
-    "real-threshold": "آزمون واقعی، آستانه‌ای", "worst": "بدترین نمونه‌ها", "neighbours": "همسایه‌ها",
-    "likelihood": "میانگین زیان", "unlikely": "نامحتمل‌ترین‌ها", "merges": "ادغام‌ها", "normalize": "نرمال‌سازی",
-    "classic": "پیکرهٔ کلاسیک", "attention": "توجه", "LSTM": "LSTM", "cross-entropy": "آنتروپی متقاطع",
-    "cache": "با حافظهٔ نهان و بی آن، سرها", "raster": "نمونه‌گیرها", "two stacks": "نمونه‌گیرها، دو پشته",
-    "half-last": "پیچش سریع", "spectral": "پیچش طیفی", "two-stacks": "دو پشته", "one loss": "یک زیان",
+    "contents": "آنچه در نتیجه است",
+    "opening": "نخستین گام‌ها در اندازهٔ کامل",
+    "counts": "شمارها",
+    "slice": "نام سنجه‌ها",
+    "whole_test_nll_nats": "زیان روی همهٔ آزمون (نات بر تصویر)",
+    "weights": "وزن‌ها همان وزن‌های امروزند",
+    "samples": "نمونه‌ها دوباره",
+    "measures": "سنجه‌ها",
+    "cool": "دمای پایین‌تر",
+    "independent": "پیکسل‌های مستقل",
+    "real-dynamic": "آزمون واقعی",
+    "real-threshold": "آزمون واقعی، آستانه‌ای",
+    "worst": "بدترین نمونه‌ها",
+    "neighbours": "همسایه‌ها",
+    "likelihood": "میانگین زیان",
+    "unlikely": "نامحتمل‌ترین‌ها",
+    "merges": "ادغام‌ها",
+    "normalize": "نرمال‌سازی",
+    "classic": "پیکرهٔ کلاسیک",
+    "attention": "توجه",
+    "LSTM": "LSTM",
+    "cross-entropy": "آنتروپی متقاطع",
+    "cache": "با حافظهٔ نهان و بی آن، سرها",
+    "raster": "نمونه‌گیرها",
+    "two stacks": "نمونه‌گیرها، دو پشته",
+    "half-last": "پیچش سریع",
+    "spectral": "پیچش طیفی",
+    "two-stacks": "دو پشته",
+    "one loss": "یک زیان",
     "ngram": "همان کنسر–نی",
 }
 DETAILS = {  # what a check of ``verify`` says on the command line -> in the document; any other is shown as it is
@@ -109,16 +129,21 @@ def table_rows(
             continue
         said = [(kind(outcome), f"{outcome.title} ({outcome.result})") for outcome in made]
         left = [(stage, check) for stage, check in again if kind(check) != HOLDS]
-        said += [(kind(check), f"{_retest(stage, check.name)}، {STAGE_NAMES.get(stage, stage)}") for stage, check in left]
+        said += [
+            (kind(check), f"{_retest(stage, check.name)}، {STAGE_NAMES.get(stage, stage)}") for stage, check in left
+        ]
         said.sort(key=lambda one: ORDER.index(one[0]))
         told = [words if ended == HOLDS else coloured(words, ended) for ended, words in said]
         held = Counter(_retest(stage, check.name) for stage, check in again if kind(check) == HOLDS)
         if held:
             told.append("بازآزمایی: " + "، ".join(f"{words} ({fa_int(count)})" for words, count in held.items()))
-        rows.append({
-            "بند": f"@{section}: {asked}", "بررسی‌ها (و یافته‌ها)": "؛ ".join(told),
-            "حاصل": tally([*made, *(check for _, check in again)]),
-        })
+        rows.append(
+            {
+                "بند": f"@{section}: {asked}",
+                "بررسی‌ها (و یافته‌ها)": "؛ ".join(told),
+                "حاصل": tally([*made, *(check for _, check in again)]),
+            }
+        )
     return rows
 
 

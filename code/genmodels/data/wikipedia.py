@@ -224,7 +224,11 @@ def _json_documents(path: Path) -> Iterator[Document]:
         try:
             record = json.loads(line)
             split, paragraphs = record["split"], record["paragraphs"]
-            if split not in SPLITS or not isinstance(paragraphs, list) or not all(isinstance(part, str) for part in paragraphs):
+            if (
+                split not in SPLITS
+                or not isinstance(paragraphs, list)
+                or not all(isinstance(part, str) for part in paragraphs)
+            ):
                 raise ValueError(f"split {split!r}, or paragraphs that are no list of texts")
             if "\\u" in line:  # the only way to write half a character
                 require_whole_characters("".join(paragraphs), f"{path}, line {number}", DataError)

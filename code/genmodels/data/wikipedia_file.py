@@ -166,7 +166,9 @@ def scanned(path: Path, name: str) -> tuple[str, int, str]:
     doubts = ""
     if name == KAGGLE_FILE and abs(characters / KAGGLE_CHARACTERS - 1) > 0.02:
         than = "shorter" if characters < KAGGLE_CHARACTERS else "longer"
-        doubts += f"; {than} than the published file of {KAGGLE_CHARACTERS:,} characters: is it whole, and the one meant?"
+        doubts += (
+            f"; {than} than the published file of {KAGGLE_CHARACTERS:,} characters: is it whole, and the one meant?"
+        )
     if last != b"\n" and not is_json(name):
         doubts += "; its last line does not end: was it cut short?"
     return found.hexdigest(), size, doubts

@@ -52,7 +52,13 @@ def attention_profile(model: TransformerLM, windows: Sequence[np.ndarray]) -> pd
         weights = attention_maps(model, window).double().mean(1)[:, 1:]  # (L, T - 1, T), over heads
         rows, columns = torch.arange(1, len(window))[:, None], torch.arange(len(window))
         back, first = rows - columns, columns == 0
-        masks = (first.expand_as(back), back == 0, (back == 1) & ~first, (2 <= back) & (back <= NEAR) & ~first, (back > NEAR) & ~first)
+        masks = (
+            first.expand_as(back),
+            back == 0,
+            (back == 1) & ~first,
+            (2 <= back) & (back <= NEAR) & ~first,
+            (back > NEAR) & ~first,
+        )
         totals += torch.stack([(weights * mask).sum((1, 2)) for mask in masks], dim=1)
         queries += len(window) - 1
     return pd.DataFrame((totals / max(1, queries)).numpy(), columns=KINDS, index=range(1, len(totals) + 1))

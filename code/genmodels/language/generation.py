@@ -100,7 +100,9 @@ def _is_count(value: object) -> bool:
 def _drawable(logits: Tensor) -> Tensor:
     """``logits`` (B, V), each row of which has a largest finite one: no NaN, no infinity, not all -inf."""
     if not torch.isfinite(logits.amax(1)).all():  # a NaN is the largest of its row
-        raise UserError("the model's logits leave no token to draw (NaN, inf, or -inf for all); its weights are damaged")
+        raise UserError(
+            "the model's logits leave no token to draw (NaN, inf, or -inf for all); its weights are damaged"
+        )
     return logits
 
 
@@ -200,7 +202,9 @@ def replay(
     # What each row must have drawn, its end included.
     ends = [row + [stop] if stop is not None and len(row) < count else row for row in rows]
     steps = max(map(len, ends), default=0)
-    told = torch.tensor([row + [stop or 0] * (steps - len(row)) for row in ends]).view(len(rows), steps)  # over: unlooked at
+    told = torch.tensor([row + [stop or 0] * (steps - len(row)) for row in ends]).view(
+        len(rows), steps
+    )  # over: unlooked at
     model.check_tokens(told)
     found: list[Tensor] = []
 
@@ -241,7 +245,9 @@ def _steps(
             tokens = torch.tensor(prompts, device=device)  # (B, T), all that has been read or written
             seen = None
             if sampling.repetition_penalty != 1:
-                seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(1, tokens, True)
+                seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(
+                    1, tokens, True
+                )
             start, fresh, state = 0, 0, None  # the window's first token; the first token that the state has not read
             for _ in range(count):
                 moved = _window_start(tokens.shape[1], start, model.context)
@@ -284,7 +290,9 @@ def _gap(sampling: Sampling, logits: Tensor, tokens: Tensor, u: Tensor) -> Tenso
     if sampling.top_p is None:
         return gap
     cuts = (max(sampling.top_p - ROUNDING, ROUNDING), min(sampling.top_p + ROUNDING, 1.0))
-    others = [_outside(replace(sampling, top_p=cut).probabilities(logits), tokens, u).clamp(min=ROUNDING) for cut in cuts]
+    others = [
+        _outside(replace(sampling, top_p=cut).probabilities(logits), tokens, u).clamp(min=ROUNDING) for cut in cuts
+    ]
     return torch.where(gap == 0, gap, torch.minimum(gap, torch.minimum(*others)))
 
 

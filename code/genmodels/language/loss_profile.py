@@ -38,8 +38,10 @@ class Profile:
         """Share of the targets and mean loss under each model, a row for every group that occurs; ``groups`` (N,) index
         ``names``."""
         rows = {
-            names[g]: {"share": (groups == g).mean()} | {name: nll[groups == g].mean() for name, nll in self.losses.items()}
-            for g in range(len(names)) if (groups == g).any()
+            names[g]: {"share": (groups == g).mean()}
+            | {name: nll[groups == g].mean() for name, nll in self.losses.items()}
+            for g in range(len(names))
+            if (groups == g).any()
         }
         return pd.DataFrame.from_dict(rows, orient="index")
 
@@ -53,7 +55,9 @@ def profile(results: Mapping[str, Any], documents: int | None = None) -> Profile
     first = next(iter(results.values())).slice
     ids, offsets = first["test_ids"].astype(np.int64), first["test_offsets"]
     for name, result in results.items():
-        if not np.array_equal(result.slice["test_ids"], ids) or not np.array_equal(result.slice["test_offsets"], offsets):
+        if not np.array_equal(result.slice["test_ids"], ids) or not np.array_equal(
+            result.slice["test_offsets"], offsets
+        ):
             raise UserError(f"{name} was measured on other test documents; compare results on the same ones")
     offsets = offsets if documents is None else offsets[: documents + 1]
     ids = ids[: offsets[-1]]
@@ -68,7 +72,11 @@ def _losses(result: Any, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     model = result.model()
     if hasattr(model, "log_probabilities"):
         return -model.log_probabilities(ids, offsets)
-    return _recurrent(model, ids, offsets) if model.context is None else _windowed(model, ids, offsets, result.config.window)
+    return (
+        _recurrent(model, ids, offsets)
+        if model.context is None
+        else _windowed(model, ids, offsets, result.config.window)
+    )
 
 
 @torch.no_grad()
@@ -81,7 +89,9 @@ def _recurrent(model: Any, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     for start in range(0, int(lengths[0]), CHUNK):
         rows = int((lengths > start).sum())  # the longest come first: who has ended leaves at the end
         width = min(CHUNK, int(lengths[0]) - start)
-        batch = np.zeros((rows, width + 1), np.int64)  # after a document's end it reads token 0, which nobody asks about
+        batch = np.zeros(
+            (rows, width + 1), np.int64
+        )  # after a document's end it reads token 0, which nobody asks about
         for row, document in enumerate(order[:rows]):
             piece = ids[offsets[document] + start : offsets[document + 1]][: width + 1]
             batch[row, : len(piece)] = piece
@@ -90,7 +100,9 @@ def _recurrent(model: Any, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         features, state = model.features(tokens[:, :-1], state)
         for row, document in enumerate(order[:rows]):
             inside = min(width, int(lengths[row]) - start)
-            found[document][start : start + inside] = token_nll(model, features[row, :inside], tokens[row, 1 : inside + 1])
+            found[document][start : start + inside] = token_nll(
+                model, features[row, :inside], tokens[row, 1 : inside + 1]
+            )
     return np.concatenate(found)
 
 

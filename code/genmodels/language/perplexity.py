@@ -57,7 +57,9 @@ def summarize(nll_nats: np.ndarray, tokens: np.ndarray, characters: np.ndarray) 
     total, count, spelt = float(nll_nats.sum()), int(tokens.sum()), int(characters.sum())
     loss = total / count
     bits = total / (spelt * math.log(2)) if spelt else math.nan
-    return Perplexity(total, count, loss, math.inf if loss > 709 else math.exp(loss), bits, nll_nats, tokens, characters)
+    return Perplexity(
+        total, count, loss, math.inf if loss > 709 else math.exp(loss), bits, nll_nats, tokens, characters
+    )
 
 
 @torch.no_grad()

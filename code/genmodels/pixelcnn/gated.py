@@ -84,13 +84,16 @@ class GatedPixelCNN(PixelModel):
             raise UserError(f"GatedPixelCNN needs at least one layer and one channel, got {config}")
         self.config = config
         self.layers = nn.ModuleList(
-            TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen, config.placed) if index == 0
+            TwoStackLayer("A", 1, config.channels, config.first_kernel, self.widen, config.placed)
+            if index == 0
             else TwoStackLayer("B", config.channels, config.channels, config.kernel, self.widen, config.placed)
             for index in range(config.layers)
         )
         self.head = MaskedConv2d("B", config.channels, config.channels, 1)
         self.logit = MaskedConv2d("B", config.channels, 1, 1)
-        for parameter in self.parameters():  # channels first: a gate halves the channels, and either half lies in one piece
+        for (
+            parameter
+        ) in self.parameters():  # channels first: a gate halves the channels, and either half lies in one piece
             parameter.data = parameter.data.contiguous()
 
     def above(self, x: Tensor, apply: Apply = whole) -> list[Tensor]:

@@ -110,12 +110,19 @@ class PixelCNN(PixelModel):
         rows, reach = [], 0
         for index, conv in enumerate(self.convolutions, start=1):
             reach += conv.kernel // 2
-            rows.append({
-                "layer": index, "mask": conv.mask_type, "kernel": f"{conv.kernel}×{conv.kernel}",
-                "in_channels": conv.in_channels, "out_channels": conv.out_channels,
-                "activation": "Sigmoid" if index == len(self.convolutions) else "ReLU",
-                "parameters": conv.live_parameters, "rows_up": reach, "columns_aside": reach,
-            })
+            rows.append(
+                {
+                    "layer": index,
+                    "mask": conv.mask_type,
+                    "kernel": f"{conv.kernel}×{conv.kernel}",
+                    "in_channels": conv.in_channels,
+                    "out_channels": conv.out_channels,
+                    "activation": "Sigmoid" if index == len(self.convolutions) else "ReLU",
+                    "parameters": conv.live_parameters,
+                    "rows_up": reach,
+                    "columns_aside": reach,
+                }
+            )
         return rows
 
 

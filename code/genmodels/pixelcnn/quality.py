@@ -50,7 +50,8 @@ def measures_of(features: Tensor, logs: Tensor, reference: Reference) -> dict[st
     return {
         "frechet": squared_distance(Gaussian.fit(features.numpy()), reference.gaussian),
         "classes_apart": 0.5 * float(np.abs(class_shares(logs) - reference.shares).sum()),
-        "confidence": confidence.mean().item(), "unsure": (confidence < UNSURE).float().mean().item(),
+        "confidence": confidence.mean().item(),
+        "unsure": (confidence < UNSURE).float().mean().item(),
     }
 
 

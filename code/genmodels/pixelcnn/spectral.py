@@ -42,7 +42,10 @@ class Transforms:
         tall = self.height + max(up, rows - 1 - up)
         wide = self.width + max(left, columns - 1 - left)
         self.vertical, self.horizontal = tall // 2 + 1, wide  # frequencies kept
-        down, across = _waves(self.vertical, torch.arange(self.height), tall), _waves(wide, torch.arange(self.width), wide)
+        down, across = (
+            _waves(self.vertical, torch.arange(self.height), tall),
+            _waves(wide, torch.arange(self.width), wide),
+        )
         twice = torch.full((self.vertical,), 2.0, dtype=torch.float64)  # a frequency stands for its mirror image, too
         twice[0] = 1.0
         if tall % 2 == 0:
@@ -57,7 +60,8 @@ class Transforms:
         real, imaginary = across.real, across.imag  # these act on complex rows, real parts first: (FW, 2 W)
         self.across = keep(torch.cat([real, -imaginary], 1)), keep(torch.cat([imaginary, real], 1))
         self.across_back = (  # (2 W, FW)
-            keep(torch.cat([real.T, -imaginary.T]) / wide), keep(torch.cat([imaginary.T, real.T]) / wide),
+            keep(torch.cat([real.T, -imaginary.T]) / wide),
+            keep(torch.cat([imaginary.T, real.T]) / wide),
         )
         taps = (
             _waves(self.vertical, torch.arange(rows) - up, tall).conj()[:, None, :, None]

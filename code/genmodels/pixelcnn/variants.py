@@ -62,5 +62,7 @@ def build(config: PixelCNNModelConfig | GatedModelConfig, variant: PixelVariant)
     if isinstance(config, PixelCNNModelConfig):
         return VariantPixelCNN(config, variant)
     if (config.residual, config.placed) != (variant.residual, variant.placed):
-        raise UserError(f"two stacks are asked for as {variant} and as {config}; give both the same residual and placed")
+        raise UserError(
+            f"two stacks are asked for as {variant} and as {config}; give both the same residual and placed"
+        )
     return GatedPixelCNN(config) if variant.gated else PlainTwoStack(config)

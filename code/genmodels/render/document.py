@@ -105,13 +105,22 @@ def render(
 
 
 def _executed(
-    parts: list[Part], project: Path, scratch: Path, settings: dict[str, Any], source: str, kept: Path | None, clock: _Clock
+    parts: list[Part],
+    project: Path,
+    scratch: Path,
+    settings: dict[str, Any],
+    source: str,
+    kept: Path | None,
+    clock: _Clock,
 ) -> str | None:
     """Fill in the outputs of ``parts``, from the execution in ``kept`` where it fits; the verdict's text, if there is one."""
     key = reuse.identity(parts, settings, project) if kept else ""
     done = reuse.restore(kept, key, parts) if kept else None
     if done:
-        print(f"nothing that the outputs depend on has changed since {done.finished_utc}: they are used again", file=sys.stderr)
+        print(
+            f"nothing that the outputs depend on has changed since {done.finished_utc}: they are used again",
+            file=sys.stderr,
+        )
         clock.lap("execute")
         return done.verdict
     started = time.monotonic()
@@ -167,7 +176,9 @@ class _Document:
         page_file = required(self.project / template) if template else ASSETS / "html" / "page.html"
         arguments = ["--to=html5", f"--template={page_file}", "--embed-resources", "--mathml"]
         arguments += [f"--css={self.project / style}" for style in styles]
-        arguments += [f"--include-in-header={required(self.project / f)}" for f in as_list(settings.get("include-in-header"))]
+        arguments += [
+            f"--include-in-header={required(self.project / f)}" for f in as_list(settings.get("include-in-header"))
+        ]
         if settings.get("toc"):
             arguments += ["--toc", f"--toc-depth={int(settings.get('toc-depth', 3)) + self.shift}"]
         page = self.pandoc(arguments, settings).decode("utf-8")
@@ -241,7 +252,10 @@ class _Document:
 
         metadata = self.scratch / "metadata.json"
         metadata.write_text(json.dumps(self.metadata(settings), ensure_ascii=False, default=str), "utf-8")
-        filters = [f"--lua-filter={ASSETS / 'filters' / name}.lua" for name in ("callouts", "subset", "bibliography", "persian")]
+        filters = [
+            f"--lua-filter={ASSETS / 'filters' / name}.lua"
+            for name in ("callouts", "subset", "bibliography", "persian")
+        ]
         command = [pypandoc.get_pandoc_path(), str(self.woven), "--from=markdown", "--standalone", "--wrap=none",
                    f"--metadata-file={metadata}", *filters, *arguments]  # fmt: skip
         locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"

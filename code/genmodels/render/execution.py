@@ -93,7 +93,9 @@ def execute(
     environment |= variables or {}
     current: list[Part] = []
     try:
-        with client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project), stderr=subprocess.DEVNULL):  # its last words
+        with client.setup_kernel(
+            cleanup_kc=True, env=environment, cwd=str(project), stderr=subprocess.DEVNULL
+        ):  # its last words
             for group in groups:
                 current, started = group, time.monotonic()
                 if group[0].kind == "inline":
@@ -104,7 +106,9 @@ def execute(
                 errors = [output for output in group[0].outputs if output["output_type"] == "error"]
                 if errors:
                     message = f"{errors[0]['ename']}: {errors[0]['evalue']}".strip().split("\n")[-1]
-                    message = re.sub(r"\(\d+\.py, (?=line)", "(", _ANSI.sub("", message))  # the kernel's name of a chunk
+                    message = re.sub(
+                        r"\(\d+\.py, (?=line)", "(", _ANSI.sub("", message)
+                    )  # the kernel's name of a chunk
                     group[0].died = message.replace(str(project), ".")
     except CellTimeoutError:
         raise UserError(f"{_where(current[0], name)} ran longer than {CELL_SECONDS} s") from None

@@ -22,7 +22,17 @@ TOP = {
     "toc-title", "jupyter", "execute", "format", "filters", "project", "code-fold",
 }  # fmt: skip
 FORMAT = {
-    "html": {"embed-resources", "html-math-method", "minimal", "theme", "template", "css", "appendix-style", "fig-format", "include-in-header"},
+    "html": {
+        "embed-resources",
+        "html-math-method",
+        "minimal",
+        "theme",
+        "template",
+        "css",
+        "appendix-style",
+        "fig-format",
+        "include-in-header",
+    },
     "typst": {"papersize", "section-numbering", "font-paths", "include-in-header", "keep-typ"},
 }
 
@@ -148,7 +158,9 @@ def _check_scalars(node: yaml.Node, where: str, first_line: int, key: str = "") 
                 same = False
             if not same:
                 way_out = "true or false, or as one text" if kind == "bool" else "one text"
-                raise UserError(f"{line}: write {key}: as {way_out} in quotes: YAML does not keep {written[:40]} as it is")
+                raise UserError(
+                    f"{line}: write {key}: as {way_out} in quotes: YAML does not keep {written[:40]} as it is"
+                )
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -172,6 +184,6 @@ def as_list(value: Any) -> list[Any]:
 
 
 def line_of(token: str, text: str) -> str:
-    """", line N" of the first line that holds ``token``, or nothing."""
+    """ ", line N" of the first line that holds ``token``, or nothing."""
     number = next((i for i, line in enumerate(text.splitlines(), 1) if token and token in line), 0)
     return f", line {number}" if number else ""

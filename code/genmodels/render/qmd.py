@@ -57,7 +57,9 @@ def split_front_matter(source: str, name: str) -> tuple[dict[str, Any], str, int
     if not match:
         if begun := _BEGUN.match(source):
             where = f"{name}, line {begun[0].count(chr(10))}"
-            raise UserError(f"{where}: the front matter needs a --- at the start of the lines right before and after it")
+            raise UserError(
+                f"{where}: the front matter needs a --- at the start of the lines right before and after it"
+            )
         return {}, source, 1
     metadata = parse_yaml(match["yaml"], name, match["head"].count("\n") + 1, "the front matter is") or {}
     if not isinstance(metadata, dict):
@@ -148,7 +150,7 @@ def _prose(text: str, line: int, name: str) -> list[Part]:
                 raise UserError(f"{where}: the shortcode {code['name']} is outside the subset (pagebreak is in it)")
         if re.search(r"(?<!`)`\{\w+\}[ \t]+[^`]*$", _INLINE.sub("", row)):
             raise UserError(f"{where}: an inline expression must end on the line it begins on")
-        row = _SHORTCODE.sub('\n\n```{=typst}\n#pagebreak(weak: true)\n```\n\n', row)
+        row = _SHORTCODE.sub("\n\n```{=typst}\n#pagebreak(weak: true)\n```\n\n", row)
         position = 0
         for match in _INLINE.finditer(row):
             if match["language"] != "python":

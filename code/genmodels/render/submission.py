@@ -53,8 +53,12 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>$@^~|#&'\"]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=
 
 
 def submit(
-    student: str | None = None, number: str | None = None, output: Path | None = None, light: bool = False,
-    fresh: bool = False, project: Path = PROJECT,
+    student: str | None = None,
+    number: str | None = None,
+    output: Path | None = None,
+    light: bool = False,
+    fresh: bool = False,
+    project: Path = PROJECT,
 ) -> Path:
     """Render the report for ``student`` with ``number`` and pack the hand-in into the folder ``output``; the zip's path.
 

@@ -70,10 +70,17 @@ def finish(
         told[kind(o)].append(f"{o.key} ({o.point}, {o.section}): {o.title}: {o.result}")
     for stage, found in attempts:
         told[kind(found)].append(f"verify {stage} {found.name}: {found.detail}")
-    write_json(place(), {
-        "checks": sum(map(len, told.values())), "failed": told[CONTRADICTED], "unchecked": told[UNCHECKED],
-        "outcomes": [dict(vars(outcome)) for outcome in outcomes], "claims": claims.unmet() if claims else [], "dead": claims.dead() if claims else [],
-    })
+    write_json(
+        place(),
+        {
+            "checks": sum(map(len, told.values())),
+            "failed": told[CONTRADICTED],
+            "unchecked": told[UNCHECKED],
+            "outcomes": [dict(vars(outcome)) for outcome in outcomes],
+            "claims": claims.unmet() if claims else [],
+            "dead": claims.dead() if claims else [],
+        },
+    )
 
 
 def judge(path: Path | None = None) -> str:

@@ -70,23 +70,36 @@ def _closed(quantity: Quantity) -> str:
     text, value = fa_exact(quantity.value), quantity.value
     if not text.startswith("≈"):
         return text
-    return f"{fa_int(int(value.p))}/{fa_int(int(value.q))} {text}" if value.is_Rational else f"${quantity.exact_latex}$ {text}"
+    return (
+        f"{fa_int(int(value.p))}/{fa_int(int(value.q))} {text}"
+        if value.is_Rational
+        else f"${quantity.exact_latex}$ {text}"
+    )
 
 
 def _row(part: str, label: str, quantity: Quantity) -> dict[str, str]:
-    return {"بخش": f"({LETTERS[part[0]]})", "کمیت": label, "فرمول": f"${quantity.equation}$",
-            "مقدار دقیق": _closed(quantity), "نماد علمی": fa_sci(float(quantity.value))}
+    return {
+        "بخش": f"({LETTERS[part[0]]})",
+        "کمیت": label,
+        "فرمول": f"${quantity.equation}$",
+        "مقدار دقیق": _closed(quantity),
+        "نماد علمی": fa_sci(float(quantity.value)),
+    }
 
 
 def summary() -> Markdown:
     """All results of the reading taken, in order."""
-    return formula_table([_row(key, STEP_LABELS[key], quantity) for key, quantity in STEPS.items()], (6, 27, 19, 19, 13))
+    return formula_table(
+        [_row(key, STEP_LABELS[key], quantity) for key, quantity in STEPS.items()], (6, 27, 19, 19, 13)
+    )
 
 
 def alternatives(part: str) -> Markdown:
     """The other readings of one part ("a" … "f")."""
     rows = [_row(key, ALTERNATIVE_LABELS[key], quantity) for key, quantity in ALTERNATIVES[part].items()]
-    return formula_table([{name: cell for name, cell in row.items() if name != "بخش"} for row in rows], (32, 20, 21, 13))
+    return formula_table(
+        [{name: cell for name, cell in row.items() if name != "بخش"} for row in rows], (32, 20, 21, 13)
+    )
 
 
 def chains() -> Markdown:
@@ -105,9 +118,12 @@ def grouped_query(heads: int = 64, kv_heads: Sequence[int] = (64, 16, 8, 1)) -> 
     for shared in kv_heads:
         numbers = {"h": heads, "v": shared}
         projections, core = (exact(part, **numbers) for part in LAYER_FLOPS["attention"])
-        rows.append({
-            "سرهای کلید و مقدار": fa_int(shared), "FLOP امتیازها و جمع": fa_exact(core),
-            "FLOP نگاشت‌ها": fa_exact(projections),
-            "حافظهٔ نهان هر لایه (بایت)": fa_exact(exact(CACHE_BYTES, b=HALF_PRECISION, **numbers)),
-        })
+        rows.append(
+            {
+                "سرهای کلید و مقدار": fa_int(shared),
+                "FLOP امتیازها و جمع": fa_exact(core),
+                "FLOP نگاشت‌ها": fa_exact(projections),
+                "حافظهٔ نهان هر لایه (بایت)": fa_exact(exact(CACHE_BYTES, b=HALF_PRECISION, **numbers)),
+            }
+        )
     return table(rows)

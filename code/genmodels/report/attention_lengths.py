@@ -39,11 +39,16 @@ def ranks() -> Markdown:
     for rank in RANKS:
         order = linformer(rank).value
         group, total = (fa_exact(chain(order * SETTING[r], per_group)[2]) for per_group in (True, False))
-        rows.append({
-            "رتبه $k$": fa_int(rank), "$n k d$": fa_exact(order),
-            "$8 n k d$ (FLOP)": fa_exact(exact(LAYER_FLOPS["linformer"][1], k=rank)),
-            "زنجیر: هر گروه": group, "زنجیر: مجموع": total, "نسبت (آ) به آن": fa_exact(STEPS["a"].value / order),
-        })
+        rows.append(
+            {
+                "رتبه $k$": fa_int(rank),
+                "$n k d$": fa_exact(order),
+                "$8 n k d$ (FLOP)": fa_exact(exact(LAYER_FLOPS["linformer"][1], k=rank)),
+                "زنجیر: هر گروه": group,
+                "زنجیر: مجموع": total,
+                "نسبت (آ) به آن": fa_exact(STEPS["a"].value / order),
+            }
+        )
     return formula_table(rows, (8, 17, 18, 16, 18, 11))
 
 
@@ -53,13 +58,22 @@ def crossovers(rank: int = 256, constants: Sequence[int] = (1, 16, 64, 256)) -> 
     rows = []
     for row in CROSSOVERS:
         length = exact(row.length, k=rank)
-        rows.append({claim: CROSSOVER_LABELS[row.key], solution: f"$n = {_latex(row.length)}$",
-                     at_rank: fa_exact(length) if length < 10**9 else fa_sci(float(length))})
+        rows.append(
+            {
+                claim: CROSSOVER_LABELS[row.key],
+                solution: f"$n = {_latex(row.length)}$",
+                at_rank: fa_exact(length) if length < 10**9 else fa_sci(float(length)),
+            }
+        )
     for constant in constants:
         meeting = log_crossover(constant)
-        rows.append({claim: f"روش لگاریتمی با ضریب پنهان {fa_int(constant)} ارزان‌تر",
-                     solution: "برابر نمی‌شوند" if meeting is None else f"$n = {_latex(meeting)}$",
-                     at_rank: "هر طولی" if meeting is None else fa_exact(meeting)})
+        rows.append(
+            {
+                claim: f"روش لگاریتمی با ضریب پنهان {fa_int(constant)} ارزان‌تر",
+                solution: "برابر نمی‌شوند" if meeting is None else f"$n = {_latex(meeting)}$",
+                at_rank: "هر طولی" if meeting is None else fa_exact(meeting),
+            }
+        )
     return formula_table(rows, (38, 32, 16))
 
 
@@ -72,8 +86,13 @@ def _latex(expression: Any) -> str:
     return latex(expression, ln_notation=True)
 
 
-def cost_curves(lengths: Sequence[int], flops: Mapping[str, Sequence[float]], memory: Mapping[str, Sequence[float]],
-            crossings: Sequence[tuple[int, float]] = (), here: int = 4096) -> Figure:
+def cost_curves(
+    lengths: Sequence[int],
+    flops: Mapping[str, Sequence[float]],
+    memory: Mapping[str, Sequence[float]],
+    crossings: Sequence[tuple[int, float]] = (),
+    here: int = 4096,
+) -> Figure:
     """FLOPs (left) and bytes (right) of one layer against the length, both axes logarithmic.
 
     ``crossings``: points (length, FLOPs) to mark on the left; ``here``: the length of the question, a vertical line.
@@ -123,12 +142,18 @@ def long_inputs(powers: Iterable[int] = (12, 14, 17, 20), rank: int = 256) -> Ma
         numbers = {"n": 2**power, "k": rank, "b": HALF_PRECISION}
         full, log, low = (exact(x.expression, **numbers) for x in (STEPS["a"], STEPS["f"], linformer(rank)))
         scores, low_scores = (exact(x, **numbers) for x in (SCORE_BYTES, LINFORMER_SCORE_BYTES))
-        rows.append({
-            "طول $n$": fa_int(2**power), "$n^2 d$": fa_sci(float(full)), "$n \\log_2(n) d$": fa_sci(float(log)),
-            f"$n k d$ ($k = {rank}$)": fa_sci(float(low)), "$n / \\log_2 n$": fa(float(full / log), 0),
-            "$n / k$": fa_exact(full / low), "امتیازهای کامل (GB)": fa(float(scores) / 1e9, 2),
-            "امتیازهای Linformer (GB)": fa(float(low_scores) / 1e9, 2),
-        })
+        rows.append(
+            {
+                "طول $n$": fa_int(2**power),
+                "$n^2 d$": fa_sci(float(full)),
+                "$n \\log_2(n) d$": fa_sci(float(log)),
+                f"$n k d$ ($k = {rank}$)": fa_sci(float(low)),
+                "$n / \\log_2 n$": fa(float(full / log), 0),
+                "$n / k$": fa_exact(full / low),
+                "امتیازهای کامل (GB)": fa(float(scores) / 1e9, 2),
+                "امتیازهای Linformer (GB)": fa(float(low_scores) / 1e9, 2),
+            }
+        )
     return formula_table(rows, (12, 12, 13, 13, 11, 9, 13, 13))
 
 
@@ -162,10 +187,19 @@ def sensitivities(maps: Mapping[str, Any]) -> Figure:
 
 def counted(found: Iterable[Count]) -> Markdown:
     """Counted against derived FLOPs."""
-    return formula_table([{
-        "لایه": KIND_LABELS[row.kind], "طول $n$": fa_int(row.length), "شمرده": fa_int(row.counted),
-        "از فرمول": fa_int(row.derived), "تفاوت": fa_int(row.counted - row.derived),
-    } for row in found], (32, 10, 20, 20, 8))
+    return formula_table(
+        [
+            {
+                "لایه": KIND_LABELS[row.kind],
+                "طول $n$": fa_int(row.length),
+                "شمرده": fa_int(row.counted),
+                "از فرمول": fa_int(row.derived),
+                "تفاوت": fa_int(row.counted - row.derived),
+            }
+            for row in found
+        ],
+        (32, 10, 20, 20, 8),
+    )
 
 
 def measured_growth(rows: Sequence[dict[str, Any]]) -> Markdown:

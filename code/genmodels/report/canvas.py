@@ -75,7 +75,9 @@ def show_ink(ax: Axes, array: np.ndarray) -> None:
     ax.set_axis_off()
 
 
-def box(ax: Axes, x: float, y: float, text: str, width: float = 1.0, height: float = 0.6, fill: str = PALE, **style: Any) -> None:
+def box(
+    ax: Axes, x: float, y: float, text: str, width: float = 1.0, height: float = 0.6, fill: str = PALE, **style: Any
+) -> None:
     """A rounded box centred at (x, y) with ``text`` in it; ``style``: ``fontsize``, ``weight``, ``linestyle``."""
     line = style.pop("linestyle", "-")
     corner = (x - width / 2, y - height / 2)
@@ -157,8 +159,14 @@ def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str], others: list
         ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.12 * (top - bottom))
         x = history["epoch" if "epoch" in history else "step"].iloc[0]
         ax.annotate(
-            persian_text(f"↑ {fa(first, 1)}"), (x, 1), xycoords=("data", "axes fraction"), xytext=(0, -4),
-            textcoords="offset points", ha="center", va="top", fontsize=8,
+            persian_text(f"↑ {fa(first, 1)}"),
+            (x, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, -4),
+            textcoords="offset points",
+            ha="center",
+            va="top",
+            fontsize=8,
         )
 
 

@@ -35,9 +35,13 @@ def measure_rows(result: Any, choices: Mapping[str, Sequence[str]]) -> list[dict
     """Network x setting: the measures of all samples, then those of real text. ``choices``: network -> settings."""
     rows = [
         {"شبکه": short_name(network), "روش": DECODING_NAMES[name]} | _measures(result.measures[network][name])
-        for network, names in choices.items() for name in names
+        for network, names in choices.items()
+        for name in names
     ]
-    return rows + [{"شبکه": f"متن راستین، {CORPUS_NAMES[name]}", "روش": "—"} | _measures(found) for name, found in result.metrics["reference"].items()]
+    return rows + [
+        {"شبکه": f"متن راستین، {CORPUS_NAMES[name]}", "روش": "—"} | _measures(found)
+        for name, found in result.metrics["reference"].items()
+    ]
 
 
 def _measures(found: Mapping[str, float]) -> dict[str, str]:

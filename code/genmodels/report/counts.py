@@ -37,7 +37,9 @@ def continuations_table(words: pd.DataFrame) -> Markdown:
     """Common words: occurrences, different tokens before them, and the ratio."""
     rows = [
         {
-            "واژه": f"«{row.token}»", "رخداد": int(row.count_), "شمار پیوند": int(row.contexts),
+            "واژه": f"«{row.token}»",
+            "رخداد": int(row.count_),
+            "شمار پیوند": int(row.contexts),
             "نسبت": fa_percent(row.contexts / row.count_, 1),
         }
         for row in words.rename(columns={"count": "count_"}).itertuples()  # tuples have a method count
@@ -50,7 +52,9 @@ def orders_table(orders: pd.DataFrame) -> Markdown:
     return table(
         {
             "n": int(row.order),
-            "$D_1$": fa(row.discounts[0], 2), "$D_2$": fa(row.discounts[1], 2), "$D_{3+}$": fa(row.discounts[2], 2),
+            "$D_1$": fa(row.discounts[0], 2),
+            "$D_2$": fa(row.discounts[1], 2),
+            "$D_{3+}$": fa(row.discounts[2], 2),
             "سرگشتگی اعتبارسنجی": fa(row.validation_perplexity, 1),
             "سرگشتگی آزمون": fa(row.test_perplexity, 1),
             "بیت بر نویسه": fa(row.test_bits_per_character, 3),
@@ -74,8 +78,15 @@ def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | No
         for place, value, other in zip(orders.order, orders[column], orders.test_perplexity):
             if column != "test_perplexity" and value < 1.05 * other:
                 continue  # the curves begin together: one value is enough
-            ax.annotate(fa(value, 0), (place, value), xytext=(0, 7), textcoords="offset points",
-                        ha="center", fontsize=9, color=colour)
+            ax.annotate(
+                fa(value, 0),
+                (place, value),
+                xytext=(0, 7),
+                textcoords="offset points",
+                ha="center",
+                fontsize=9,
+                color=colour,
+            )
     levels = networks or {}
     for (name, level), (colour, style, _) in zip(levels.items(), styles(len(levels), len(series)), strict=True):
         ax.axhline(level, color=colour, linestyle=style, linewidth=1.4, label=persian_text(name))
@@ -97,15 +108,24 @@ def known_lengths(matches: pd.DataFrame) -> Figure:
     places = range(len(labels))
     top.bar(places, 100 * matches.share, color=SKY, edgecolor="black", linewidth=0.6, width=0.62)
     for place, share in zip(places, matches.share):
-        top.annotate(_share(share), (place, 100 * share), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9)
+        top.annotate(
+            _share(share), (place, 100 * share), xytext=(0, 3), textcoords="offset points", ha="center", fontsize=9
+        )
     top.set_ylabel(persian_text("درصد توکن‌ها"))
     top.set_ylim(0, 118 * matches.share.max())
     colour, style, marker = LINES[1]
     below.plot(places, matches.loss_nats, color=colour, linestyle=style, marker=marker, linewidth=1.8)
     mean = float((matches.share * matches.loss_nats).sum())
     below.axhline(mean, color=GREY, linewidth=1, linestyle=":")
-    below.annotate(persian_text("میانگین"), (places[-1], mean), xytext=(0, 3), textcoords="offset points",
-                   ha="center", color="#555555", fontsize=9)
+    below.annotate(
+        persian_text("میانگین"),
+        (places[-1], mean),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="center",
+        color="#555555",
+        fontsize=9,
+    )
     below.set_ylim(0, None)
     below.set_ylabel(persian_text("زیان (نات)"))
     below.set_xticks(list(places), labels)

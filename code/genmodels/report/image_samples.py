@@ -20,7 +20,9 @@ from genmodels.report.plotting import PersianFormatter, persian_text, persian_ti
 def temperatures(warm: Any, cool: Any, temperature: float, columns: int = 10) -> Figure:
     """Two grids of the same random numbers: right the model's own distribution, left a lower temperature."""
     figure, axes = new_figure(6.6, 3.45, 1, 2)
-    for ax, images, label in zip(axes, (cool, warm), (f"همان دانه با دمای {fa(temperature)}", f"دمای {fa(1)}: توزیع خود مدل")):
+    for ax, images, label in zip(
+        axes, (cool, warm), (f"همان دانه با دمای {fa(temperature)}", f"دمای {fa(1)}: توزیع خود مدل")
+    ):
         show_ink(ax, tile(images, columns))
         ax.set_title(persian_text(label), fontsize=9)
     return figure
@@ -52,16 +54,18 @@ def quality_rows(result: Any) -> list[dict[str, str]]:
     """``result.measures`` as table rows, from the nearest to the training images to the farthest."""
     rows = []
     for name, found in sorted(result.measures.items(), key=lambda item: item[1]["frechet"]):
-        rows.append({
-            "تصویرها": short_name(name),
-            "دودویی‌سازی": BINARIZATION_NAMES[result.binarization(name)],
-            "فاصلهٔ فرشه، $d^2$": fa(found["frechet"], 2),
-            "رده‌های جابه‌جا (٪)": fa(100 * found["classes_apart"], 1),
-            "اطمینان (٪)": fa(100 * found["confidence"], 1),
-            "بی‌رده (٪)": fa(100 * found["unsure"], 1),
-            "فاصله تا آموزش (پیکسل)": fa(found["distance_median"], 0),
-            "بسیار نزدیک (٪)": fa(100 * found["distance_below"], 1),
-        })
+        rows.append(
+            {
+                "تصویرها": short_name(name),
+                "دودویی‌سازی": BINARIZATION_NAMES[result.binarization(name)],
+                "فاصلهٔ فرشه، $d^2$": fa(found["frechet"], 2),
+                "رده‌های جابه‌جا (٪)": fa(100 * found["classes_apart"], 1),
+                "اطمینان (٪)": fa(100 * found["confidence"], 1),
+                "بی‌رده (٪)": fa(100 * found["unsure"], 1),
+                "فاصله تا آموزش (پیکسل)": fa(found["distance_median"], 0),
+                "بسیار نزدیک (٪)": fa(100 * found["distance_below"], 1),
+            }
+        )
     return rows
 
 
@@ -89,7 +93,9 @@ def gallery(rows: Sequence[tuple[str, Any, Sequence[str]]], columns: int = 10) -
         show_ink(ax, tile(shown[::-1], columns))
         height, width = shown.shape[1:]
         for place, word in enumerate(reversed(words[: len(shown)])):
-            ax.text(place * (width + 2) + width / 2, height + 1, persian_text(word), ha="center", va="top", fontsize=7.5)
+            ax.text(
+                place * (width + 2) + width / 2, height + 1, persian_text(word), ha="center", va="top", fontsize=7.5
+            )
         ax.text(1.02, 0.5, persian_text(label), transform=ax.transAxes, ha="left", va="center", fontsize=9)
     return figure
 
@@ -103,8 +109,13 @@ def hardness(image: Any, entropy: Any, surprise: Any, class_nll: Sequence[float]
     figure, (by_class, by_row, where) = new_figure(6.8, 2.45, 1, 3, gridspec_kw={"width_ratios": [1.15, 1, 1.15]})
     colour = where.imshow(entropy, cmap="Greys", vmin=0, vmax=1, interpolation="nearest")
     edges = np.arange(image.shape[0] + 1) - 0.5
-    where.contour(np.kron(image, np.ones((8, 8))), levels=[0.5], colors=[ORANGE], linewidths=0.8,
-                  extent=(edges[0], edges[-1], edges[0], edges[-1]))
+    where.contour(
+        np.kron(image, np.ones((8, 8))),
+        levels=[0.5],
+        colors=[ORANGE],
+        linewidths=0.8,
+        extent=(edges[0], edges[-1], edges[0], edges[-1]),
+    )
     where.set(xticks=[], yticks=[])
     where.grid(False)
     where.spines[:].set_visible(True)

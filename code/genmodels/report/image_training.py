@@ -44,11 +44,16 @@ def ablation_rows(study: Any) -> list[dict[str, str]]:
     rows = []
     for key, label in PIXEL_RUNS.items():
         run, effect = study.runs.loc[key], study.effects.get(key)
-        rows.append({
-            "شبکه": label, "کانال": fa_int(study.config[key].experiment.model.channels), "پارامتر زنده": fa_int(int(run.live_parameters)),
-            "GFLOP هر گذر": fa(run.forward_flops / 1e9, 2), "زیان اعتبارسنجی": fa(run.validation_nll_nats, 2),
-            "اختلاف": f"{fa(effect[0], 2)} ({fa(effect[1], 2)})" if effect else "—",
-        })
+        rows.append(
+            {
+                "شبکه": label,
+                "کانال": fa_int(study.config[key].experiment.model.channels),
+                "پارامتر زنده": fa_int(int(run.live_parameters)),
+                "GFLOP هر گذر": fa(run.forward_flops / 1e9, 2),
+                "زیان اعتبارسنجی": fa(run.validation_nll_nats, 2),
+                "اختلاف": f"{fa(effect[0], 2)} ({fa(effect[1], 2)})" if effect else "—",
+            }
+        )
     return rows
 
 
@@ -73,9 +78,12 @@ def form_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
     matrix product."""
     return [
         {
-            "روش": FORMS[row["form"]], "تصویر بر ثانیه": fa(row["images_per_second"], 1), "نسبت": fa(row["ratio"], 2),
+            "روش": FORMS[row["form"]],
+            "تصویر بر ثانیه": fa(row["images_per_second"], 1),
+            "نسبت": fa(row["ratio"], 2),
             "عمل هر تصویر (میلیارد)": fa(row["flops"] / 1e9, 2),
-            "عمل بر ثانیه (میلیارد)": fa(row["gflops_per_second"], 0), "نسبت به ضرب ماتریسی": fa_percent(row["of_product"], 0),
+            "عمل بر ثانیه (میلیارد)": fa(row["gflops_per_second"], 0),
+            "نسبت به ضرب ماتریسی": fa_percent(row["of_product"], 0),
         }
         for row in measured["forms"]
     ]
@@ -104,7 +112,9 @@ def cost_law(measured: Mapping[str, Any], epoch_images: int) -> Figure:
     minutes = epoch_images / 60 / 1e3
     right = ax.secondary_yaxis("right", functions=(lambda value: value * minutes, lambda value: value / minutes))
     for axis, name in (
-        (ax.xaxis, "عمل برای هر تصویر (میلیارد)"), (ax.yaxis, "زمان هر تصویر (میلی‌ثانیه)"), (right.yaxis, "زمان دوره (دقیقه)"),
+        (ax.xaxis, "عمل برای هر تصویر (میلیارد)"),
+        (ax.yaxis, "زمان هر تصویر (میلی‌ثانیه)"),
+        (right.yaxis, "زمان دوره (دقیقه)"),
     ):
         _one_two_five(axis)
         axis.set_label_text(persian_text(name))

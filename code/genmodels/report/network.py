@@ -73,10 +73,12 @@ def layer_rows(model: PixelCNN) -> list[dict[str, str]]:
     """``model.layer_table()`` in Persian, with a last row for the sum of the parameters."""
     rows = [
         {
-            "لایه": fa_int(row["layer"]), "ماسک": row["mask"],
+            "لایه": fa_int(row["layer"]),
+            "ماسک": row["mask"],
             "هسته": "×".join(fa_int(int(side)) for side in row["kernel"].split("×")),
             "کانال (ورودی ← خروجی)": f"{fa_int(row['in_channels'])} ← {fa_int(row['out_channels'])}",
-            "فعال‌سازی": row["activation"], "پارامتر زنده": fa_int(row["parameters"]),
+            "فعال‌سازی": row["activation"],
+            "پارامتر زنده": fa_int(row["parameters"]),
             "میدان دید (سطر بالا، ستون کنار)": f"{fa_int(row['rows_up'])}، ±{fa_int(row['columns_aside'])}",
         }
         for row in model.layer_table()
@@ -111,7 +113,9 @@ def field_map(field: Any, row: int | None = None, column: int | None = None) -> 
     persian_ticks(bar.ax)
     handles = [
         plt.Line2D([], [], marker="x", color=BLACK, markeredgewidth=2.2, linestyle="none"),
-        Patch(facecolor="#6BAED6"), Patch(facecolor="white", edgecolor=ORANGE, hatch="////"), Patch(facecolor=PAPER),
+        Patch(facecolor="#6BAED6"),
+        Patch(facecolor="white", edgecolor=ORANGE, hatch="////"),
+        Patch(facecolor=PAPER),
     ]
     names = ["پیکسل خروجی", "پیش از آن و دیده‌شده", "پیش از آن و دیده‌نشده", "پس از آن (آینده)"]
     place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.02), "ncols": 2, "frameon": False, "fontsize": 9}

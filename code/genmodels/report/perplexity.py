@@ -31,8 +31,11 @@ def tokenizer_dependence(metrics: dict[str, Any]) -> Markdown:
     """Stage ``vocabularies``: the same model and text, three tokenizers."""
     return table(
         {
-            "واژگان": row["vocabulary"], "توکن آزمون": row["tokens"], "سرگشتگی": fa(row["perplexity"], 1),
-            "بیت بر نویسه": fa(row["bits_per_character"], 3), "سرگشتگی بر واژه": fa_int(round(row["word_perplexity"])),
+            "واژگان": row["vocabulary"],
+            "توکن آزمون": row["tokens"],
+            "سرگشتگی": fa(row["perplexity"], 1),
+            "بیت بر نویسه": fa(row["bits_per_character"], 3),
+            "سرگشتگی بر واژه": fa_int(round(row["word_perplexity"])),
         }
         for row in metrics["rows"]
     )
@@ -47,7 +50,9 @@ def result_rows(results: Mapping[str, Any], words: int) -> list[dict[str, str]]:
             "سرگشتگی آزمون": fa(result.metrics["test_perplexity"], 1),
             "زیان آزمون (نات بر توکن)": fa(result.metrics["test_loss_nats"], 3),
             "بیت بر نویسه": fa(result.metrics["test_bits_per_character"], 3),
-            "سرگشتگی بر واژه": fa_int(round(math.exp(result.metrics["test_loss_nats"] * result.metrics["test_tokens"] / words))),
+            "سرگشتگی بر واژه": fa_int(
+                round(math.exp(result.metrics["test_loss_nats"] * result.metrics["test_tokens"] / words))
+            ),
         }
         for name, result in results.items()
     ]
@@ -100,11 +105,24 @@ def heat_strip(words: Sequence[Word], width: float = 6.6) -> Figure:
             ax.text(left + size / 2, top - 0.11, persian_text(word.text), ha="center", va="center", fontsize=9)
             for index, name in enumerate(names):
                 place = (left, top - 0.25 - bar * (index + 1))
-                ax.add_patch(Rectangle(place, size, bar * 0.86, facecolor=shade(scale(word.losses[name])), edgecolor=EDGE, linewidth=0.3))
+                ax.add_patch(
+                    Rectangle(
+                        place,
+                        size,
+                        bar * 0.86,
+                        facecolor=shade(scale(word.losses[name])),
+                        edgecolor=EDGE,
+                        linewidth=0.3,
+                    )
+                )
     order = "، ".join(STAGE_NAMES[name] for name in names)
     ax.text(width, 0.13, persian_text(f"زیر هر واژه، از بالا: {order}"), ha="right", va="center", fontsize=8.5)
     for step in range(6):  # the scale, dark on the left as the numbers beside it say
-        ax.add_patch(Rectangle((0.62 + 0.16 * step, 0.06), 0.16, 0.13, facecolor=shade(1 - step / 5), edgecolor=EDGE, linewidth=0.3))
+        ax.add_patch(
+            Rectangle(
+                (0.62 + 0.16 * step, 0.06), 0.16, 0.13, facecolor=shade(1 - step / 5), edgecolor=EDGE, linewidth=0.3
+            )
+        )
     ax.text(0.58, 0.13, persian_text(f"{fa(scale.vmax, 0)} نات"), ha="right", va="center", fontsize=8.5)
     ax.text(1.63, 0.13, persian_text("صفر"), ha="left", va="center", fontsize=8.5)
     ax.set_xlim(0, width)

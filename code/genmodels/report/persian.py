@@ -127,7 +127,9 @@ def _is_leap(year: int) -> bool:
     return year % 33 in (1, 5, 9, 13, 17, 22, 26, 30)
 
 
-def table(rows: Iterable[Mapping[str, Any]] | Any, widths: Sequence[int] | None = None, centred: Collection[str] = ()) -> Markdown:
+def table(
+    rows: Iterable[Mapping[str, Any]] | Any, widths: Sequence[int] | None = None, centred: Collection[str] = ()
+) -> Markdown:
     """A Markdown table of ``rows`` (dicts, or a DataFrame) with Persian digits, for a chunk that has a ``tbl-cap``.
 
     Columns are the union of the keys, in order of appearance. Integers and floats go through ``fa``; text keeps its
@@ -142,8 +144,13 @@ def table(rows: Iterable[Mapping[str, Any]] | Any, widths: Sequence[int] | None 
         raise ValueError("table() wants at least one row")
     columns = list(dict.fromkeys(key for record in records for key in record))
     body = [[_cell(name) for name in columns]] + [[_cell(r.get(name)) for name in columns] for r in records]
-    wanted = widths or [min(60, max(3, *(len(re.sub(r"[`*\\]", "", cell)) for cell in column))) for column in zip(*body)]
-    dashes = [f":{'-' * (width - 2)}:" if name in centred else "-" * width for name, width in zip(columns, wanted, strict=True)]
+    wanted = widths or [
+        min(60, max(3, *(len(re.sub(r"[`*\\]", "", cell)) for cell in column))) for column in zip(*body)
+    ]
+    dashes = [
+        f":{'-' * (width - 2)}:" if name in centred else "-" * width
+        for name, width in zip(columns, wanted, strict=True)
+    ]
     lines = ["| " + " | ".join(row) + " |" for row in body]
     return Markdown("\n".join([lines[0], f"|{'|'.join(dashes)}|", *lines[1:]]))
 

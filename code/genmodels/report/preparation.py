@@ -57,8 +57,12 @@ def splits(fluent: dict[str, Any]) -> Markdown:
     return table(
         {
             "بخش": SPLIT_NAMES[split],
-            "سند": row["documents"], "بند": row["paragraphs"], "نویسه": row["characters"],
-            "واژه": row["words"], "توکن": row["tokens"], "توکن بر واژه": fa(row["tokens_per_word"], 2),
+            "سند": row["documents"],
+            "بند": row["paragraphs"],
+            "نویسه": row["characters"],
+            "واژه": row["words"],
+            "توکن": row["tokens"],
+            "توکن بر واژه": fa(row["tokens_per_word"], 2),
         }
         for split, row in ((split, fluent["splits"][split]) for split in SPLIT_NAMES)
     )
@@ -68,8 +72,11 @@ def normalization(rows: list[dict[str, Any]]) -> Markdown:
     """Words, types and characters of the training text after each step."""
     return table(
         {
-            "متن آموزش": NORMALIZATION_STEPS[row["step"]], "واژه": row["words"], "گونهٔ واژه": row["types"],
-            "گونهٔ یک‌بار دیده‌شده": row["once"], "نویسهٔ متمایز": row["characters"],
+            "متن آموزش": NORMALIZATION_STEPS[row["step"]],
+            "واژه": row["words"],
+            "گونهٔ واژه": row["types"],
+            "گونهٔ یک‌بار دیده‌شده": row["once"],
+            "نویسهٔ متمایز": row["characters"],
         }
         for row in rows
     )
@@ -85,7 +92,9 @@ def lemmatization(words: dict[str, Any]) -> Markdown:
     """Tokens, types and unseen share after each step of the classic preparation."""
     return table(
         {
-            "متن": CLASSIC_STEPS[stage], "شمار در آموزش": words[stage]["tokens"], "گونهٔ آموزش": words[stage]["types"],
+            "متن": CLASSIC_STEPS[stage],
+            "شمار در آموزش": words[stage]["tokens"],
+            "گونهٔ آموزش": words[stage]["types"],
             "گونهٔ یک‌بار دیده‌شده": fa_percent(words[stage]["once_share"]),
             "واژهٔ نادیده در آزمون": fa_percent(words[stage]["unseen_test_share"]),
         }
@@ -128,8 +137,12 @@ def toy_bpe(merges: int = 10) -> tuple[BPE, Markdown]:
     """Our BPE trained on seven short words, and its merges: pair, how often it was counted, the new symbol."""
     bpe = train([TOY_TEXT], 256 + merges)
     rows = [
-        {"گام": index, "جفت": f"{symbol(bpe.text(left))} + {symbol(bpe.text(right))}", "بار": count,
-         "نماد نو": symbol(bpe.text(255 + index))}
+        {
+            "گام": index,
+            "جفت": f"{symbol(bpe.text(left))} + {symbol(bpe.text(right))}",
+            "بار": count,
+            "نماد نو": symbol(bpe.text(255 + index)),
+        }
         for index, ((left, right), count) in enumerate(zip(bpe.merges, bpe.counts), 1)
     ]
     return bpe, table(rows)
@@ -143,7 +156,9 @@ def merge_tree(trace: Sequence[Mapping[str, Any]]) -> Figure:
     """
     first = trace[0]["symbols"]
     figure, ax = new_figure(6.2, 2.35)
-    nodes = [(float(len(first) - 1 - i), 0, symbol) for i, symbol in enumerate(first)]  # x, level, symbol; right to left
+    nodes = [
+        (float(len(first) - 1 - i), 0, symbol) for i, symbol in enumerate(first)
+    ]  # x, level, symbol; right to left
     made = [(x, level, symbol, 0, ()) for x, level, symbol in nodes]
     drawn: list[tuple[float, int, str, int, tuple[Any, ...]]] = list(made)
     for row in trace[1:]:
@@ -162,7 +177,9 @@ def merge_tree(trace: Sequence[Mapping[str, Any]]) -> Figure:
         made = joined
     for x, level, _, _, parts in drawn:
         for part in parts:
-            ax.plot([part[0], part[0], x], [part[1] + 0.3, level - 0.15, level - 0.15], color=GREY, linewidth=0.8, zorder=0)
+            ax.plot(
+                [part[0], part[0], x], [part[1] + 0.3, level - 0.15, level - 0.15], color=GREY, linewidth=0.8, zorder=0
+            )
     tops = {id(node) for node in made}
     for node in drawn:
         x, level, symbol, rank, _ = node
@@ -183,8 +200,10 @@ def vocabularies(study: dict[str, Any], rest: int, width: int = 256) -> Markdown
     """
     return table(
         {
-            "واژگان": row["vocabulary"], "توکن بر واژه": fa(row["tokens_per_word"], 2),
-            "نویسه بر توکن": fa(row["characters_per_token"], 2), "پارامتر بردارهای واژه": row["vocabulary"] * width,
+            "واژگان": row["vocabulary"],
+            "توکن بر واژه": fa(row["tokens_per_word"], 2),
+            "نویسه بر توکن": fa(row["characters_per_token"], 2),
+            "پارامتر بردارهای واژه": row["vocabulary"] * width,
             "سهم از پارامترها": fa_percent(row["vocabulary"] * width / (row["vocabulary"] * width + rest)),
         }
         for row in study["vocabularies"]
@@ -204,8 +223,10 @@ def preparation_steps(metrics: dict[str, Any]) -> Markdown:
     names = {"normalize": "نرمال‌سازی (پیکرهٔ روان)", "classic": "نرمال‌سازی، ایست‌واژه، لم (پیکرهٔ کلاسیک)"}
     return table(
         {
-            "کار": names[row["step"]], "hazm به شیوهٔ ساده": fa(row["plain_mb_per_second"], 2),
-            "راه ما": fa(row["mb_per_second"], 2), "نسبت": fa(row["ratio"], 1),
+            "کار": names[row["step"]],
+            "hazm به شیوهٔ ساده": fa(row["plain_mb_per_second"], 2),
+            "راه ما": fa(row["mb_per_second"], 2),
+            "نسبت": fa(row["ratio"], 1),
         }
         for row in metrics["steps"]
     )
@@ -215,8 +236,11 @@ def preparation_whole(metrics: dict[str, Any]) -> Markdown:
     """Stage ``speed-text``: the whole preparation by size of the text and number of worker processes."""
     return table(
         {
-            "متن (مگابایت)": fa(row["megabytes"], 1), "فرایند کارگر": row["workers"], "ثانیه": fa(row["seconds"], 1),
-            "ثانیهٔ پردازنده": fa(row["cpu_seconds"], 1), "اوج حافظه (مگابایت)": fa_int(round(row["peak_megabytes"])),
+            "متن (مگابایت)": fa(row["megabytes"], 1),
+            "فرایند کارگر": row["workers"],
+            "ثانیه": fa(row["seconds"], 1),
+            "ثانیهٔ پردازنده": fa(row["cpu_seconds"], 1),
+            "اوج حافظه (مگابایت)": fa_int(round(row["peak_megabytes"])),
         }
         for row in metrics["whole"]
     )
@@ -226,8 +250,11 @@ def bpe_training(metrics: dict[str, Any]) -> Markdown:
     """Stage ``speed-bpe``: readings of pieces and processor seconds of our trainer and of ``tokenizers``."""
     return table(
         {
-            "واژگان": row["vocabulary"], "خواندن تکه‌ها": row["readings"], "با بازشماری کامل": row["recount_readings"],
-            "ما (ثانیه)": fa(row["seconds"], 2), "`tokenizers` (ثانیه)": fa(row["tokenizers_seconds"], 2),
+            "واژگان": row["vocabulary"],
+            "خواندن تکه‌ها": row["readings"],
+            "با بازشماری کامل": row["recount_readings"],
+            "ما (ثانیه)": fa(row["seconds"], 2),
+            "`tokenizers` (ثانیه)": fa(row["tokenizers_seconds"], 2),
             "نسبت": fa(row["ratio"], 1),
         }
         for row in metrics["rows"]

@@ -14,21 +14,34 @@ def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -
     """The main results, one row a model."""
     rows = [
         {
-            "مدل": STAGE_NAMES[name], "داده": "MNIST دودویی", "پارامترها": fa_int(result.metrics["live_parameters"]),
-            "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)", "آزمون": fa(result.metrics["test_nll_nats"], 2),
+            "مدل": STAGE_NAMES[name],
+            "داده": "MNIST دودویی",
+            "پارامترها": fa_int(result.metrics["live_parameters"]),
+            "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)",
+            "آزمون": fa(result.metrics["test_nll_nats"], 2),
         }
         for name, result in (("pixelcnn", pixelcnn), ("pixelcnn-gated", gated))
     ]
     best = ngram.test()
-    rows.append({
-        "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})", "داده": "ویکی‌پدیای فارسی", "پارامترها": "—",
-        "سنجه": "سرگشتگی بر توکن", "آزمون": fa(best.perplexity, 1),
-    })
+    rows.append(
+        {
+            "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})",
+            "داده": "ویکی‌پدیای فارسی",
+            "پارامترها": "—",
+            "سنجه": "سرگشتگی بر توکن",
+            "آزمون": fa(best.perplexity, 1),
+        }
+    )
     for name, result in (("rnn", rnn), ("transformer", transformer)):
-        rows.append({
-            "مدل": STAGE_NAMES[name], "داده": "ویکی‌پدیای فارسی", "پارامترها": fa_int(result.metrics["parameters"]),
-            "سنجه": "سرگشتگی بر توکن", "آزمون": fa(result.metrics["test_perplexity"], 1),
-        })
+        rows.append(
+            {
+                "مدل": STAGE_NAMES[name],
+                "داده": "ویکی‌پدیای فارسی",
+                "پارامترها": fa_int(result.metrics["parameters"]),
+                "سنجه": "سرگشتگی بر توکن",
+                "آزمون": fa(result.metrics["test_perplexity"], 1),
+            }
+        )
     return table(rows)
 
 
@@ -38,14 +51,19 @@ def origins(results: dict[str, Any]) -> Markdown:
     for name, result in results.items():
         manifest = result.manifest
         device = manifest["device"]
-        rows.append({
-            "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
-            "داده": "—" if manifest["data"]["name"] == "none" else f"{manifest['data']['name']}، `{manifest['data']['digest'][:8]}`",
-            "کامیت": f"`{manifest['commit'][:8]}`",
-            "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته" + ("" if in_bf16(manifest) else "، `fp32`"),
-            "دقیقهٔ پردازنده": fa(cpu_minutes(manifest), 1),
-            "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
-        })
+        rows.append(
+            {
+                "مرحله": STAGE_NAMES.get(name, f"`{name}`"),
+                "داده": "—"
+                if manifest["data"]["name"] == "none"
+                else f"{manifest['data']['name']}، `{manifest['data']['digest'][:8]}`",
+                "کامیت": f"`{manifest['commit'][:8]}`",
+                "دستگاه": f"`{device['name']}`، {fa_int(device['threads'])} رشته"
+                + ("" if in_bf16(manifest) else "، `fp32`"),
+                "دقیقهٔ پردازنده": fa(cpu_minutes(manifest), 1),
+                "پایان (UTC)": f"`{manifest['finished_utc'][:16]}`",
+            }
+        )
     return table(rows)
 
 

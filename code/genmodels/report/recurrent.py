@@ -49,7 +49,15 @@ def windows(rows: Sequence[Mapping[str, str]]) -> Figure:
             empty = token == "<bos>"
             fill, edge = (WARM, ORANGE) if last else (LIGHT if empty else PALE, GREY)
             cell(ax, x + 0.04, y + 0.08, 0.92, 0.84, fill, edge, linewidth=1.5 if last else 0.6)
-            ax.text(x + 0.5, y + 0.5, persian_text(token), ha="center", va="center", fontsize=8, color=GREY if empty else BLACK)
+            ax.text(
+                x + 0.5,
+                y + 0.5,
+                persian_text(token),
+                ha="center",
+                va="center",
+                fontsize=8,
+                color=GREY if empty else BLACK,
+            )
     for x, y, name in ((total - length / 2, len(rows) + 0.3, "بافت"), (total - length - 0.5, len(rows) + 0.3, "هدف")):
         ax.text(x, y, persian_text(name), ha="center", va="center", fontsize=8.5, weight="bold")
     ax.set(xlim=(0, total), ylim=(0, len(rows) + 0.6))
@@ -62,13 +70,16 @@ def target_rows(study: Any) -> list[dict[str, str]]:
     rows = []
     for key, label in TARGET_RUNS.items():
         row = study.runs.loc[key]
-        rows.append({
-            "هدف‌ها": label, "هدف‌های دیده‌شده": fa_int(int(row.targets_seen)),
-            "ثانیهٔ پردازنده": fa(row.cpu_seconds, 0),
-            "هدف بر ثانیهٔ پردازنده": fa_int(round(row.targets_seen / max(row.cpu_seconds, 0.1))),
-            "زیان اعتبارسنجی": fa(row.validation_loss_nats, 3),
-            "سرگشتگی": fa(math.exp(row.validation_loss_nats), 0),
-        })
+        rows.append(
+            {
+                "هدف‌ها": label,
+                "هدف‌های دیده‌شده": fa_int(int(row.targets_seen)),
+                "ثانیهٔ پردازنده": fa(row.cpu_seconds, 0),
+                "هدف بر ثانیهٔ پردازنده": fa_int(round(row.targets_seen / max(row.cpu_seconds, 0.1))),
+                "زیان اعتبارسنجی": fa(row.validation_loss_nats, 3),
+                "سرگشتگی": fa(math.exp(row.validation_loss_nats), 0),
+            }
+        )
     return rows
 
 
@@ -146,12 +157,14 @@ def size_rows(found: pd.DataFrame, chosen: str) -> list[dict[str, str]]:
     rows = []
     for key, row in found.iterrows():
         star = "**" if key == chosen else ""
-        rows.append({
-            "بُعد بردار واژه": f"{star}{fa_int(int(key.removeprefix('size-')))}{star}",
-            "پارامترها": fa_int(int(row.parameters)),
-            "جایگاه‌های دیده‌شده": fa_int(int(row.targets_seen)),
-            "دوره": fa(row.epochs, 1),
-            "زیان آموزش": fa(row.train_loss_nats, 3),
-            "زیان اعتبارسنجی": f"{star}{fa(row.validation_loss_nats, 3)}{star}",
-        })
+        rows.append(
+            {
+                "بُعد بردار واژه": f"{star}{fa_int(int(key.removeprefix('size-')))}{star}",
+                "پارامترها": fa_int(int(row.parameters)),
+                "جایگاه‌های دیده‌شده": fa_int(int(row.targets_seen)),
+                "دوره": fa(row.epochs, 1),
+                "زیان آموزش": fa(row.train_loss_nats, 3),
+                "زیان اعتبارسنجی": f"{star}{fa(row.validation_loss_nats, 3)}{star}",
+            }
+        )
     return rows

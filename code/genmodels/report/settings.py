@@ -74,13 +74,15 @@ def parameters(model: nn.Module) -> Markdown:
         times = repeats.pop((LAYER_NUMBER.sub(".*.", name), shape), 0)
         if not times:
             continue  # already in the row of the first layer
-        rows.append({
-            "پارامتر": f"`{LAYER_NUMBER.sub('.*.', name) if times > 1 else name}`",
-            "شکل": " × ".join(fa_int(side, grouping=False) for side in shape),
-            "تکرار": fa_int(times),
-            "شمار": fa_int(times * math.prod(shape)),
-            "سهم (٪)": fa(100 * times * math.prod(shape) / total, 1),
-        })
+        rows.append(
+            {
+                "پارامتر": f"`{LAYER_NUMBER.sub('.*.', name) if times > 1 else name}`",
+                "شکل": " × ".join(fa_int(side, grouping=False) for side in shape),
+                "تکرار": fa_int(times),
+                "شمار": fa_int(times * math.prod(shape)),
+                "سهم (٪)": fa(100 * times * math.prod(shape) / total, 1),
+            }
+        )
     last = {"پارامتر": "**مجموع**", "شکل": "", "تکرار": "", "شمار": f"**{fa_int(total)}**", "سهم (٪)": fa(100.0, 1)}
     return table([*rows, last])
 

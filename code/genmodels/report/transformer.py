@@ -76,14 +76,18 @@ def _shared_heads(ax: Axes, heads: int, shared: int) -> None:
     for one in range(shared):
         box(ax, heads - (one * group + (group - 1) / 2) - 0.1, 2.0, "$K, V$", 1.3, 0.68, WARM)
     ax.text(heads / 2 + 0.4, 5.35, persian_text(f"{fa_int(heads)} سر پرسش"), ha="center", va="center", fontsize=8)
-    ax.text(heads / 2 + 0.4, 1.15, persian_text(f"{fa_int(shared)} سر کلید و مقدار"), ha="center", va="center", fontsize=8)
+    ax.text(
+        heads / 2 + 0.4, 1.15, persian_text(f"{fa_int(shared)} سر کلید و مقدار"), ha="center", va="center", fontsize=8
+    )
 
 
 def maps(weights_of: Mapping[int, Any], names: Sequence[str]) -> Figure:
     """Attention weights (T, T) of some blocks, side by side: a row a reading token, a column a read one, both from right
     to left."""
     figure, axes = new_figure(6.6, 3.3, 1, len(weights_of), squeeze=False)
-    top = max(float(np.max(np.asarray(weights)[1:])) for weights in weights_of.values())  # the first token has one choice: 1
+    top = max(
+        float(np.max(np.asarray(weights)[1:])) for weights in weights_of.values()
+    )  # the first token has one choice: 1
     labels = [persian_text(name) for name in names]
     for ax, (block, weights) in zip(axes[0], reversed(list(weights_of.items()))):
         image = ax.imshow(np.asarray(weights), cmap="Greys", vmin=0, vmax=top)
@@ -109,11 +113,15 @@ def ablation_rows(study: Any, found: Mapping[str, Comparison]) -> list[dict[str,
         if key in found:
             one = found[key]
             effect = f"{fa(one.difference, 3)} ({fa(one.low, 3)} تا {fa(one.high, 3)})"
-        rows.append({
-            "دگرگونی": label, "پارامترها": fa_int(int(row.parameters)),
-            "زیان اعتبارسنجی": fa(row.validation_loss_nats, 3), "اختلاف با پایه و بازهٔ ۹۵٪": effect,
-            "جایگاه بر ثانیهٔ پردازنده": fa_int(round(row.targets_seen / max(row.cpu_seconds, 0.1), -2)),
-        })
+        rows.append(
+            {
+                "دگرگونی": label,
+                "پارامترها": fa_int(int(row.parameters)),
+                "زیان اعتبارسنجی": fa(row.validation_loss_nats, 3),
+                "اختلاف با پایه و بازهٔ ۹۵٪": effect,
+                "جایگاه بر ثانیهٔ پردازنده": fa_int(round(row.targets_seen / max(row.cpu_seconds, 0.1), -2)),
+            }
+        )
     return rows
 
 
@@ -121,9 +129,12 @@ def cache_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
     """One row a length and number of key and value heads: seconds with and without the cache, its size, the ratio."""
     return [
         {
-            "سر کلید و مقدار": fa_int(row["kv_heads"]), "توکن": fa_int(row["tokens"]),
-            "با حافظه": fa(row["cache_seconds"], 2), "بی حافظه": fa(row["plain_seconds"], 1),
-            "نسبت": fa(row["ratio"], 1), "حافظه (مگابایت)": fa(row["cache_bytes"] / 1e6, 1),
+            "سر کلید و مقدار": fa_int(row["kv_heads"]),
+            "توکن": fa_int(row["tokens"]),
+            "با حافظه": fa(row["cache_seconds"], 2),
+            "بی حافظه": fa(row["plain_seconds"], 1),
+            "نسبت": fa(row["ratio"], 1),
+            "حافظه (مگابایت)": fa(row["cache_bytes"] / 1e6, 1),
         }
         for row in measured["rows"]
     ]
@@ -138,8 +149,11 @@ def peer_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
 
     return [
         {
-            "شبکه": short_name(name), "ما": fa_int(round(found[name]["tokens_per_second"])), "همتا": f"`{peer}`",
-            "همتا، زیان PyTorch (نسبت ما)": told(f"{name}_peer"), "همتا، زیان ما (نسبت ما)": told(f"{name}_peer_own_loss"),
+            "شبکه": short_name(name),
+            "ما": fa_int(round(found[name]["tokens_per_second"])),
+            "همتا": f"`{peer}`",
+            "همتا، زیان PyTorch (نسبت ما)": told(f"{name}_peer"),
+            "همتا، زیان ما (نسبت ما)": told(f"{name}_peer_own_loss"),
         }
         for name, peer in PEERS.items()
     ]
@@ -165,7 +179,14 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
 
 def against_counts_rows(margins: Mapping[str, Comparison], counted: Perplexity) -> list[dict[str, str]]:
     """The counted model first, then every network with its margin."""
-    rows = [{"مدل": STAGE_NAMES["ngram"], "سرگشتگی آزمون": fa(counted.perplexity, 1), "کاهش سرگشتگی": "—", "اختلاف زیان و بازهٔ ۹۵٪": "—"}]
+    rows = [
+        {
+            "مدل": STAGE_NAMES["ngram"],
+            "سرگشتگی آزمون": fa(counted.perplexity, 1),
+            "کاهش سرگشتگی": "—",
+            "اختلاف زیان و بازهٔ ۹۵٪": "—",
+        }
+    ]
     for name, margin in margins.items():
         rows.append(
             {
@@ -185,13 +206,23 @@ def loss_by_position(found: pd.DataFrame, limited: Mapping[int, float]) -> Figur
     middle = np.sqrt(np.array(edges[:-1]) * np.array(edges[1:]))
     names = found.columns.drop("share")
     for name, (colour, style, marker) in zip(names, styles(len(names)), strict=True):
-        left.plot(middle, found[name], color=colour, linestyle=style, marker=marker, linewidth=1.6, markersize=4,
-                  label=persian_text(STAGE_NAMES[name]))
+        left.plot(
+            middle,
+            found[name],
+            color=colour,
+            linestyle=style,
+            marker=marker,
+            linewidth=1.6,
+            markersize=4,
+            label=persian_text(STAGE_NAMES[name]),
+        )
     left.set_xlabel(persian_text("توکن‌های پیش از هدف در سند"))
     left.set_ylabel(persian_text(NATS))
     left.legend(fontsize=8.5)
     colour, style, marker = LINES[2]
-    right.plot(list(limited), list(limited.values()), color=colour, linestyle=style, marker=marker, linewidth=1.6, markersize=4)
+    right.plot(
+        list(limited), list(limited.values()), color=colour, linestyle=style, marker=marker, linewidth=1.6, markersize=4
+    )
     right.set_xlabel(persian_text("طول پنجرهٔ ترنسفورمر (توکن)"))
     right.set_ylabel(persian_text(NATS))
     for ax, places in ((left, found.index), (right, limited)):

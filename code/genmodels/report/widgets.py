@@ -97,7 +97,11 @@ def tree(expression: sp.Expr) -> Any:
 def passage(words: Sequence[Word]) -> Markdown:
     """The words of a passage with the loss of each of their tokens under every model (nats, three decimals)."""
     rows = [
-        {"text": word.text, "pieces": word.pieces, "losses": [[round(x, 3) for x in nll] for nll in word.by_piece.values()]}
+        {
+            "text": word.text,
+            "pieces": word.pieces,
+            "losses": [[round(x, 3) for x in nll] for nll in word.by_piece.values()],
+        }
         for word in words
     ]
     every = [loss for word in words for loss in word.losses.values()]

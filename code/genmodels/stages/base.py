@@ -123,8 +123,14 @@ class Stage(ABC):
         return self.result(store.load(self.name, profile, config), config)
 
     def publish(
-        self, profile: str, config: Any, data: dict[str, Any], spent: dict[str, float], *,
-        manifest: dict[str, Any] | None = None, **payload: Any,
+        self,
+        profile: str,
+        config: Any,
+        data: dict[str, Any],
+        spent: dict[str, float],
+        *,
+        manifest: dict[str, Any] | None = None,
+        **payload: Any,
     ) -> Path:
         """Write a result: ``data`` says what it was made from, ``spent`` what it took, ``payload`` is ``store.publish``'s."""
         whole = {"config": to_plain(config), "data": data} | spent | (manifest or {}) | store.provenance()
@@ -189,7 +195,12 @@ class Training(ABC):
         small, dataset = self.tiny(config)
         plan, objective = small.training, self.objective(small)
         brief = replace(
-            plan, steps=FINGERPRINT_STEPS, warmup_steps=min(2, plan.warmup_steps), batch_size=4, bf16=False, evaluations=0,
+            plan,
+            steps=FINGERPRINT_STEPS,
+            warmup_steps=min(2, plan.warmup_steps),
+            batch_size=4,
+            bf16=False,
+            evaluations=0,
             weight_decay_from=min(plan.weight_decay_from, FINGERPRINT_STEPS // 2),
         )
         with precision.exact():
@@ -242,10 +253,16 @@ class ModelStage(Training, Stage):
             checkpoint.unlink(missing_ok=True)
             steady.path.unlink(missing_ok=True)
         record = loop.train(
-            model, material.dataset, self.objective(config), config.training,
+            model,
+            material.dataset,
+            self.objective(config),
+            config.training,
             evaluate=lambda m: self.curve_point(config, material, m),
-            checkpoint=checkpoint, identity=store.run_identity(to_plain(config), material.data), steady=steady,
-            label=f"{self.name} {profile}", commit=store.commit(),
+            checkpoint=checkpoint,
+            identity=store.run_identity(to_plain(config), material.data),
+            steady=steady,
+            label=f"{self.name} {profile}",
+            commit=store.commit(),
         )
         if not processes.is_leader():  # the other processes of a torchrun leave the writing to rank 0
             return store.result_folder(self.name, profile)
@@ -257,10 +274,16 @@ class ModelStage(Training, Stage):
         spent = {"seconds": round(record.seconds, 1), "cpu_seconds": round(record.cpu_seconds, 1)}
         spent["evaluation_seconds"] = measuring.spent()["seconds"]
         path = self.publish(
-            profile, config, material.data, spent,
+            profile,
+            config,
+            material.data,
+            spent,
             manifest={"fingerprint": self.fingerprint(config), "commits": record.commits},
-            metrics=metrics, history=pd.DataFrame(record.history), weights=model.state_dict(),
-            arrays=material.arrays, files=material.files,
+            metrics=metrics,
+            history=pd.DataFrame(record.history),
+            weights=model.state_dict(),
+            arrays=material.arrays,
+            files=material.files,
         )
         checkpoint.unlink(missing_ok=True)
         return path
@@ -328,7 +351,9 @@ def compare_metrics(again: dict[str, float], stored: dict[str, float]) -> list[C
         checks.append(Check("slice", False, f"measures {sorted(again)} were stored as {sorted(stored)}"))
     for key, value in again.items():
         wanted = stored.get(key, float("nan"))
-        checks.append(Check(key, abs(value - wanted) <= METRIC_TOLERANCE * abs(wanted), f"{value:.6g}, stored {wanted:.6g}"))
+        checks.append(
+            Check(key, abs(value - wanted) <= METRIC_TOLERANCE * abs(wanted), f"{value:.6g}, stored {wanted:.6g}")
+        )
     return checks
 
 

@@ -31,7 +31,13 @@ from genmodels.training.ranks import Batch
 
 FULL = ClassifierConfig(
     training=TrainingConfig(
-        batch_size=64, steps=4680, learning_rate=2e-3, warmup_steps=100, ema_decay=0.998, bf16=False, evaluations=10,
+        batch_size=64,
+        steps=4680,
+        learning_rate=2e-3,
+        warmup_steps=100,
+        ema_decay=0.998,
+        bf16=False,
+        evaluations=10,
     ),
 )
 
@@ -83,11 +89,15 @@ class ClassifierStage(ModelStage):
         test, labels = every(bits, config.test_images), every(images.test_labels, config.test_images)
         arrays = {"test_images": mnist.pack_images(test), "test_labels": labels.numpy()}
         data = {
-            "name": "MNIST", "digest": data_digest(images.digest, arrays["test_images"].tobytes()),
-            "train_images": split, "test_images": len(test),
+            "name": "MNIST",
+            "digest": data_digest(images.digest, arrays["test_images"].tobytes()),
+            "train_images": split,
+            "test_images": len(test),
         }
         context = {"validation": (held_out, images.train_labels[split:]), "test": (test, labels)}
-        return Material(LabelledSet(images.train_images[:split], images.train_labels[:split]), data, arrays, {}, context)
+        return Material(
+            LabelledSet(images.train_images[:split], images.train_labels[:split]), data, arrays, {}, context
+        )
 
     def curve_point(self, config: ClassifierConfig, material: Material, model: nn.Module) -> dict[str, float]:
         found = {}
@@ -99,7 +109,8 @@ class ClassifierStage(ModelStage):
     def final_metrics(self, config: ClassifierConfig, material: Material, model: DigitClassifier) -> dict[str, Any]:
         return {
             f"{split}_{name}": value
-            for split, part in material.context.items() for name, value in score(model, *part).items()
+            for split, part in material.context.items()
+            for name, value in score(model, *part).items()
         } | {"test_images": len(material.context["test"][0])}
 
     def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
@@ -112,7 +123,9 @@ class ClassifierStage(ModelStage):
         data, metrics = result.manifest["data"], result.metrics
         payload.like(data, {"name": "MNIST", "train_images": int, "test_images": int}, "manifest.json, data")
         count = data["test_images"]
-        payload.require(0 < count <= result.config.test_images, f"manifest.json: {count} test images, not the settings'")
+        payload.require(
+            0 < count <= result.config.test_images, f"manifest.json: {count} test images, not the settings'"
+        )
         labels = payload.Array((count,), high=CLASSES - 1)
         payload.arrays(result.slice, {"test_images": payload.Array((count, mnist.PIXELS // 8)), "test_labels": labels})
         same = data["digest"] == data_digest(mnist.DIGEST, result.slice["test_images"].tobytes())

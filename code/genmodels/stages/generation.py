@@ -35,7 +35,9 @@ PADDING = -1
 COPY = 8  # tokens of a copied n-gram
 REPEAT = 3
 AGAIN = "temperature-0.8"  # the setting that verify draws again
-ASKED = 3  # one beginning in so many: 960 draws of each network, of which another network, seed or temperature turns many
+ASKED = (
+    3  # one beginning in so many: 960 draws of each network, of which another network, seed or temperature turns many
+)
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,9 @@ class GenerationResult(ShippedResult):
     def texts(self, network: str, name: str) -> dict[str, str]:
         """The first sample of each subject."""
         tokenizer = Tokenizer.load(store.result_folder(network, self.manifest["profile"]) / "tokenizer.json")
-        return {subject: tokenizer.decode(rows[0]) for subject, rows in zip(self.config.subjects, self.ids(network, name))}
+        return {
+            subject: tokenizer.decode(rows[0]) for subject, rows in zip(self.config.subjects, self.ids(network, name))
+        }
 
 
 def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int) -> list[list[list[int]]]:
@@ -85,7 +89,9 @@ def _draws(config: GenerationConfig, name: str, index: int) -> torch.Generator:
 
 def measure(texts: list[list[int]]) -> dict[str, float]:
     """Variety and repetition of token sequences."""
-    return _known({f"distinct_{n}": distinct_n(texts, n) for n in (1, 2, 3)} | {"repetition": repetition_rate(texts, REPEAT)})
+    return _known(
+        {f"distinct_{n}": distinct_n(texts, n) for n in (1, 2, 3)} | {"repetition": repetition_rate(texts, REPEAT)}
+    )
 
 
 def measure_copies(texts: list[list[int]], training: np.ndarray) -> dict[str, float]:
@@ -103,7 +109,9 @@ def real_windows(text: PreparedText, count: int, length: int) -> list[list[int]]
     ids, offsets = np.asarray(text.tokens["test"]), np.asarray(text.offsets["test"])
     starts = np.concatenate([np.arange(a + 1, b - length, length) for a, b in zip(offsets[:-1], offsets[1:])])
     if len(starts) < count:
-        raise UserError(f"the test text has {len(starts)} windows of {length} tokens, {count} are wanted; give a larger one")
+        raise UserError(
+            f"the test text has {len(starts)} windows of {length} tokens, {count} are wanted; give a larger one"
+        )
     chosen = starts[np.linspace(0, len(starts) - 1, count).round().astype(int)]
     return [ids[start : start + length].tolist() for start in chosen]
 
@@ -147,7 +155,8 @@ class GenerationStage(Stage):
         metrics = {"measures": measures, "reference": reference, "prompts": prompts}
         data = {
             "name": next(iter(texts.values())).corpus_name,
-            "digest": data_digest(*(text.digest for text in texts.values())), "weights": _weights(results),
+            "digest": data_digest(*(text.digest for text in texts.values())),
+            "weights": _weights(results),
             "preparation": PREPARATION_VERSION,
         }
         return self.publish(profile, config, data, clock.spent(), metrics=metrics, arrays=arrays)
@@ -162,16 +171,24 @@ class GenerationStage(Stage):
                 shape = (len(config.subjects), count, config.new_tokens)
                 samples[f"{name}--{choice}"] = payload.Array(shape, low=PADDING)
         payload.arrays(result.slice, samples)
-        payload.like(result.metrics, {
-            "measures": dict.fromkeys(config.networks, dict.fromkeys(config.settings, payload.Each(float))),
-            "prompts": dict.fromkeys(config.networks, [payload.Each(int)] * len(config.subjects)),
-            "reference": payload.Each(payload.Each(float)),
-        }, "metrics.json")
+        payload.like(
+            result.metrics,
+            {
+                "measures": dict.fromkeys(config.networks, dict.fromkeys(config.settings, payload.Each(float))),
+                "prompts": dict.fromkeys(config.networks, [payload.Each(int)] * len(config.subjects)),
+                "reference": payload.Each(payload.Each(float)),
+            },
+            "metrics.json",
+        )
 
     def contradict(self, result: GenerationResult) -> list[Check]:
         config, profile = result.config, result.manifest["profile"]
         networks = {name: stages.load(name, profile) for name in config.networks}
-        stale = [name for name, digest in _weights(networks).items() if result.manifest["data"]["weights"].get(name) != digest]
+        stale = [
+            name
+            for name, digest in _weights(networks).items()
+            if result.manifest["data"]["weights"].get(name) != digest
+        ]
         detail = f"drawn from other weights: {', '.join(stale)}" if stale else "drawn from the shipped networks"
         checks = [Check("weights", not stale, detail)]
         for name, network in networks.items():
@@ -185,7 +202,8 @@ class GenerationStage(Stage):
             checks.append(Check(f"samples {name}", again.holds, str(again)))
         same = all(
             value == result.measures[name][choice].get(key)
-            for name in networks for choice in config.settings
+            for name in networks
+            for choice in config.settings
             for key, value in measure([row for rows in result.ids(name, choice) for row in rows]).items()
         )
         return [*checks, Check("measures", same, f"variety and repetition are {'as' if same else 'not as'} stored")]

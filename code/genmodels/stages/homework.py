@@ -25,8 +25,14 @@ class HomeworkStage(ThresholdStage):
     full = replace(
         ThresholdStage.full,
         training=TrainingConfig(
-            batch_size=128, steps=390, learning_rate=1e-3, final_learning_rate=1e-3, warmup_steps=0, beta2=0.999,
-            gradient_clip=NO_CLIP, evaluations=6,
+            batch_size=128,
+            steps=390,
+            learning_rate=1e-3,
+            final_learning_rate=1e-3,
+            warmup_steps=0,
+            beta2=0.999,
+            gradient_clip=NO_CLIP,
+            evaluations=6,
         ),
     )
 

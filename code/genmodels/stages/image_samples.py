@@ -53,7 +53,9 @@ QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the tes
 class ImageSamplesConfig:
     """What is drawn and what it is held to."""
 
-    models: tuple[str, ...] = setting(("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework"), "مدل‌ها")
+    models: tuple[str, ...] = setting(
+        ("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework"), "مدل‌ها"
+    )
     shown: str = setting("pixelcnn", "مدلی که نمونه‌هایش نشان داده می‌شود")
     classifier: str = setting("mnist-classifier", "رده‌بند")
     samples: int = setting(5000, "نمونه‌های هر مدل", "و تصویرهای آزمون واقعی")
@@ -106,7 +108,10 @@ def _drawn_beside(config: ImageSamplesConfig, profile: str) -> dict[str, Tensor]
     """Every model's first images; the same whatever the number of processes."""
     with Workers(min(cores(), len(config.models)) if config.samples >= BESIDE else 1) as pool:
         jobs = [(name, profile, config.samples, config.seed) for name in config.models]
-        return {name: mnist.unpack_images(packed) for name, packed in zip(config.models, pool.map(_drawn, jobs), strict=True)}
+        return {
+            name: mnist.unpack_images(packed)
+            for name, packed in zip(config.models, pool.map(_drawn, jobs), strict=True)
+        }
 
 
 def _drawn(job: tuple[str, str, int, int]) -> np.ndarray:
@@ -167,7 +172,9 @@ class ImageSamplesStage(Stage):
             arrays[f"shares--{kind}"] = reference.shares
             drawn[f"{REAL}-{kind}"] = every(real[kind], config.samples)
             for name in (f"{REAL}-{kind}", *(name for name in kinds if kinds[name] == kind)):
-                sought = every(drawn[name], config.neighbours) if name.startswith(REAL) else drawn[name][: config.neighbours]
+                sought = (
+                    every(drawn[name], config.neighbours) if name.startswith(REAL) else drawn[name][: config.neighbours]
+                )
                 distances, places = nearest(sought, plain)
                 arrays[f"distances--{name}"] = distances.numpy().astype(np.uint16)
                 if name != INDEPENDENT:
@@ -182,11 +189,14 @@ class ImageSamplesStage(Stage):
         nll = nll_nats(model, test)
         unlikely = nll.argsort(descending=True)[: config.gallery]
         arrays |= {
-            "nll": nll.numpy(), "labels": images.test_labels[sources(test, images.test_images)].numpy(),
+            "nll": nll.numpy(),
+            "labels": images.test_labels[sources(test, images.test_images)].numpy(),
             "images--unlikely": mnist.pack_images(test[unlikely]),
         }
         metrics = {
-            "measures": found, "test_set": test_set, "binarization": kinds | {f"{REAL}-{kind}": kind for kind in kinds.values()},
+            "measures": found,
+            "test_set": test_set,
+            "binarization": kinds | {f"{REAL}-{kind}": kind for kind in kinds.values()},
             "unlikely": {"places": unlikely.tolist(), "nll_nats": nll[unlikely].tolist()},
             "worst": worst(classifier, drawn[config.shown], config.gallery),
         }
@@ -202,23 +212,33 @@ class ImageSamplesStage(Stage):
         kinds = {name: stages.get(name).config(profile).binarization for name in config.models}
         kinds |= {INDEPENDENT: "dynamic"} | {f"{REAL}-{kind}": kind for kind in ("dynamic", *kinds.values())}
         first = [float] * config.gallery
-        payload.like(result.metrics, {
-            "binarization": kinds, "test_set": str, "unlikely": {"places": [int] * config.gallery, "nll_nats": first},
-            "worst": {"places": [int] * config.gallery, "entropy_bits": first},
-            "measures": dict.fromkeys(kinds, dict.fromkeys(MEASURES, float)),
-        }, "metrics.json")
+        payload.like(
+            result.metrics,
+            {
+                "binarization": kinds,
+                "test_set": str,
+                "unlikely": {"places": [int] * config.gallery, "nll_nats": first},
+                "worst": {"places": [int] * config.gallery, "entropy_bits": first},
+                "measures": dict.fromkeys(kinds, dict.fromkeys(MEASURES, float)),
+            },
+            "metrics.json",
+        )
         payload.arrays(result.slice, _shapes(config, kinds, result.slice))
 
     def contradict(self, result: ImageSamplesResult) -> list[Check]:
         config, profile = result.config, result.manifest["profile"]
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
-        stale = [name for name, digest in _weights(results).items() if result.manifest["data"]["weights"].get(name) != digest]
+        stale = [
+            name for name, digest in _weights(results).items() if result.manifest["data"]["weights"].get(name) != digest
+        ]
         detail = f"made with other weights: {', '.join(stale)}" if stale else "made with the shipped networks"
         checks = [Check("weights", not stale, detail)]
         networks = {name: results[name].model() for name in config.models}
         for name, network in networks.items():
             checks.append(_replayed(f"samples {name}", network, result.images(name), config.seed, 1.0))
-        checks.append(_replayed("samples cool", networks[config.shown], result.images("cool"), config.seed, config.temperature))
+        checks.append(
+            _replayed("samples cool", networks[config.shown], result.images("cool"), config.seed, config.temperature)
+        )
 
         classifier = results[config.classifier].model()
         for name in result.measures:
@@ -235,9 +255,12 @@ def _measured_again(name: str, result: ImageSamplesResult, features: Tensor, log
     again = measures_of(features, logs, result.reference(kind))
     again |= near(result.distances(name), result.distances(f"{REAL}-{kind}"))
     turned = {"unsure": undecided(logs), "classes_apart": undecided(logs)}
-    apart = np.max([  # which a NaN wins
-        (abs(value - stored[key]) - turned.get(key, 0.0)) / max(abs(stored[key]), 1e-2) for key, value in again.items()
-    ])
+    apart = np.max(
+        [  # which a NaN wins
+            (abs(value - stored[key]) - turned.get(key, 0.0)) / max(abs(stored[key]), 1e-2)
+            for key, value in again.items()
+        ]
+    )
     return Check(f"measures {name}", apart <= METRIC_TOLERANCE * 10, f"largest relative difference {apart:.1e}")
 
 
@@ -301,7 +324,9 @@ def _likelihood(result: ImageSamplesResult, shown: Any, network: Any) -> list[Ch
     whole = abs(nll.mean() / wanted - 1) <= METRIC_TOLERANCE
     again = nll_nats(network, result.images("unlikely")).numpy()
     places = np.argsort(-nll, kind="stable")[: len(again)].tolist()
-    same = np.allclose(again, stored["nll_nats"], rtol=METRIC_TOLERANCE) and np.allclose(nll[places], stored["nll_nats"], rtol=1e-6)
+    same = np.allclose(again, stored["nll_nats"], rtol=METRIC_TOLERANCE) and np.allclose(
+        nll[places], stored["nll_nats"], rtol=1e-6
+    )
     return [
         Check("likelihood", whole, f"mean of {len(nll)} images {nll.mean():.6g}, the stage's own {wanted:.6g}"),
         Check("unlikely", same, f"{len(again)} least likely images, {again.min():.4g} to {again.max():.4g} nats"),

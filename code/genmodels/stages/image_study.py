@@ -118,9 +118,15 @@ class PixelStudy(TrialsStage):
             return PixelRun(replace(plain, training=replace(self.TRAINING, seed=number)))
 
         return {
-            "spec": PixelRun(plain), "residual": stack(64, residual=True), "gates": stack(44, gated=True),
-            "place": stack(64, placed=True), "two-stacks": two_stacks(56), "ours": two_stacks(40, gated=True, placed=True),
-            "spec-seed-2": seed(2), "spec-seed-3": seed(3), "drawn": PixelRun(plain, expected_targets=False),
+            "spec": PixelRun(plain),
+            "residual": stack(64, residual=True),
+            "gates": stack(44, gated=True),
+            "place": stack(64, placed=True),
+            "two-stacks": two_stacks(56),
+            "ours": two_stacks(40, gated=True, placed=True),
+            "spec-seed-2": seed(2),
+            "spec-seed-3": seed(3),
+            "drawn": PixelRun(plain, expected_targets=False),
             "adamw": PixelRun(replace(plain, training=self.WITHOUT_MUON)),
         }
 
@@ -129,9 +135,13 @@ class PixelStudy(TrialsStage):
         return replace(run, experiment=replace(run.experiment, training=brief, curve_images=8, test_images=16))
 
     def gather(self, runs: dict[str, PixelRun], folder: Path | None) -> Images:
-        shared = {(r.experiment.binarization, r.experiment.validation_images, r.experiment.test_images) for r in runs.values()}
+        shared = {
+            (r.experiment.binarization, r.experiment.validation_images, r.experiment.test_images) for r in runs.values()
+        }
         if len(shared) != 1:
-            raise UserError(f"the runs of {self.name} are judged on different images; give them one binarisation and one split")
+            raise UserError(
+                f"the runs of {self.name} are judged on different images; give them one binarisation and one split"
+            )
         how, held_out, count = shared.pop()
         images = mnist.load(folder)
         split = len(images.train_images) - held_out
@@ -142,7 +152,12 @@ class PixelStudy(TrialsStage):
 
     def data(self, material: Images) -> dict[str, Any]:
         judged = len(material.validation)
-        return {"name": "MNIST", "digest": material.digest, "train_images": len(material.train), "validation_images": judged}
+        return {
+            "name": "MNIST",
+            "digest": material.digest,
+            "train_images": len(material.train),
+            "validation_images": judged,
+        }
 
     def dataset(self, run: PixelRun, material: Images) -> Dataset[Batch]:
         return ImageSet(material.train)
@@ -163,17 +178,25 @@ class PixelStudy(TrialsStage):
     def measures(self, run: PixelRun, material: Images, model: nn.Module) -> dict[str, Any]:
         nll, plan = nll_nats(model, material.validation), run.training
         return {
-            "live_parameters": model.live_parameters(), "forward_flops": forward_flops(model),
-            "images_seen": plan.steps * plan.batch_size, "validation_nll_nats": nll.mean().item(),
+            "live_parameters": model.live_parameters(),
+            "forward_flops": forward_flops(model),
+            "images_seen": plan.steps * plan.batch_size,
+            "validation_nll_nats": nll.mean().item(),
             "validation_image_nll_nats": [round(value, 4) for value in nll.tolist()],
         }
 
     def run_belongs(self, run: PixelRun, measures: dict[str, Any], result: TrialsResult) -> dict[str, payload.Array]:
         plan, judged = run.training, result.manifest["data"].get("validation_images")
-        payload.like(measures, {
-            "live_parameters": int, "forward_flops": int, "images_seen": plan.steps * plan.batch_size,
-            "validation_image_nll_nats": payload.Each(float),
-        }, "metrics.json")
+        payload.like(
+            measures,
+            {
+                "live_parameters": int,
+                "forward_flops": int,
+                "images_seen": plan.steps * plan.batch_size,
+                "validation_image_nll_nats": payload.Each(float),
+            },
+            "metrics.json",
+        )
         losses = measures["validation_image_nll_nats"]
         payload.require(len(losses) == judged, f"metrics.json: the losses of {len(losses)} images, not of {judged}")
         mean = payload.About(sum(losses) / len(losses))  # each is rounded to four decimals

@@ -54,7 +54,14 @@ WHOLE = "whole_test_nll_nats"  # the check that takes the data
 PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998, "momentum": MUON}
 FULL = PixelCNNConfig(
     training=TrainingConfig(
-        batch_size=128, steps=9200, evaluations=23, cooldown=0.45, weight_decay=0.1, weight_decay_from=4200, expected_targets=True, **PACE
+        batch_size=128,
+        steps=9200,
+        evaluations=23,
+        cooldown=0.45,
+        weight_decay=0.1,
+        weight_decay_from=4200,
+        expected_targets=True,
+        **PACE,
     ),
     curve_images=500,
 )
@@ -93,7 +100,9 @@ def binarize(grey: Tensor, how: str, generator: torch.Generator) -> Tensor:
 def image_objective(binarization: str, expected: bool) -> Objective:
     """Mean negative log-likelihood of freshly binarised images; with expected targets, averaged over each pixel's own draw."""
     if expected and binarization != "dynamic":
-        raise UserError(f"expected targets average over a draw, and {binarization!r} draws nothing; set expected_targets=False")
+        raise UserError(
+            f"expected targets average over a draw, and {binarization!r} draws nothing; set expected_targets=False"
+        )
 
     def prepare(batch: Batch, generator: torch.Generator) -> Batch:
         bits = binarize(batch[0], binarization, generator)  # (B, 1, H, W)
@@ -148,8 +157,11 @@ class PixelCNNStage(ModelStage):
             "train_grey": every(images.train_images[:split], SLICE_TRAIN_IMAGES).numpy(),
         }
         data = {
-            "name": "MNIST", "digest": data_digest(images.digest, packed.tobytes()),
-            "test_set": test_set, "train_images": split, "test_images": len(test),
+            "name": "MNIST",
+            "digest": data_digest(images.digest, packed.tobytes()),
+            "test_set": test_set,
+            "train_images": split,
+            "test_images": len(test),
         }
         context = {"validation": held_out, "test": test, "test_set": test_set}
         return Material(ImageSet(images.train_images[:split]), data, arrays, {}, context)
@@ -158,10 +170,14 @@ class PixelCNNStage(ModelStage):
         device = next(model.parameters()).device
         with autocast(device.type, config.training.bf16):
             return {
-                f"{split}_loss": torch.cat([
-                    loss_nats(model, images.to(device))
-                    for images in every(material.context[split], config.curve_images).split(50)
-                ]).mean().item()
+                f"{split}_loss": torch.cat(
+                    [
+                        loss_nats(model, images.to(device))
+                        for images in every(material.context[split], config.curve_images).split(50)
+                    ]
+                )
+                .mean()
+                .item()
                 for split in ("validation", "test")
             }
 
@@ -180,7 +196,9 @@ class PixelCNNStage(ModelStage):
 
     def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
         """By spectra where they are quicker: equal to the direct form up to rounding, by which stage ``pixelcnn-samples`` scores."""
-        return {"test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"]), apply=quickest).mean().item()}
+        return {
+            "test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"]), apply=quickest).mean().item()
+        }
 
     def belongs(self, result: Result) -> None:
         super().belongs(result)
@@ -190,10 +208,13 @@ class PixelCNNStage(ModelStage):
         count, test_set = data["test_images"], data["test_set"]
         fits = (test_set == "threshold") == (config.binarization == "threshold") and count <= config.test_images
         payload.require(fits, f"manifest.json: {count} images of the test set {test_set!r} are not the settings'")
-        payload.arrays(result.slice, {
-            "test_images": payload.Array((min(SLICE_TEST_IMAGES, data["test_images"]), mnist.PIXELS // 8)),
-            "train_grey": payload.Array((min(SLICE_TRAIN_IMAGES, data["train_images"]), mnist.SIDE, mnist.SIDE)),
-        })
+        payload.arrays(
+            result.slice,
+            {
+                "test_images": payload.Array((min(SLICE_TEST_IMAGES, data["test_images"]), mnist.PIXELS // 8)),
+                "train_grey": payload.Array((min(SLICE_TRAIN_IMAGES, data["train_images"]), mnist.SIDE, mnist.SIDE)),
+            },
+        )
         wanted = {"test_nll_nats": float, "test_nll_standard_error": float, "validation_nll_nats": float}
         payload.like(metrics, wanted | {"slice": {"test_nll_nats": float}}, "metrics.json")
         wanted = {name: data[name] for name in ("test_set", "test_images")}
@@ -248,6 +269,7 @@ class ThresholdStage(PixelCNNStage):
     name = "pixelcnn-threshold"
     with_data = None  # a minute more for a likelihood that is set beside no published one; the slice has to do
     full = replace(
-        FULL, binarization="threshold",
+        FULL,
+        binarization="threshold",
         training=TrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
     )

@@ -37,7 +37,13 @@ from genmodels.training.loop import Objective
 from genmodels.training.ranks import Batch
 
 TRAINING = TrainingConfig(
-    batch_size=16, steps=3200, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10,
+    batch_size=16,
+    steps=3200,
+    learning_rate=5e-3,
+    warmup_steps=200,
+    weight_decay=0.05,
+    ema_decay=0.998,
+    evaluations=10,
 )
 
 ASKED = 4  # one test document in so many is scored again by ``verify``
@@ -84,7 +90,9 @@ class LanguageStage(ModelStage):
     def material(self, config: LanguageModelConfig, folder: Path | None) -> Material:
         text = prepared(config.text, folder)
         dataset = NgramDataset(text.tokens["train"], text.offsets["train"], config.window)
-        held_out = {split: first_documents(text, split, config.evaluation_documents) for split in ("validation", "test")}
+        held_out = {
+            split: first_documents(text, split, config.evaluation_documents) for split in ("validation", "test")
+        }
         ids, offsets, characters = held_out["test"]
         arrays = {"test_ids": ids, "test_offsets": offsets, "test_characters": characters}
         data = text.identity | {"train_tokens": int(len(text.tokens["train"])), "test_tokens": int(len(ids))}
@@ -104,8 +112,10 @@ class LanguageStage(ModelStage):
         for split in ("validation", "test"):
             found = evaluate(model, *material.context[split], config.window)
             metrics |= {
-                f"{split}_loss_nats": found.loss, f"{split}_perplexity": found.perplexity,
-                f"{split}_bits_per_character": found.bits_per_character, f"{split}_tokens": found.tokens,
+                f"{split}_loss_nats": found.loss,
+                f"{split}_perplexity": found.perplexity,
+                f"{split}_bits_per_character": found.bits_per_character,
+                f"{split}_tokens": found.tokens,
                 f"{split}_document_nll_nats": found.document_nll_nats.tolist(),
             }
         metrics["train_tokens"] = material.data["train_tokens"]
@@ -133,7 +143,8 @@ class LanguageStage(ModelStage):
         payload.tokenized(tokenizer, *documents)
         payload.like(data, {"corpus": config.text.corpus, "train_tokens": int}, "manifest.json, data")
         wanted: dict[str, Any] = {
-            "corpus": config.text.corpus, "train_tokens": data["train_tokens"],
+            "corpus": config.text.corpus,
+            "train_tokens": data["train_tokens"],
             "tokens_seen": plan.steps * plan.batch_size * config.window,
         }
         characters, tokens = int(documents[2].sum()), int(len(documents[0]) - len(documents[2]))
@@ -142,11 +153,13 @@ class LanguageStage(ModelStage):
             payload.like(metrics, counted, "metrics.json")
             nats, count = math.fsum(metrics[f"{split}_document_nll_nats"]), metrics[f"{split}_tokens"]
             wanted |= {
-                f"{split}_loss_nats": payload.About(nats / max(count, 1)), f"{split}_bits_per_character": float,
+                f"{split}_loss_nats": payload.About(nats / max(count, 1)),
+                f"{split}_bits_per_character": float,
                 f"{split}_perplexity": payload.About(math.exp(nats / max(count, 1))),
             }
         wanted |= {
-            "test_tokens": tokens, "test_document_nll_nats": [float] * len(documents[2]),
+            "test_tokens": tokens,
+            "test_document_nll_nats": [float] * len(documents[2]),
             "test_bits_per_character": payload.About(nats / math.log(2) / characters),
         }
         headlines = ("test_perplexity", "test_bits_per_character")
@@ -173,7 +186,8 @@ class _Asked(Result):
         self.metrics = self.metrics | {"slice": headlines}
         self._slice = {
             "test_ids": np.concatenate([ids[offsets[d] : offsets[d + 1]] for d in asked]),
-            "test_offsets": np.concatenate([[0], np.cumsum(tokens)]), "test_characters": characters[::ASKED],
+            "test_offsets": np.concatenate([[0], np.cumsum(tokens)]),
+            "test_characters": characters[::ASKED],
         }
 
     @property
@@ -232,7 +246,9 @@ class TransformerStage(LanguageStage):
         return TransformerLM(config.model, config.text.vocabulary)
 
     def tiny_model(self) -> TransformerModelConfig:
-        return TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=self.full.model.dropout, context=16)
+        return TransformerModelConfig(
+            width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=self.full.model.dropout, context=16
+        )
 
 
 # The second row of the comparison: the budget is no longer the same for both, each is trained longer and regularised for it.
@@ -244,7 +260,9 @@ class BestRecurrentStage(RecurrentStage):
 
     name = "rnn-best"
     full = replace(
-        RecurrentStage.full, model=RecurrentModelConfig(dropout=0.2), training=replace(RecurrentStage.full.training, **LONGER),
+        RecurrentStage.full,
+        model=RecurrentModelConfig(dropout=0.2),
+        training=replace(RecurrentStage.full.training, **LONGER),
     )
 
 
@@ -254,6 +272,8 @@ class BestTransformerStage(TransformerStage):
 
     name = "transformer-best"
     full = replace(
-        TransformerStage.full, model=TransformerModelConfig(dropout=0.2, context=256), window=256,
+        TransformerStage.full,
+        model=TransformerModelConfig(dropout=0.2, context=256),
+        window=256,
         training=replace(TransformerStage.full.training, batch_size=8, **LONGER),
     )

@@ -63,7 +63,9 @@ class StudyStage(TrialsStage):
 
     def short(self, run: StudyRun) -> StudyRun:
         brief = replace(run.training, steps=4, warmup_steps=1, evaluations=min(1, run.training.evaluations))
-        return replace(run, experiment=replace(run.experiment, training=brief, curve_documents=2, evaluation_documents=2))
+        return replace(
+            run, experiment=replace(run.experiment, training=brief, curve_documents=2, evaluation_documents=2)
+        )
 
     def gather(self, runs: dict[str, StudyRun], folder: Path | None) -> PreparedText:
         if len({(run.experiment.text, run.experiment.evaluation_documents) for run in runs.values()}) != 1:
@@ -74,7 +76,9 @@ class StudyStage(TrialsStage):
         return material.identity | {"train_tokens": len(material.tokens["train"])}
 
     def dataset(self, run: StudyRun, material: PreparedText) -> NgramDataset:
-        return NgramDataset(material.tokens["train"], material.offsets["train"], run.experiment.window, targets=run.targets)
+        return NgramDataset(
+            material.tokens["train"], material.offsets["train"], run.experiment.window, targets=run.targets
+        )
 
     def parts_of_batch(self) -> tuple[tuple[str, type], ...]:
         return (("contexts", np.int64), ("targets", np.int64))
@@ -113,8 +117,10 @@ class StudyStage(TrialsStage):
         targets = config.window if run.targets == "all" else 1
         return {
             "targets_seen": config.training.steps * config.training.batch_size * targets,
-            "validation_loss_nats": found.loss, "validation_perplexity": found.perplexity,
-            "validation_bits_per_character": found.bits_per_character, "validation_tokens": found.tokens,
+            "validation_loss_nats": found.loss,
+            "validation_perplexity": found.perplexity,
+            "validation_bits_per_character": found.bits_per_character,
+            "validation_tokens": found.tokens,
             "validation_document_nll_nats": found.document_nll_nats.tolist(),
         }
 
@@ -122,11 +128,16 @@ class StudyStage(TrialsStage):
         config = run.experiment
         payload.like(result.metrics, {"validation_document_tokens": payload.Each(int)}, "metrics.json")
         tokens, targets = result.metrics["validation_document_tokens"], config.window if run.targets == "all" else 1
-        payload.like(measures, {
-            "targets_seen": config.training.steps * config.training.batch_size * targets,
-            "validation_tokens": sum(tokens),
-            "validation_document_nll_nats": [float] * len(tokens), "validation_bits_per_character": float,
-        }, "metrics.json")
+        payload.like(
+            measures,
+            {
+                "targets_seen": config.training.steps * config.training.batch_size * targets,
+                "validation_tokens": sum(tokens),
+                "validation_document_nll_nats": [float] * len(tokens),
+                "validation_bits_per_character": float,
+            },
+            "metrics.json",
+        )
         loss = math.fsum(measures["validation_document_nll_nats"]) / max(sum(tokens), 1)
         wanted = {"validation_loss_nats": payload.About(loss), "validation_perplexity": payload.About(math.exp(loss))}
         payload.like(measures, wanted, "metrics.json")
@@ -148,7 +159,13 @@ class StudyStage(TrialsStage):
         else:
             shared = config.model.heads // config.model.kv_heads
             model = TransformerModelConfig(
-                width=16, layers=2, heads=4, kv_heads=max(1, 4 // shared), hidden=24, dropout=config.model.dropout, context=16
+                width=16,
+                layers=2,
+                heads=4,
+                kv_heads=max(1, 4 // shared),
+                hidden=24,
+                dropout=config.model.dropout,
+                context=16,
             )
         small = replace(config, model=model, window=16, text=replace(config.text, vocabulary=50))
         tokens = np.random.RandomState(0).randint(2, 50, 400).astype(np.uint16)

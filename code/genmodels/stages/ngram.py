@@ -69,7 +69,9 @@ class NgramResult(ShippedResult):
         try:
             model = KneserNey.from_arrays(self.stored.arrays("counts.npz"))
         except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise DataError(f"counts.npz holds no n-gram model ({type(error).__name__}: {error}); make the result again") from error
+            raise DataError(
+                f"counts.npz holds no n-gram model ({type(error).__name__}: {error}); make the result again"
+            ) from error
         if (model.vocabulary, model.order) != (self.config.text.vocabulary, self.config.orders[-1]):
             found = f"counts.npz holds {model.order}-grams of {model.vocabulary} symbols"
             raise DataError(f"{found}, not the settings'; make the result again")
@@ -113,14 +115,20 @@ class NgramStage(Stage):
         ids, borders = (np.asarray(part["test"]) for part in (text.tokens, text.offsets))
         shipped = model.restricted(ids, borders)
         metrics = {
-            "corpus": config.text.corpus, "vocabulary": config.text.vocabulary,
-            "train_tokens": int(len(tokens)), "train_targets": int(len(tokens) - len(offsets) + 1),
-            "orders": rows, "matches": _matches(model, ids, borders), "samples": samples,
+            "corpus": config.text.corpus,
+            "vocabulary": config.text.vocabulary,
+            "train_tokens": int(len(tokens)),
+            "train_targets": int(len(tokens) - len(offsets) + 1),
+            "orders": rows,
+            "matches": _matches(model, ids, borders),
+            "samples": samples,
             "continuations": _continuations(model, tokens, text.tokenizer),
             "shipped_ngrams": [int(len(level.keys)) for level in shipped.levels],
         } | {key: value for key, value in rows[-1].items() if key.startswith(("test_", "validation_"))}
         arrays = {
-            "test_ids": ids, "test_offsets": borders, "test_characters": np.asarray(text.characters["test"]),
+            "test_ids": ids,
+            "test_offsets": borders,
+            "test_characters": np.asarray(text.characters["test"]),
             "document_nll_nats": np.stack(document_nll),  # (orders, documents)
         }
         metrics["slice"] = slice_metrics(shipped, arrays)
@@ -143,20 +151,37 @@ class NgramStage(Stage):
         rows = []
         for order in config.orders:
             found = result.test(order)
-            rows.append({
-                "order": order, "ngrams": int, "once_share": float, "discounts": payload.Each(float),
-                "fit_cpu_seconds": float, "unseen_test_share": float, "add_one_test_perplexity": float, 
-                "test_tokens": found.tokens, "test_perplexity": payload.About(found.perplexity),
-                "test_loss_nats": payload.About(found.loss),
-                "test_bits_per_character": payload.About(found.bits_per_character), "validation_perplexity": float,
-            })
-        payload.like(metrics, {
-            "corpus": config.text.corpus, "vocabulary": config.text.vocabulary, "orders": rows,
-            "train_tokens": data.get("train_tokens"),
-            "matches": payload.Each({"length": int, "share": float, "loss_nats": float}),
-            "samples": [{"order": order, "text": str} for order in config.orders], "continuations": list,
-            "shipped_ngrams": [int] * config.orders[-1], "slice": payload.Each(float),
-        }, "metrics.json")
+            rows.append(
+                {
+                    "order": order,
+                    "ngrams": int,
+                    "once_share": float,
+                    "discounts": payload.Each(float),
+                    "fit_cpu_seconds": float,
+                    "unseen_test_share": float,
+                    "add_one_test_perplexity": float,
+                    "test_tokens": found.tokens,
+                    "test_perplexity": payload.About(found.perplexity),
+                    "test_loss_nats": payload.About(found.loss),
+                    "test_bits_per_character": payload.About(found.bits_per_character),
+                    "validation_perplexity": float,
+                }
+            )
+        payload.like(
+            metrics,
+            {
+                "corpus": config.text.corpus,
+                "vocabulary": config.text.vocabulary,
+                "orders": rows,
+                "train_tokens": data.get("train_tokens"),
+                "matches": payload.Each({"length": int, "share": float, "loss_nats": float}),
+                "samples": [{"order": order, "text": str} for order in config.orders],
+                "continuations": list,
+                "shipped_ngrams": [int] * config.orders[-1],
+                "slice": payload.Each(float),
+            },
+            "metrics.json",
+        )
         last = {key: value for key, value in metrics["orders"][-1].items() if key.startswith(("test_", "validation_"))}
         payload.like(metrics, last, "metrics.json")
 
@@ -204,16 +229,21 @@ def _measure(model: KneserNey, text: PreparedText, fit_seconds: float) -> tuple[
     order, counts = model.order, model.levels[-1].counts
     seen = counts > 0  # at order 1 the vocabulary also holds tokens that never occur
     row: dict[str, Any] = {
-        "order": order, "ngrams": int(seen.sum()), "once_share": float((counts == 1).sum() / seen.sum()),
-        "discounts": model.discounts[-1].tolist(), "fit_cpu_seconds": round(fit_seconds, 3),
+        "order": order,
+        "ngrams": int(seen.sum()),
+        "once_share": float((counts == 1).sum() / seen.sum()),
+        "discounts": model.discounts[-1].tolist(),
+        "fit_cpu_seconds": round(fit_seconds, 3),
     }
     for split in ("validation", "test"):
         documents = [np.asarray(part[split]) for part in (text.tokens, text.offsets, text.characters)]
         clock = time.process_time()
         found = model.evaluate(*documents)
         row |= {
-            f"{split}_perplexity": found.perplexity, f"{split}_loss_nats": found.loss,
-            f"{split}_bits_per_character": found.bits_per_character, f"{split}_tokens": found.tokens,
+            f"{split}_perplexity": found.perplexity,
+            f"{split}_loss_nats": found.loss,
+            f"{split}_bits_per_character": found.bits_per_character,
+            f"{split}_tokens": found.tokens,
         }
     row["evaluation_cpu_seconds"] = round(time.process_time() - clock, 3)
     ids, borders = documents[:2]

@@ -102,8 +102,10 @@ class TextStage(Stage):
         metrics["slice"] = slice_metrics(fluent.tokenizer, held_out)
         source = fluent.statistics["corpus"]
         data = {
-            "name": source["name"], "corpus_sha256": source["sha256"],
-            "digest": data_digest(*(text.digest for text in texts.values())), "preparation": PREPARATION_VERSION,
+            "name": source["name"],
+            "corpus_sha256": source["sha256"],
+            "digest": data_digest(*(text.digest for text in texts.values())),
+            "preparation": PREPARATION_VERSION,
         }
         files["held-out.json"] = json.dumps(held_out, ensure_ascii=False, indent=1).encode()
         manifest = {"fingerprint": self.fingerprint(config)}
@@ -119,7 +121,9 @@ class TextStage(Stage):
             raw = {"name": manifest["data"].get("name"), "sha256": manifest["data"]["corpus_sha256"]}
             sizes = {"documents": int, "words": int, "tokens": int, "tokens_per_word": float}
             wanted = {"kind": corpus, "vocabulary": tokenizer.vocabulary_size, "corpus": raw, "cleaning": dict}
-            payload.like(metrics.get(corpus), wanted | {"splits": dict.fromkeys(SPLITS, sizes)}, f"metrics.json, {corpus}")
+            payload.like(
+                metrics.get(corpus), wanted | {"splits": dict.fromkeys(SPLITS, sizes)}, f"metrics.json, {corpus}"
+            )
             fits = tokenizer.vocabulary_size <= config.vocabulary
             payload.require(fits, f"{corpus}-tokenizer.json has too many symbols")
         apart = len(set(map(result.tokenizer_digest, corpora))) == len(corpora)
@@ -131,7 +135,9 @@ class TextStage(Stage):
         payload.require(fits, "held-out.json holds no beginnings of documents")
         payload.like(metrics, {"slice": {"tokens_per_word": float, "round_trip_share": 1.0}}, "metrics.json")
         if result.manifest["profile"] == "full":
-            study = dict.fromkeys(STUDIES, payload.Each(object)) | {"bpe": {"first_merges": first_merges(result.tokenizer())}}
+            study = dict.fromkeys(STUDIES, payload.Each(object)) | {
+                "bpe": {"first_merges": first_merges(result.tokenizer())}
+            }
             payload.like(metrics, {"study": study}, "metrics.json")
 
     def contradict(self, result: TextResult) -> list[Check]:
@@ -143,5 +149,7 @@ class TextStage(Stage):
             reason = f"made by preparation version {made}, today's is {PREPARATION_VERSION}"
             return Check("behaviour", None, reason)
         same = self.fingerprint(result.config) == result.manifest["fingerprint"]
-        detail = "the fixed passage gives the same tokens" if same else "the fixed passage gives other tokens: prepare again"
+        detail = (
+            "the fixed passage gives the same tokens" if same else "the fixed passage gives other tokens: prepare again"
+        )
         return Check("behaviour", same, detail)

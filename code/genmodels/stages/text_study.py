@@ -25,8 +25,14 @@ from genmodels.text.windows import NgramDataset, window_table
 VOCABULARIES = (1000, 2000, 4000, 8000, 16000, 32000)
 SHOWN_WORDS = (" ایران", " دانشگاه", " می‌نویسند", " می نویسند", " کتاب‌هایشان", " نانوبیوتکنولوژی", " DNA", " ۱۴۰۳")
 LEMMA_EXAMPLES = (  # a token, and whether its lemma is the right one
-    ("کتاب‌ها", True), ("بزرگ‌ترین", True), ("دانشجویان", True), ("می‌روم", True), ("گفته_شده_است", True),
-    ("نمی‌توانست", True), ("فرهنگی", False), ("سمی", False),
+    ("کتاب‌ها", True),
+    ("بزرگ‌ترین", True),
+    ("دانشجویان", True),
+    ("می‌روم", True),
+    ("گفته_شده_است", True),
+    ("نمی‌توانست", True),
+    ("فرهنگی", False),
+    ("سمی", False),
 )
 SENTENCE = "نیوتن بسیار ضعیف بود و نمی‌توانست در بازی‌های خشن هم‌کلاسی‌هایش شرکت کند."
 
@@ -70,10 +76,15 @@ def normalization_study(raw: list[Any], cleaned: list[Any], normalized: list[str
     rows = []
     for name, texts in steps.items():
         counts = _words(texts)
-        rows.append({
-            "step": name, "words": counts.total(), "types": len(counts),
-            "once": sum(n == 1 for n in counts.values()), "characters": len(set().union(*map(set, texts))),
-        })
+        rows.append(
+            {
+                "step": name,
+                "words": counts.total(),
+                "types": len(counts),
+                "once": sum(n == 1 for n in counts.values()),
+                "characters": len(set().union(*map(set, texts))),
+            }
+        )
     return rows
 
 
@@ -94,8 +105,12 @@ def half_space_study(paragraphs: list[str]) -> dict[str, Any]:
         before, after, both = before + len(wanted_at), after + len(found_at), both + len(wanted_at & found_at)
         original += paragraph.count(ZWNJ)
     return {
-        "paragraphs": used, "of_paragraphs": len(paragraphs), "in_text": original, "after_normalizing": before,
-        "recall": both / max(1, before), "precision": both / max(1, after),
+        "paragraphs": used,
+        "of_paragraphs": len(paragraphs),
+        "in_text": original,
+        "after_normalizing": before,
+        "recall": both / max(1, before),
+        "precision": both / max(1, after),
     }
 
 

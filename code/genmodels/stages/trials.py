@@ -165,9 +165,14 @@ class TrialsStage(Training, Stage):
             "commits": sorted({commit for part in parts.values() for commit in part.get("commits", ["unknown"])}),
         }
         path = self.publish(
-            profile, runs, self.data(material), {name: round(value, 1) for name, value in spent.items()},
-            manifest=manifest, arrays=arrays,
-            metrics={"runs": {key: part["measures"] for key, part in parts.items()}} | self.common_metrics(runs, material),
+            profile,
+            runs,
+            self.data(material),
+            {name: round(value, 1) for name, value in spent.items()},
+            manifest=manifest,
+            arrays=arrays,
+            metrics={"runs": {key: part["measures"] for key, part in parts.items()}}
+            | self.common_metrics(runs, material),
             history=pd.concat([pd.DataFrame(part["history"]).assign(run=key) for key, part in parts.items()]),
         )
         for key in runs:
@@ -186,16 +191,28 @@ class TrialsStage(Training, Stage):
             return part
         model = self.start(run, self.common_arrays(material))
         record = loop.train(
-            model, self.dataset(run, material), self.objective(run), run.training,
-            evaluate=self.curve(run, material), checkpoint=checkpoint, identity=identity, label=f"{self.name} {key}",
-            commit=store.commit(), alone=True,
+            model,
+            self.dataset(run, material),
+            self.objective(run),
+            run.training,
+            evaluate=self.curve(run, material),
+            checkpoint=checkpoint,
+            identity=identity,
+            label=f"{self.name} {key}",
+            commit=store.commit(),
+            alone=True,
         )
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 on GPUs, too
             found = self.measures(run, material, model)
-        measures = {"parameters": sum(p.numel() for p in model.parameters())} | found | {
-            "train_loss_nats": float(np.mean(record.losses[-RECENT:])),
-            "cpu_seconds": round(record.cpu_seconds, 1), "opening": record.losses[:1],
-        }
+        measures = (
+            {"parameters": sum(p.numel() for p in model.parameters())}
+            | found
+            | {
+                "train_loss_nats": float(np.mean(record.losses[-RECENT:])),
+                "cpu_seconds": round(record.cpu_seconds, 1),
+                "opening": record.losses[:1],
+            }
+        )
         part = {"identity": identity, "measures": measures, "history": record.history}
         part |= {"seconds": record.seconds, "commits": record.commits}
         if processes.is_leader():
@@ -208,7 +225,9 @@ class TrialsStage(Training, Stage):
         dataset, plan = self.dataset(run, material), run.training
         order = batches.BatchOrder(len(dataset), plan.batch_size, plan.seed, 0, 1)  # type: ignore[arg-type]
         found = [dataset.__getitems__(indices) for indices in order]
-        kept = {name: np.stack([batch[i].numpy() for batch in found]) for i, (name, _) in enumerate(self.parts_of_batch())}
+        kept = {
+            name: np.stack([batch[i].numpy() for batch in found]) for i, (name, _) in enumerate(self.parts_of_batch())
+        }
         return {name: array.astype(np.int32) if array.dtype == np.int64 else array for name, array in kept.items()}
 
     def opening(self, key: str, run: Any, model: nn.Module, arrays: dict[str, np.ndarray]) -> float:

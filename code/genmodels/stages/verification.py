@@ -12,11 +12,19 @@ from genmodels.system.workers import Workers, cores
 
 Job = tuple[str, str, Path | None, bool]
 
-LONGEST = ("pixelcnn-gated", "pixelcnn")  # where whole test sets are asked: a minute and more each, so they are begun first
+LONGEST = (
+    "pixelcnn-gated",
+    "pixelcnn",
+)  # where whole test sets are asked: a minute and more each, so they are begun first
 
 
 def verified(
-    names: Sequence[str], profile: str = "full", *, folder: Path | None = None, whole: bool = False, workers: int | None = None
+    names: Sequence[str],
+    profile: str = "full",
+    *,
+    folder: Path | None = None,
+    whole: bool = False,
+    workers: int | None = None,
 ) -> Iterator[tuple[str, list[Check]]]:
     """Each stage's name and checks, the last name first: what takes longest (samples, speeds, studies) stands at the end.
 

@@ -62,7 +62,9 @@ def atomic_writer(path: Path | str, mode: str = "wb", **options: Any) -> Iterato
         temporary = None
     except OSError as error:
         reason = error.strerror or str(error)
-        raise UserError(f"cannot write {path}: {reason}; free some space or choose a folder you can write to") from error
+        raise UserError(
+            f"cannot write {path}: {reason}; free some space or choose a folder you can write to"
+        ) from error
     finally:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)

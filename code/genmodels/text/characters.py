@@ -110,17 +110,43 @@ def compatibility(text: str) -> str:
 
 INVISIBLE = then(
     substitution(rf"(?<=[{ARABIC}])\s?¬(?=[{ARABIC}])", ZWNJ, "¬"),  # a stand-in for the half-space in pasted text
-    mapping(_each({
-        _span((0x00, 0x08), (0x0E, 0x1F), (0x7F, 0x84), (0x86, 0x9F), (0xAD, 0xAD), (0x200D, 0x200F), (0x202A, 0x202E),
-              (0x2060, 0x206F), (0xFE00, 0xFE0F), (0xFEFF, 0xFEFF), (0xFFF9, 0xFFFD), (0xE000, 0xF8FF), (0x061C, 0x061C),
-              (0xD800, 0xDFFF), (0xFDD0, 0xFDEF)): "",
-        "\u200b": ZWNJ,
-    })),
+    mapping(
+        _each(
+            {
+                _span(
+                    (0x00, 0x08),
+                    (0x0E, 0x1F),
+                    (0x7F, 0x84),
+                    (0x86, 0x9F),
+                    (0xAD, 0xAD),
+                    (0x200D, 0x200F),
+                    (0x202A, 0x202E),
+                    (0x2060, 0x206F),
+                    (0xFE00, 0xFE0F),
+                    (0xFEFF, 0xFEFF),
+                    (0xFFF9, 0xFFFD),
+                    (0xE000, 0xF8FF),
+                    (0x061C, 0x061C),
+                    (0xD800, 0xDFFF),
+                    (0xFDD0, 0xFDEF),
+                ): "",
+                "\u200b": ZWNJ,
+            }
+        )
+    ),
 )
 SPACES = mapping(_each({"\t\n\v\f\r\x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000" + _span((0x2000, 0x200A)): " "}))
 
 # «آ» written as ا + madda: hazm removes the mark, and «آن» becomes «ان». The same for ئ, ؤ, أ. Latin é likewise.
-_PAIRS = {"ه\u0674": "ه\u0654", "ا\u0653": "آ", "ا\u0654": "أ", "و\u0654": "ؤ", "ی\u0654": "ئ", "ي\u0654": "ئ", "ى\u0654": "ئ"}
+_PAIRS = {
+    "ه\u0674": "ه\u0654",
+    "ا\u0653": "آ",
+    "ا\u0654": "أ",
+    "و\u0654": "ؤ",
+    "ی\u0654": "ئ",
+    "ي\u0654": "ئ",
+    "ى\u0654": "ئ",
+}
 COMPOSITION = then(
     substitution("|".join(_PAIRS), lambda match: _PAIRS[match.group()], "\u0653 \u0654 \u0674"),
     substitution(rf"[{LATIN}{GREEK}][\u0300-\u036f]", lambda match: unicodedata.normalize("NFC", match.group())),

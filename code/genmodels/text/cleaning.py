@@ -147,7 +147,9 @@ class Cleaning:
         self.measurements, self._repetitions = Measurements(), Repetitions()
         self._before, self._after = ({"documents": 0, "paragraphs": 0, "characters": 0} for _ in range(2))
 
-    def stream(self, documents: Iterable[Paragraphs], held_out: bool, workers: Workers = Workers()) -> Iterator[Paragraphs]:
+    def stream(
+        self, documents: Iterable[Paragraphs], held_out: bool, workers: Workers = Workers()
+    ) -> Iterator[Paragraphs]:
         """The cleaned paragraphs of each document, in order; an empty tuple where nothing is left."""
 
         def counted() -> Iterator[Paragraphs]:

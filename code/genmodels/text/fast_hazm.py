@@ -211,16 +211,27 @@ def _insides(normalizer: Any) -> dict[str, Any]:
     if hasattr(normalizer, "translation_src"):
         n = normalizer
         return {
-            "translations": ((n.translation_src, n.translation_dst), (n.number_translation_src, n.number_translation_dst)),
+            "translations": (
+                (n.translation_src, n.translation_dst),
+                (n.number_translation_src, n.number_translation_dst),
+            ),
             "spacing": (n.extra_space_patterns, n.affix_spacing_patterns, n.punctuation_spacing_patterns),
-            "removed": [pattern for pattern, _ in n.diacritics_patterns + n.specials_chars_patterns], "replacements": n.replacements,
-            "suffixes": n.suffixes, "words": n.words, "verbs": n.verbs, "tokenizer": n.tokenizer,
+            "removed": [pattern for pattern, _ in n.diacritics_patterns + n.specials_chars_patterns],
+            "replacements": n.replacements,
+            "suffixes": n.suffixes,
+            "words": n.words,
+            "verbs": n.verbs,
+            "tokenizer": n.tokenizer,
         }
     from hazm import constants as c
 
     return {
         "translations": ((c.TRANSLATION_SRC, c.TRANSLATION_DST), (c.NUMBERS_SRC, c.NUMBERS_DST)),
         "spacing": (c.EXTRA_SPACE_PATTERNS, c.AFFIX_SPACING_PATTERNS, c.PUNCTUATION_SPACING_PATTERNS),
-        "removed": [pattern for pattern, _ in c.DIACRITICS_PATTERNS + c.SPECIAL_CHARS_PATTERNS], "replacements": c.UNICODE_REPLACEMENTS,
-        "suffixes": c.SUFFIXES, "words": normalizer._words, "verbs": normalizer._verbs, "tokenizer": normalizer._tokenizer,
+        "removed": [pattern for pattern, _ in c.DIACRITICS_PATTERNS + c.SPECIAL_CHARS_PATTERNS],
+        "replacements": c.UNICODE_REPLACEMENTS,
+        "suffixes": c.SUFFIXES,
+        "words": normalizer._words,
+        "verbs": normalizer._verbs,
+        "tokenizer": normalizer._tokenizer,
     }

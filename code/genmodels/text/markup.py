@@ -36,12 +36,18 @@ _INLINE = _LETTER_TAGS | set(
     "abbr acronym bdi bdo big cite code data del dfn em font ins kbd lang mark nowiki rb rt rp ruby samp small span strike strong "
     "sub sup time tt var wbr includeonly noinclude onlyinclude".split()
 )
-_DROPPED = set("ce chem gallery graph hiero imagemap inputbox maplink mapframe math ref score script style timeline".split())
-_TAG_NAMES = _INLINE | _DROPPED | set(
-    "address article aside blockquote body br button caption center col colgroup dd details div dl dt figcaption figure footer form "
-    "h1 h2 h3 h4 h5 h6 head header hr html iframe img input label li link main meta nav ol option p poem pre references section "
-    "select source summary syntaxhighlight table tbody td templatedata templatestyles textarea tfoot th thead title tr track ul "
-    "video audio".split()
+_DROPPED = set(
+    "ce chem gallery graph hiero imagemap inputbox maplink mapframe math ref score script style timeline".split()
+)
+_TAG_NAMES = (
+    _INLINE
+    | _DROPPED
+    | set(
+        "address article aside blockquote body br button caption center col colgroup dd details div dl dt figcaption figure footer form "
+        "h1 h2 h3 h4 h5 h6 head header hr html iframe img input label li link main meta nav ol option p poem pre references section "
+        "select source summary syntaxhighlight table tbody td templatedata templatestyles textarea tfoot th thead title tr track ul "
+        "video audio".split()
+    )
 )
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})((?:[\s/][^<>]{0,500})?)>")
 _VALUE = re.compile("[A-Za-z0-9]").match
@@ -127,7 +133,9 @@ _TEX = re.compile(r"\{\s*\\[A-Za-z]")
 _FILE = re.compile(
     r"\s*(?:(?:پرونده|تصویر|نگاره|رده|File|Image|Media|Category)\s*:|[a-z]{2,3}(?:-[a-z]+)?:[^\[\]|]{0,300}\]\])", re.I
 )
-_SET = re.compile(rf"[^{{}}|]*[,،=<>∈][^{{}}|]*|[{LATIN}{GREEK}][^{{}}|{ARABIC}]*[|:][^{{}}|{ARABIC}]*")  # {1, 2}, {x | x > 0}
+_SET = re.compile(
+    rf"[^{{}}|]*[,،=<>∈][^{{}}|]*|[{LATIN}{GREEK}][^{{}}|{ARABIC}]*[|:][^{{}}|{ARABIC}]*"
+)  # {1, 2}, {x | x > 0}
 _NONSPACE = re.compile(r"\S")
 LONGEST_FORMULA = 200
 
@@ -215,14 +223,22 @@ def _after_groups(text: str, position: int, ends: dict[int, int]) -> int:
 
 # --- residue --------------------------------------------------------------------------------------------------------
 
-_KEYWORDS = "thumb|thumbnail|frame|farme|frameless|left|right|center|none|upright|بندانگشتی|انگشتدان|انگشتی|چپ|راست|وسط|قاب"
+_KEYWORDS = (
+    "thumb|thumbnail|frame|farme|frameless|left|right|center|none|upright|بندانگشتی|انگشتدان|انگشتی|چپ|راست|وسط|قاب"
+)
 _PICTURE = substitution(
     r"(?:(?<![\w.-])[\w.-]++(?<=\.jpg|\.png|\.svg|\.gif|jpeg|webp)|(?<![\w.])[\d۰-۹]{1,4}(?:[x×][\d۰-۹]{1,4})?\s?px"
-    rf"|(?<!\w)(?:{_KEYWORDS}))\s*+\|", " ", "|", re.I,
+    rf"|(?<!\w)(?:{_KEYWORDS}))\s*+\|",
+    " ",
+    "|",
+    re.I,
 )
 _TABLE_ATTRIBUTE = substitution(
     r"(?<!\w)(?:class|style|colspan|rowspan|align|valign|width|height|bgcolor|scope|border|cellpadding|cellspacing)\s{0,5}=\s{0,5}"
-    r"(?:\"[^\"<>|]{0,100}\"|'[^'<>|]{0,100}'|[\w%#-]{1,20}(?=\s{0,5}\|))(?:\s{0,5}\|-?)?", " ", "=\" =' |", re.I,
+    r"(?:\"[^\"<>|]{0,100}\"|'[^'<>|]{0,100}'|[\w%#-]{1,20}(?=\s{0,5}\|))(?:\s{0,5}\|-?)?",
+    " ",
+    "=\" =' |",
+    re.I,
 )
 _TABLE_SIGN = substitution(r"\|\|+|\{\||\|\}|\|[-+](?![\w])|^\s*+!(?=\s)", " ", "|")
 _GUILLEMETS = substitution(r"<<(?=\S)([^<>]{1,500})(?<=\S)>>", r"«\1»", "<<")
@@ -267,8 +283,12 @@ def _residue(match: re.Match[str]) -> str:
 
 
 _REMOVE = then(
-    _PICTURE, _TABLE_ATTRIBUTE, _TABLE_SIGN, _GUILLEMETS,
-    lambda text: _HEADING.sub(" ", text), lambda text: _RUN.sub(_residue, text),
+    _PICTURE,
+    _TABLE_ATTRIBUTE,
+    _TABLE_SIGN,
+    _GUILLEMETS,
+    lambda text: _HEADING.sub(" ", text),
+    lambda text: _RUN.sub(_residue, text),
 )
 _SUSPECT = re.compile(r"[|^_~\\#*<>`='{}]").search
 

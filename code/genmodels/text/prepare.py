@@ -87,7 +87,10 @@ class PreparedText:
     def identity(self) -> dict[str, Any]:
         """What a result made of this text says of its data."""
         return {
-            "name": self.corpus_name, "digest": self.digest, "corpus_sha256": self.corpus_digest, "corpus": self.config.corpus,
+            "name": self.corpus_name,
+            "digest": self.digest,
+            "corpus_sha256": self.corpus_digest,
+            "corpus": self.config.corpus,
             "preparation": PREPARATION_VERSION,
         }
 
@@ -119,7 +122,9 @@ def prepared(
         Workers(workers)  # refuses a number below one, also where nothing is left to do
     raw = wikipedia.locate(folder)
     sources = {
-        "raw_digest": wikipedia.digest(raw), "config": to_plain(config), "version": PREPARATION_VERSION,
+        "raw_digest": wikipedia.digest(raw),
+        "config": to_plain(config),
+        "version": PREPARATION_VERSION,
         "hazm": importlib.metadata.version("hazm"),
     }
     place = prepared_folder() / f"{config.corpus}-{data_digest(json.dumps(sources, sort_keys=True))[:16]}"
@@ -159,11 +164,18 @@ def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], 
         sizes = {split: _encode(split, folder, tokenizer) for split in SPLITS}
         statistics = {
             "corpus": {
-                "name": corpus.name, "sha256": corpus.digest, "bytes": corpus.bytes,
-                "documents": sum(corpus.sizes.values()), "paragraphs": corpus.paragraphs, "characters": corpus.characters,
+                "name": corpus.name,
+                "sha256": corpus.digest,
+                "bytes": corpus.bytes,
+                "documents": sum(corpus.sizes.values()),
+                "paragraphs": corpus.paragraphs,
+                "characters": corpus.characters,
             },
-            "kind": config.corpus, "vocabulary": tokenizer.vocabulary_size,
-            "cleaning": cleaning, "splits": sizes, "words": words,
+            "kind": config.corpus,
+            "vocabulary": tokenizer.vocabulary_size,
+            "cleaning": cleaning,
+            "splits": sizes,
+            "words": words,
             "versions": {name: importlib.metadata.version(name) for name in ("hazm", "tokenizers", "numpy")},
             "seconds": {"clean": clean_seconds, "normalize": normalize_seconds, "total": time.perf_counter() - started},
         }
@@ -228,8 +240,13 @@ def _encode(split: str, folder: Path, tokenizer: Tokenizer) -> dict[str, Any]:
     (folder / f"{split}.texts").unlink()
     documents, tokens, words = arrays["characters"].length, arrays["tokens"].length, types.total()
     return {
-        "documents": documents, "paragraphs": paragraphs, "characters": characters, "words": words,
-        "types": len(types), "tokens": tokens, "tokens_per_word": (tokens - 2 * documents) / max(1, words),
+        "documents": documents,
+        "paragraphs": paragraphs,
+        "characters": characters,
+        "words": words,
+        "types": len(types),
+        "tokens": tokens,
+        "tokens_per_word": (tokens - 2 * documents) / max(1, words),
     }
 
 
@@ -240,13 +257,15 @@ def _study(counts: dict[str, dict[str, Counter]]) -> dict[str, Any]:
     for stage, by_split in counts.items():
         train, test = by_split["train"], by_split["test"]
         result[stage] = {
-            "tokens": train.total(), "types": len(train),
+            "tokens": train.total(),
+            "types": len(train),
             "unseen_test_share": sum(n for word, n in test.items() if word not in train) / max(1, test.total()),
             "once_share": sum(n == 1 for n in train.values()) / max(1, len(train)),
         }
     whole = Counter({word: n for word, n in counts["words"]["train"].items() if any(map(str.isalnum, word))})
     result["stop_words"] = {
-        "listed": len(stops), "share": sum(n for word, n in whole.items() if word in stops) / max(1, whole.total()),
+        "listed": len(stops),
+        "share": sum(n for word, n in whole.items() if word in stops) / max(1, whole.total()),
         "most_common": [[word, n] for word, n in whole.most_common(200) if word in stops][:10],
     }
     return result
@@ -290,5 +309,11 @@ def _open(config: TextConfig, place: Path) -> PreparedText:
         for array in ARRAYS
     }
     digest = data_digest(*(f"{name} {files[name]}" for name in sorted(names) if name.endswith(".npy")))
-    return PreparedText(config, place, digest, tokenizer=Tokenizer.load(place / "tokenizer.json"),
-                        statistics=record["statistics"], **arrays)
+    return PreparedText(
+        config,
+        place,
+        digest,
+        tokenizer=Tokenizer.load(place / "tokenizer.json"),
+        statistics=record["statistics"],
+        **arrays,
+    )

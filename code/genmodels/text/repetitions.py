@@ -68,7 +68,9 @@ class HashTable:
             self._filled[row] += 1
 
     def _rows(self, hashes: np.ndarray) -> np.ndarray:
-        return ((hashes >> np.uint64(20)) % np.uint64(len(self._table))).astype(np.int64)  # the low bits chose the shingle
+        return ((hashes >> np.uint64(20)) % np.uint64(len(self._table))).astype(
+            np.int64
+        )  # the low bits chose the shingle
 
 
 class Repetitions:

@@ -59,7 +59,9 @@ _CITATION = substitution(
     rf"\[\s{{0,3}}(?:(?<!\W[A-Za-z]\[)(?:(?:(?:{_NOTE})\s)?{_NUMBER}(?:\s?[–-]\s?{_NUMBER})?|الف|[آبپتثجچحخدذ]"
     rf"|(?-i:[a-z]{{1,2}}))|(?:{_DEMAND})\s?[؟?]?)\s{{0,3}}\]"
     rf"|(?:(?<=[^\sA-Za-z0-9])|(?<=[.،؛:»)]\s))\[{_NUMBER}(?:\s?[,،]\s?{_NUMBER})+\]",  # an interval stands by itself
-    "", "[", re.I,
+    "",
+    "[",
+    re.I,
 )
 _BRACKET = re.compile(r"[\[\]]|\w++")
 _END = r"[^\[\]()،,]{1,20}"
@@ -98,7 +100,9 @@ _EMPTY_LABEL = re.compile(rf"\s*+(?:به|(?:به )?[{ARABIC}{MARKS}{ZWNJ}]++:)\s
 _UNITS = rf"[{LATIN}{GREEK}°'′″]{{1,5}}[{NUMERALS}]{{0,2}}"
 _MEASURE = re.compile(rf"[~≈<>±+-]?\s?[{DIGITS}][{DIGITS}.,،٫٬/–-]{{0,20}}\s?(?:{_UNITS}(?:/{_UNITS})?)?")
 _FORMULA = re.compile(rf"[=<>≤≥≠≈±×÷+^∈√#%٪{NUMERALS}]|[A-Z][a-z]?[{DIGITS}]")  # E = mc², LiCoO2
-_LONG = re.compile(rf"[{LATIN}{GREEK}]{{2}}|(?![{LATIN}{GREEK}ɐ-ʯ]){_FOREIGN_LETTER}")  # more than variables: (x), (u, v)
+_LONG = re.compile(
+    rf"[{LATIN}{GREEK}]{{2}}|(?![{LATIN}{GREEK}ɐ-ʯ]){_FOREIGN_LETTER}"
+)  # more than variables: (x), (u, v)
 _PARENTHESIS = re.compile(r"[()]")
 _COMMENT = re.compile(r"\S|[؟!…±+]\S")
 _GLUED = re.compile(rf"[{LATIN}{GREEK}{DIGITS}{NUMERALS}{RAISED}']$").search  # f(x), P(A)
@@ -168,7 +172,9 @@ _OTHER = re.compile(  # other scripts, but for what belongs to a Latin word or v
 )
 _HAS_OTHER = re.compile(rf"[^{_ORDINARY}{ARABIC}{LATIN}{DIGITS}\[\]/&°×²³]").search
 _GREEK_WORD = re.compile(rf"[{GREEK}]{{3,}}")
-_ENGLISH = re.compile(rf"[{LATIN}](?<![{LATIN}'’.\d-].)[{LATIN}'’.\d-]*+(?:[ :&/]++{_WORD}){{3,}}+")  # four words in a row
+_ENGLISH = re.compile(
+    rf"[{LATIN}](?<![{LATIN}'’.\d-].)[{LATIN}'’.\d-]*+(?:[ :&/]++{_WORD}){{3,}}+"
+)  # four words in a row
 _LONG_WORD = re.compile(rf"[{LATIN}]{{3,}}+")
 
 
@@ -222,7 +228,9 @@ def _empty_pairs(text: str) -> str:
                 filled = True
             inner = text[begin + 1 : begin + 3]
             single = place == begin + 2 and not inner[0].isspace()  # the comma (،), the minus (-)
-            called = place == begin + 1 and text[begin - 1 : begin].isascii() and text[begin - 1 : begin].isalpha()  # main()
+            called = (
+                place == begin + 1 and text[begin - 1 : begin].isascii() and text[begin - 1 : begin].isalpha()
+            )  # main()
             if filled or single or called:
                 filled = True
             else:
@@ -282,27 +290,54 @@ def _rules(rows: Iterable[tuple[str, str, str, Transformation]]) -> tuple[Rule, 
     return tuple(Rule(*row) for row in rows)
 
 
-RULES = _rules([
-    ("entities", "موجودیت‌های HTML", "بازماندهٔ صفحهٔ وب است؛ نویسهٔ اصلی جای آن می‌نشیند.", markup.entities),
-    ("compatibility", "صورت‌های نمایشی", "«ﷲ» و «ﮐ» شکل حرف‌اند؛ خود حرف‌ها جایشان می‌نشیند.", characters.compatibility),
-    ("tags", "برچسب‌های HTML", "دستور نمایش است، نه زبان.", markup.tags),
-    ("links", "نشانی وب و رایانامه", "رشته‌ای از نویسه‌هاست که در زبان معنایی ندارد.", markup.addresses),
-    ("markup", "نشانه‌گذاری ویکی و فرمول", "الگو، پیوند، جدول و فرمول بازمانده از ویکی‌متن، جمله را می‌شکند.", markup.markup),
-    ("citations", "نشان ارجاع", "به پانویسی بیرون از جمله اشاره می‌کند که در داده نیست.", then(_CITATION, _brackets)),
-    ("invisible", "نویسه‌های نادیدنی", "دو واژهٔ یکسان را برای رایانه دو رشتهٔ متفاوت می‌کند.", characters.INVISIBLE),
-    ("spaces", "فاصله‌های نامعمول", "همهٔ گونه‌های فاصله یک فاصلهٔ ساده می‌شود.", characters.SPACES),
-    ("composition", "حرف‌های دوتکه", "«آ» گاه دو نویسه است؛ hazm دومی را می‌اندازد و «آن» «ان» می‌شود.", characters.COMPOSITION),
-    ("arabic_letters", "حرف‌های عربی", "«ي» و «ك» و «ة» یک واژه را دوگونه می‌نویسد.", characters.ARABIC_LETTERS),
-    ("tatweel", "کشیده", "تنها آرایش خط است.", characters.tatweel),
-    ("diacritics", "اعراب", "کم و نامنظم نوشته می‌شود و واژه را چندگونه می‌کند.", characters.DIACRITICS),
-    ("digits", "رقم‌های لاتین و عربی", "سه خط برای یک رقم، شمار نمادها را سه برابر می‌کند.", characters.digits),
-    ("punctuation", "نقطه‌گذاری لاتین", "ویرگول و پرسش‌نشان لاتین همتای فارسی دارد.", characters.PUNCTUATION),
-    ("originals", "نام‌های بیگانه در پرانتز", "صورت نام به خط دیگر است؛ جمله بی آن هم کامل است.", _originals),
-    ("foreign", "رشته‌های بیگانه", "خط دیگر و عبارت بلند لاتین فارسی نیست؛ واژهٔ لاتین تنها می‌ماند.", _foreign),
-    ("bullets", "نشان فهرست", "شماره و گلولهٔ آغاز بند، بخشی از جمله نیست.", _BULLETS),
-    ("repeated", "نقطه‌گذاری تکراری", "نشانهٔ تکراری و پرانتز خالی، پس‌ماند حذف‌های پیشین است.", _REPEATED),
-    ("half_spaces", "نیم‌فاصلهٔ نابجا", "دیده نمی‌شود، ولی واژه را عوض می‌کند.", _HALF_SPACES),
-    ("space_runs", "فاصلهٔ تکراری", "پس از حذف‌ها یک فاصله بس است.", lambda text: _SPACE_RUN.sub(" ", text).strip(" ")),
-    ("headings", "عنوان و سطر کوتاه", "عنوان بخش و پارهٔ کمتر از سه واژه جمله نیست.", _drop_headings),
-    ("not_persian", "بند نافارسی", "بندی است که دو سوم حرف‌هایش فارسی نیست.", _drop_foreign),
-])
+RULES = _rules(
+    [
+        ("entities", "موجودیت‌های HTML", "بازماندهٔ صفحهٔ وب است؛ نویسهٔ اصلی جای آن می‌نشیند.", markup.entities),
+        (
+            "compatibility",
+            "صورت‌های نمایشی",
+            "«ﷲ» و «ﮐ» شکل حرف‌اند؛ خود حرف‌ها جایشان می‌نشیند.",
+            characters.compatibility,
+        ),
+        ("tags", "برچسب‌های HTML", "دستور نمایش است، نه زبان.", markup.tags),
+        ("links", "نشانی وب و رایانامه", "رشته‌ای از نویسه‌هاست که در زبان معنایی ندارد.", markup.addresses),
+        (
+            "markup",
+            "نشانه‌گذاری ویکی و فرمول",
+            "الگو، پیوند، جدول و فرمول بازمانده از ویکی‌متن، جمله را می‌شکند.",
+            markup.markup,
+        ),
+        (
+            "citations",
+            "نشان ارجاع",
+            "به پانویسی بیرون از جمله اشاره می‌کند که در داده نیست.",
+            then(_CITATION, _brackets),
+        ),
+        ("invisible", "نویسه‌های نادیدنی", "دو واژهٔ یکسان را برای رایانه دو رشتهٔ متفاوت می‌کند.", characters.INVISIBLE),
+        ("spaces", "فاصله‌های نامعمول", "همهٔ گونه‌های فاصله یک فاصلهٔ ساده می‌شود.", characters.SPACES),
+        (
+            "composition",
+            "حرف‌های دوتکه",
+            "«آ» گاه دو نویسه است؛ hazm دومی را می‌اندازد و «آن» «ان» می‌شود.",
+            characters.COMPOSITION,
+        ),
+        ("arabic_letters", "حرف‌های عربی", "«ي» و «ك» و «ة» یک واژه را دوگونه می‌نویسد.", characters.ARABIC_LETTERS),
+        ("tatweel", "کشیده", "تنها آرایش خط است.", characters.tatweel),
+        ("diacritics", "اعراب", "کم و نامنظم نوشته می‌شود و واژه را چندگونه می‌کند.", characters.DIACRITICS),
+        ("digits", "رقم‌های لاتین و عربی", "سه خط برای یک رقم، شمار نمادها را سه برابر می‌کند.", characters.digits),
+        ("punctuation", "نقطه‌گذاری لاتین", "ویرگول و پرسش‌نشان لاتین همتای فارسی دارد.", characters.PUNCTUATION),
+        ("originals", "نام‌های بیگانه در پرانتز", "صورت نام به خط دیگر است؛ جمله بی آن هم کامل است.", _originals),
+        ("foreign", "رشته‌های بیگانه", "خط دیگر و عبارت بلند لاتین فارسی نیست؛ واژهٔ لاتین تنها می‌ماند.", _foreign),
+        ("bullets", "نشان فهرست", "شماره و گلولهٔ آغاز بند، بخشی از جمله نیست.", _BULLETS),
+        ("repeated", "نقطه‌گذاری تکراری", "نشانهٔ تکراری و پرانتز خالی، پس‌ماند حذف‌های پیشین است.", _REPEATED),
+        ("half_spaces", "نیم‌فاصلهٔ نابجا", "دیده نمی‌شود، ولی واژه را عوض می‌کند.", _HALF_SPACES),
+        (
+            "space_runs",
+            "فاصلهٔ تکراری",
+            "پس از حذف‌ها یک فاصله بس است.",
+            lambda text: _SPACE_RUN.sub(" ", text).strip(" "),
+        ),
+        ("headings", "عنوان و سطر کوتاه", "عنوان بخش و پارهٔ کمتر از سه واژه جمله نیست.", _drop_headings),
+        ("not_persian", "بند نافارسی", "بندی است که دو سوم حرف‌هایش فارسی نیست.", _drop_foreign),
+    ]
+)

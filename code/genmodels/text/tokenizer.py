@@ -41,7 +41,9 @@ class Tokenizer:
         inner.pre_tokenizer = as_bytes if stock_pattern else pre_tokenizers.Sequence([split, as_bytes])
         inner.decoder = decoders.ByteLevel()
         trainer = trainers.BpeTrainer(
-            vocab_size=vocabulary_size, special_tokens=list(SPECIALS), show_progress=False,
+            vocab_size=vocabulary_size,
+            special_tokens=list(SPECIALS),
+            show_progress=False,
             initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         )
         inner.train_from_iterator(texts, trainer)

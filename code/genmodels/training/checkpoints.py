@@ -55,7 +55,10 @@ def misfit(state: dict[str, Any], fresh: dict[str, Any], optimizers: tuple[torch
         kept = state["optimizer"].get("parts", [state["optimizer"]])
         for optimizer, moments in zip(optimizers, kept, strict=True):
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            sizes = ([len(group["params"]) for group in groups] for groups in (moments["param_groups"], optimizer.param_groups))
+            sizes = (
+                [len(group["params"]) for group in groups]
+                for groups in (moments["param_groups"], optimizer.param_groups)
+            )
             if next(sizes) != next(sizes):
                 return "the optimiser's groups"
             for index, parameter in enumerate(parameters if step else []):

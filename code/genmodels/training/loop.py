@@ -181,7 +181,18 @@ def train(
     ranks = Ranks(alone)
     try:
         return _train(
-            ranks, model, dataset, objective, config, evaluate, checkpoint, checkpoint_seconds, identity, steady, label, commit
+            ranks,
+            model,
+            dataset,
+            objective,
+            config,
+            evaluate,
+            checkpoint,
+            checkpoint_seconds,
+            identity,
+            steady,
+            label,
+            commit,
         )
     finally:
         ranks.leave()
@@ -208,7 +219,9 @@ def _train(
     model.to(ranks.device).train()
     average = WeightAverage(model, config.ema_decay)
     optimizer = make_optimizer(model, config)
-    decays = [group["weight_decay"] for group in optimizer.param_groups]  # a restored state brings those of its own step
+    decays = [
+        group["weight_decay"] for group in optimizer.param_groups
+    ]  # a restored state brings those of its own step
     record = Record()
 
     def fits(state: dict[str, Any]) -> str | None:
@@ -226,7 +239,9 @@ def _train(
     if commit and commit not in record.commits:
         record.commits.append(commit)
     if int(ranks.sum(torch.tensor(record.step, device=ranks.device))) != record.step * ranks.size:
-        raise UserError(f"process {ranks.rank} is at step {record.step}, others are not; give all the same cache folder")
+        raise UserError(
+            f"process {ranks.rank} is at step {record.step}, others are not; give all the same cache folder"
+        )
     wrapped = DistributedDataParallel(model) if ranks.size > 1 else model
 
     order = BatchOrder(len(dataset), config.batch_size, config.seed, record.step, config.steps)  # type: ignore[arg-type]
@@ -251,7 +266,9 @@ def _train(
         if path is not None and ranks.rank == 0:
             save_checkpoint(path, _snapshot(of, model, optimizer, average, record))
 
-    bar = progress_bar(total=config.steps, initial=record.step, desc=label, unit="step", disable=None if ranks.rank == 0 else True)
+    bar = progress_bar(
+        total=config.steps, initial=record.step, desc=label, unit="step", disable=None if ranks.rank == 0 else True
+    )
     with StopRequest() as stop, bar:
         for batch in batches:
             step = record.step
@@ -304,7 +321,11 @@ def _train(
 
 
 def _snapshot(
-    identity: str, model: nn.Module, optimizer: torch.optim.Optimizer | MuonWithAdamW, average: WeightAverage, record: Record
+    identity: str,
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | MuonWithAdamW,
+    average: WeightAverage,
+    record: Record,
 ) -> dict[str, Any]:
     return {
         "identity": identity,
@@ -329,7 +350,11 @@ def _shorter(
 
 
 def _restore(
-    state: dict[str, Any], model: nn.Module, optimizer: torch.optim.Optimizer | MuonWithAdamW, average: WeightAverage, record: Record
+    state: dict[str, Any],
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer | MuonWithAdamW,
+    average: WeightAverage,
+    record: Record,
 ) -> None:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])

@@ -107,7 +107,10 @@ class MuonWithAdamW:
             raise UserError("this model has no inner matrices for Muon; train it with AdamW")
         chosen = {id(p) for p in inner}
         muon = Muon(inner, config.learning_rate, config.weight_decay, config.momentum)
-        self.parts: tuple[torch.optim.Optimizer, ...] = (muon, adamw([p for p in parameters if id(p) not in chosen], config))
+        self.parts: tuple[torch.optim.Optimizer, ...] = (
+            muon,
+            adamw([p for p in parameters if id(p) not in chosen], config),
+        )
 
     @property
     def param_groups(self) -> list[dict[str, Any]]:

@@ -124,10 +124,15 @@ class TrainingSpeed(SpeedStage):
         point = dict.fromkeys(("channels", "layers", "side"), int) | _numbers("flops", "seconds")
         fitted = {name: _numbers("seconds", "flops") for name in settings["law"]}
         return {
-            "forms": payload.Each({"form": str} | form), "left_out": dict, "product": payload.Each(float),
+            "forms": payload.Each({"form": str} | form),
+            "left_out": dict,
+            "product": payload.Each(float),
             "differences": payload.Each(float),
-            "law": [{"varied": name, name: value} | {k: v for k, v in point.items() if k != name}
-                    for name, values in settings["law"].items() for value in values],
+            "law": [
+                {"varied": name, name: value} | {k: v for k, v in point.items() if k != name}
+                for name, values in settings["law"].items()
+                for value in values
+            ],
             "exponents": {"flops": float} | fitted,
         }
 

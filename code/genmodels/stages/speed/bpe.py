@@ -57,13 +57,19 @@ def _row(texts: list[str], size: int, repeats: int) -> dict[str, Any]:
     pieces = Counter(piece for text in texts for piece in bpe.pieces(text))
     mine, theirs = statistics.median(ours_seconds), statistics.median(peer_seconds)
     return {
-        "vocabulary": size, "pieces": len(pieces), "recount_readings": len(pieces) * len(ours.merges),
+        "vocabulary": size,
+        "pieces": len(pieces),
+        "recount_readings": len(pieces) * len(ours.merges),
         "readings": sum(len(ours.trace(piece)) - 1 for piece in pieces),
-        "seconds": mine, "tokenizers_seconds": theirs, "ratio": mine / theirs,
+        "seconds": mine,
+        "tokenizers_seconds": theirs,
+        "ratio": mine / theirs,
     }
 
 
 def agree(texts: list[str]) -> list[Check]:
     """On held-out texts both trainers learn the same merges."""
     same = bpe.train(texts, 600, first_id=len(SPECIALS)).merges == Tokenizer.train(texts, 600).as_bpe().merges
-    return [Check("merges", same, f"{600 - 256 - len(SPECIALS)} merges are {'' if same else 'not '}those of tokenizers")]
+    return [
+        Check("merges", same, f"{600 - 256 - len(SPECIALS)} merges are {'' if same else 'not '}those of tokenizers")
+    ]

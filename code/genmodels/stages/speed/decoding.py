@@ -23,7 +23,14 @@ from genmodels.stages.base import Check
 from genmodels.system.timing import interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
-    "full": {"lengths": [256, 512, 1024], "kv_heads": [4, 2, 1], "vocabulary": 8000, "points": 17, "repeats": 3, "batches": [1, 16]},
+    "full": {
+        "lengths": [256, 512, 1024],
+        "kv_heads": [4, 2, 1],
+        "vocabulary": 8000,
+        "points": 17,
+        "repeats": 3,
+        "batches": [1, 16],
+    },
     "smoke": {"lengths": [16, 32], "kv_heads": [4, 1], "vocabulary": 300, "points": 3, "repeats": 1, "batches": [1, 2]},
 }
 
@@ -40,7 +47,10 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
         }
         length = min(settings["lengths"][0], TransformerModelConfig().context - 1)
         speeds = {
-            name: {str(batch): batch * length / _generation(network, length, settings["repeats"], batch) for batch in settings["batches"]}
+            name: {
+                str(batch): batch * length / _generation(network, length, settings["repeats"], batch)
+                for batch in settings["batches"]
+            }
             for name, network in networks.items()
         }
     return {"rows": rows, "networks": speeds, "generated": length}
@@ -93,11 +103,17 @@ def _cache_rows(model: TransformerLM, kv_heads: int, settings: dict[str, Any]) -
         with torch.no_grad():
             passes = [cpu_seconds(lambda n=n: _one_token(model, n), settings["repeats"]) for n in places]
         without = summed(places, passes)
-        rows.append({
-            "kv_heads": kv_heads, "tokens": length, "cache_seconds": with_cache, "plain_seconds": without,
-            "ratio": without / with_cache, "cache_bytes": sum(cache.bytes() for cache in model.initial_state(1, length)),
-            "positions_ratio": (length + 1) / 2,  # positions computed without the cache, per position with it
-        })
+        rows.append(
+            {
+                "kv_heads": kv_heads,
+                "tokens": length,
+                "cache_seconds": with_cache,
+                "plain_seconds": without,
+                "ratio": without / with_cache,
+                "cache_bytes": sum(cache.bytes() for cache in model.initial_state(1, length)),
+                "positions_ratio": (length + 1) / 2,  # positions computed without the cache, per position with it
+            }
+        )
     return rows
 
 

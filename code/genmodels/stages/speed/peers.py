@@ -44,9 +44,17 @@ class PeerTransformer(nn.Module):
         self.embedding = nn.Embedding(vocabulary, config.width)
         self.positions = nn.Embedding(context, config.width)
         layer = nn.TransformerEncoderLayer(
-            config.width, config.heads, config.hidden * 3 // 2, config.dropout, "gelu", batch_first=True, norm_first=True
+            config.width,
+            config.heads,
+            config.hidden * 3 // 2,
+            config.dropout,
+            "gelu",
+            batch_first=True,
+            norm_first=True,
         )
-        self.layers = nn.TransformerEncoder(layer, config.layers, nn.LayerNorm(config.width), enable_nested_tensor=False)
+        self.layers = nn.TransformerEncoder(
+            layer, config.layers, nn.LayerNorm(config.width), enable_nested_tensor=False
+        )
         self.output_bias = nn.Parameter(torch.zeros(vocabulary))
         self.own_loss = own_loss
 
@@ -100,7 +108,8 @@ def _training(settings: dict[str, Any]) -> dict[str, Any]:
         "transformer": TransformerLM(wide, vocabulary),
         "transformer_peer": PeerTransformer(wide, vocabulary, context),
         "transformer_peer_own_loss": PeerTransformer(wide, vocabulary, context, own_loss=True),
-        "rnn": RecurrentLM(lstm, vocabulary), "rnn_peer": PeerLSTM(lstm, vocabulary),
+        "rnn": RecurrentLM(lstm, vocabulary),
+        "rnn_peer": PeerLSTM(lstm, vocabulary),
         "rnn_peer_own_loss": PeerLSTM(lstm, vocabulary, own_loss=True),
     }
     batch = torch.randint(vocabulary, (2, settings["batch"], settings["window"]))
@@ -144,7 +153,9 @@ def _generation(settings: dict[str, Any]) -> dict[str, float]:
 
     def one(n: int) -> None:
         with torch.no_grad():
-            F.linear(peer.features(torch.zeros(1, n, dtype=torch.int64))[:, -1], peer.embedding.weight, peer.output_bias)
+            F.linear(
+                peer.features(torch.zeros(1, n, dtype=torch.int64))[:, -1], peer.embedding.weight, peer.output_bias
+            )
 
     runs: dict[str, Callable[[], Any]] = {str(n): lambda n=n: one(n) for n in places}
     runs["ours"] = lambda: generate(ours, [[0]], length, torch.Generator(), greedy=True)
@@ -159,13 +170,19 @@ def agree() -> list[Check]:
     width, heads, time_, batch = 16, 4, 9, 2
     x = torch.randn(batch, time_, width)
     theirs = nn.MultiheadAttention(width, heads, bias=False, batch_first=True).eval()
-    q, k, v = (part.view(batch, time_, heads, -1).transpose(1, 2) for part in F.linear(x, theirs.in_proj_weight).chunk(3, -1))
+    q, k, v = (
+        part.view(batch, time_, heads, -1).transpose(1, 2) for part in F.linear(x, theirs.in_proj_weight).chunk(3, -1)
+    )
     mine = theirs.out_proj(attention_reference(q, k, v).transpose(1, 2).flatten(2))
     mask = nn.Transformer.generate_square_subsequent_mask(time_)
     with torch.no_grad():
         attention = (theirs(x, x, x, attn_mask=mask, need_weights=False)[0] - mine).abs().max().item()
         layer, reference = LSTMLayer(width, 12), nn.LSTM(width, 12)
-        for name, value in (("weight_ih_l0", layer.input_weight), ("weight_hh_l0", layer.hidden_weight), ("bias_ih_l0", layer.bias)):
+        for name, value in (
+            ("weight_ih_l0", layer.input_weight),
+            ("weight_hh_l0", layer.hidden_weight),
+            ("bias_ih_l0", layer.bias),
+        ):
             getattr(reference, name).copy_(value)
         reference.bias_hh_l0.zero_()
         zero = torch.zeros(time_, 12)

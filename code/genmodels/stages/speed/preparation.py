@@ -77,7 +77,8 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
     raw = [p for document in corpus.stream("test", "validation") for p in document.paragraphs]
     chosen = [text for p in raw[: settings["paragraphs"]] if (text := clean_paragraph(p))]
     return {
-        "data": corpus.name, "steps": _steps(chosen, settings["repeats"]),
+        "data": corpus.name,
+        "steps": _steps(chosen, settings["repeats"]),
         "whole": _whole(islice(_train(corpus), settings["whole_paragraphs"]), settings["times"]),
     }
 
@@ -107,10 +108,15 @@ def _steps(paragraphs: list[str], repeats: int) -> list[dict[str, Any]]:
             if texts[0] != texts[1]:
                 raise AssertionError(f"{name}: the fast way gives another text than hazm")
         plain_seconds, our_seconds = (statistics.median(seconds[way]) for way in ("plain", "ours"))
-        rows.append({
-            "step": name, "megabytes": size, "plain_mb_per_second": size / plain_seconds,
-            "mb_per_second": size / our_seconds, "ratio": plain_seconds / our_seconds,
-        })
+        rows.append(
+            {
+                "step": name,
+                "megabytes": size,
+                "plain_mb_per_second": size / plain_seconds,
+                "mb_per_second": size / our_seconds,
+                "ratio": plain_seconds / our_seconds,
+            }
+        )
     return rows
 
 
@@ -143,7 +149,8 @@ def longer(paragraphs: list[str], times: int) -> Iterator[str]:
 
 def _run(path: Path, workers: int, prepared: Path) -> dict[str, Any]:
     environment = os.environ | {
-        "GENMODELS_PREPARED": str(prepared), "TOKENIZERS_PARALLELISM": "false" if workers == 1 else "true",
+        "GENMODELS_PREPARED": str(prepared),
+        "TOKENIZERS_PARALLELISM": "false" if workers == 1 else "true",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     script = path.with_suffix(".py")  # a file: spawned workers import their parent's main module

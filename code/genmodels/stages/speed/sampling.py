@@ -45,7 +45,9 @@ def agree() -> list[Check]:
     checks = []
     for name, model in networks.items():
         with_biases(model, 0.3)
-        drawn = [sample(model.double(), 12, torch.Generator().manual_seed(1), method=way, temperature=3.0) for way in METHODS]
+        drawn = [
+            sample(model.double(), 12, torch.Generator().manual_seed(1), method=way, temperature=3.0) for way in METHODS
+        ]
         same = all(torch.equal(images, drawn[0]) for images in drawn) and 0.05 < drawn[0].mean() < 0.95
         checks.append(Check(name, bool(same), f"{len(drawn)} samplers, {drawn[0].numel()} pixels"))
     return checks
@@ -64,10 +66,17 @@ def _rows(settings: dict[str, Any]) -> list[dict[str, Any]]:
         return lambda: [stepper.logit(*divmod(place, side)) for place in places] and None
 
     few, many = settings["naive_pixels"], settings["cropped_pixels"]
-    taken = interleaved({
-        "naive": some(Naive(full, canvas), few), "naive-half": some(Naive(half, canvas), few), "cropped": some(Cropped(half, canvas), many),
-        "incremental": lambda: sample(half, count, torch.Generator().manual_seed(0)), "floor": lambda: half(canvas),
-    }, 1, settings["rounds"])
+    taken = interleaved(
+        {
+            "naive": some(Naive(full, canvas), few),
+            "naive-half": some(Naive(half, canvas), few),
+            "cropped": some(Cropped(half, canvas), many),
+            "incremental": lambda: sample(half, count, torch.Generator().manual_seed(0)),
+            "floor": lambda: half(canvas),
+        },
+        1,
+        settings["rounds"],
+    )
     for name, pixels in {"naive": few, "naive-half": few, "cropped": many}.items():
         taken[name] *= side * side / pixels
     return [{"way": name, "cpu_seconds": seconds, "ratio": taken["naive"] / seconds} for name, seconds in taken.items()]

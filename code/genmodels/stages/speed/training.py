@@ -37,13 +37,24 @@ from genmodels.system.timing import card_seconds, interleaved, one_thread
 ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNModelConfig().kernels), "side": 28}
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {
-        "base": ASSIGNED, "batch": 32, "rounds": 5, "compile": True, "product_side": 1024,
-        "law_batch": 16, "law_rounds": 3,
+        "base": ASSIGNED,
+        "batch": 32,
+        "rounds": 5,
+        "compile": True,
+        "product_side": 1024,
+        "law_batch": 16,
+        "law_rounds": 3,
         "law": {"channels": [16, 32, 64, 96], "layers": [4, 6, 8, 11], "side": [14, 20, 28, 36]},
     },
     "smoke": {
-        "base": {"channels": 16, "layers": 4, "side": 8}, "batch": 8, "rounds": 1, "compile": False, "product_side": 64,
-        "law_batch": 2, "law_rounds": 1, "law": {"channels": [4, 16], "layers": [4, 5], "side": [8, 10]},
+        "base": {"channels": 16, "layers": 4, "side": 8},
+        "batch": 8,
+        "rounds": 1,
+        "compile": False,
+        "product_side": 64,
+        "law_batch": 2,
+        "law_rounds": 1,
+        "law": {"channels": [4, 16], "layers": [4, 5], "side": [8, 10]},
     },
 }
 CARD = {"base": ASSIGNED, "batch": 512, "rounds": 5, "compile": True, "product_side": 8192}  # of the forms, on a GPU
@@ -64,9 +75,13 @@ class Form:
 
 
 FORMS = {  # the first is what the ratios refer to; "half-last" evaluates, "spectral" trains in fp32
-    "naive": Form(naive=True), "naive-last": Form(naive=True, channels_last=True),
-    "half": Form(), "half-last": Form(channels_last=True), "spectral": Form(channels_last=True, apply=quickest),
-    "naive-bf16": Form(naive=True, bf16=True), "half-bf16": Form(channels_last=True, bf16=True),
+    "naive": Form(naive=True),
+    "naive-last": Form(naive=True, channels_last=True),
+    "half": Form(),
+    "half-last": Form(channels_last=True),
+    "spectral": Form(channels_last=True, apply=quickest),
+    "naive-bf16": Form(naive=True, bf16=True),
+    "half-bf16": Form(channels_last=True, bf16=True),
     "half-compiled": Form(channels_last=True, compiled=True),
 }
 CARD_FORMS = {name: form for name, form in FORMS.items() if name != "spectral"} | {  # spectra are for processors
@@ -133,7 +148,10 @@ def on_card(settings: dict[str, Any] = CARD, device: str = "cuda") -> dict[str, 
 
 
 def _forms(
-    settings: dict[str, Any], forms: Mapping[str, Form] = FORMS, device: str = "cpu", clock: Callable[[], float] | None = None
+    settings: dict[str, Any],
+    forms: Mapping[str, Form] = FORMS,
+    device: str = "cpu",
+    clock: Callable[[], float] | None = None,
 ) -> dict[str, Any]:
     images = draw(settings["batch"], settings["base"]["side"]).to(device)
     steps: dict[str, Callable[[], Any]] = {}
@@ -149,7 +167,10 @@ def _forms(
             flops[name] = count_flops(steps["half-last"] if form.compiled else step) / len(images)
     side = settings["product_side"]
     kinds = {"fp32": torch.float32} | ({"bf16": torch.bfloat16} if bf16_is_native(device) else {})
-    matrices = {kind: torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device, kinds[kind]) for kind in kinds}
+    matrices = {
+        kind: torch.randn(side, side, generator=torch.Generator().manual_seed(0)).to(device, kinds[kind])
+        for kind in kinds
+    }
     products = {kind: lambda matrix=matrix: [matrix @ matrix for _ in range(8)] for kind, matrix in matrices.items()}
     seconds = interleaved(steps | products, 1, settings["rounds"], clock)
     product = {kind: 8 * 2 * side**3 / seconds[kind] / 1e9 for kind in kinds}
@@ -157,10 +178,17 @@ def _forms(
     for name in steps:
         each = seconds[name] / len(images)
         reached, kind = flops[name] / each / 1e9, "bf16" if forms[name].bf16 else "fp32"
-        rows.append({
-            "form": name, "seconds": each, "images_per_second": 1 / each, "ratio": seconds["naive"] / seconds[name],
-            "flops": flops[name], "gflops_per_second": reached, "of_product": reached / product[kind],
-        })
+        rows.append(
+            {
+                "form": name,
+                "seconds": each,
+                "images_per_second": 1 / each,
+                "ratio": seconds["naive"] / seconds[name],
+                "flops": flops[name],
+                "gflops_per_second": reached,
+                "of_product": reached / product[kind],
+            }
+        )
     return {"forms": rows, "left_out": left_out, "product": product}
 
 
@@ -177,7 +205,9 @@ def _compiles(step: Callable[[], Any]) -> str | None:
 def _law(settings: dict[str, Any]) -> dict[str, Any]:
     batch, form = settings["law_batch"], FORMS["half-last"]
     points = [
-        {"varied": name, **settings["base"], name: value} for name, values in settings["law"].items() for value in values
+        {"varied": name, **settings["base"], name: value}
+        for name, values in settings["law"].items()
+        for value in values
     ]
     sizes = {_size(point): {name: point[name] for name in settings["base"]} for point in points}
     steps = {key: stepper(network(form, **size), form, draw(batch, size["side"])) for key, size in sizes.items()}
@@ -188,7 +218,9 @@ def _law(settings: dict[str, Any]) -> dict[str, Any]:
     exponents: dict[str, Any] = {"flops": fitted_exponent(list(flops.values()), list(seconds.values()))}
     for name, values in settings["law"].items():
         found = [point for point in points if point["varied"] == name]
-        exponents[name] = {what: fitted_exponent(values, [point[what] for point in found]) for what in ("seconds", "flops")}
+        exponents[name] = {
+            what: fitted_exponent(values, [point[what] for point in found]) for what in ("seconds", "flops")
+        }
     return {"law": points, "exponents": exponents}
 
 
@@ -218,14 +250,17 @@ def _of_two_stacks(images: Tensor) -> float:
     torch.manual_seed(0)
     model = with_biases(GatedPixelCNN(GatedModelConfig(channels=16, layers=3, first_kernel=5), (10, 10)).double(), 0.1)
     expected, values = (
-        [stepper(model, FORMS[form], images)(), *(parameter.grad for parameter in model.parameters())] for form in ("half", "spectral")
+        [stepper(model, FORMS[form], images)(), *(parameter.grad for parameter in model.parameters())]
+        for form in ("half", "spectral")
     )
     return _apart(values, expected)
 
 
 def _apart(values: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
     """Largest difference, relative to the largest number of each expected tensor."""
-    return torch.stack([(a - b).abs().max() / b.abs().max() for a, b in zip(values, expected, strict=True)]).max().item()
+    return (
+        torch.stack([(a - b).abs().max() / b.abs().max() for a, b in zip(values, expected, strict=True)]).max().item()
+    )
 
 
 def agree() -> list[Check]:

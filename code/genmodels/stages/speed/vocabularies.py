@@ -30,7 +30,10 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
     text = prepared(TextConfig(), folder)
     train = text.held_out_texts("train", settings["train_documents"] or None)
     test = text.held_out_texts("test")
-    return {"data": text.corpus_name, "rows": [_row(train, test, size, settings["order"]) for size in settings["vocabularies"]]}
+    return {
+        "data": text.corpus_name,
+        "rows": [_row(train, test, size, settings["order"]) for size in settings["vocabularies"]],
+    }
 
 
 def _row(train: list[str], test: list[str], size: int, order: int) -> dict[str, Any]:
@@ -40,9 +43,13 @@ def _row(train: list[str], test: list[str], size: int, order: int) -> dict[str, 
     found = model.evaluate(ids, offsets, np.array(list(map(len, test))))
     words = sum(len(part.split()) for part in test)
     return {
-        "vocabulary": tokenizer.vocabulary_size, "tokens": found.tokens, "perplexity": found.perplexity,
-        "characters": sum(map(len, test)), "bits_per_character": found.bits_per_character,
-        "words": words, "word_perplexity": math.exp(found.loss * found.tokens / words),
+        "vocabulary": tokenizer.vocabulary_size,
+        "tokens": found.tokens,
+        "perplexity": found.perplexity,
+        "characters": sum(map(len, test)),
+        "bits_per_character": found.bits_per_character,
+        "words": words,
+        "word_perplexity": math.exp(found.loss * found.tokens / words),
     }
 
 
@@ -61,7 +68,8 @@ def consistent(rows: list[dict[str, Any]], reference: tuple[int, float] | None) 
     for row in rows:
         nats = row["tokens"] * math.log(row["perplexity"])
         for other in (
-            row["characters"] * row["bits_per_character"] * math.log(2), row["words"] * math.log(row["word_perplexity"])
+            row["characters"] * row["bits_per_character"] * math.log(2),
+            row["words"] * math.log(row["word_perplexity"]),
         ):
             gaps.append(abs(other / nats - 1))
     checks = [Check("one loss", max(gaps) < 1e-9, f"largest relative difference {max(gaps):.1e}")]
