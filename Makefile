@@ -15,7 +15,7 @@ PROFILE ?= full
 STAGE   ?=
 ONLY    ?=
 FRESH   ?=
-LIGHT   ?=
+WITH_WEIGHTS ?=
 # For `make submission`: taken letter by letter (make would expand a $), and given to the shell as variables, so that no quote
 # or space in a name can hurt.
 override STUDENT := $(value STUDENT)
@@ -86,7 +86,7 @@ data: .venv/.installed
 	$(PY) -m genmodels data
 
 submission: .venv/.installed
-	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
+	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(WITH_WEIGHTS),--with-weights) $(if $(FRESH),--fresh)
 
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:
@@ -103,7 +103,7 @@ help:
 	@echo 'make data            fetch MNIST and the Persian Wikipedia text into GENMODELS_DATA or data/'
 	@echo 'make train           train every stage one after the other (PROFILE=full|smoke, STAGE="pixelcnn rnn transformer")'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
-	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (LIGHT=1: without weights and arrays)'
+	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (WITH_WEIGHTS=1: 120 MB)'
 	@echo 'make bench           run the benchmarks'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

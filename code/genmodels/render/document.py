@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from genmodels.errors import UserError
-from genmodels.render import reuse, title_page
+from genmodels.render import handed, reuse, title_page
 from genmodels.render.execution import deaths, execute
 from genmodels.render.options import as_list, check_options, line_of, merged, read_yaml, required
 from genmodels.render.qmd import Part, parse, split_front_matter
@@ -44,14 +44,16 @@ def render(
     source: str = "report.qmd",
     front: dict[str, Any] | None = None,
     reuse_from: Path | None = None,
+    as_shown: bool = False,
     timings: bool = False,
 ) -> list[Path]:
     """Execute ``source`` once and write it to ``output_dir`` in each of ``formats``; returns the files written.
 
     ``project``: the folder of ``_quarto.yml``; chunks run in it. The files appear together at the end, or not at all,
     and beside them the verdict of a document that ran checks (``genmodels.render.verdict``), to be judged by the caller.
-    ``front``: options laid on the document's front matter. ``reuse_from``: a folder whose kept execution is used where
+    ``front``: options laid on the document's front matter. ``reuse_from``: a file whose kept execution is used where
     it is of the same code, package and results, and that keeps this one (``reuse``); ``None`` executes, and keeps nothing.
+    ``as_shown``: an execution in which something died or was contradicted, too; else that one is made again.
     Seconds per step go to stderr, with ``timings`` those of each chunk too. Raises ``UserError`` for everything the
     author can mend.
     """
@@ -79,7 +81,7 @@ def render(
         parts = parse(body, first_line, source)
         html = merged(options, (options.get("format") or {}).get("html") or {})
         settings = {"code-fold": html.get("code-fold", False), **(options.get("execute") or {})}
-        verdict = _executed(parts, project, scratch, settings, source, reuse_from, clock)
+        verdict = _executed(parts, project, scratch, settings, source, reuse_from, as_shown, clock)
         if timings:
             _show_timings(parts)
         figures = scratch / "figures"
@@ -111,18 +113,22 @@ def _executed(
     settings: dict[str, Any],
     source: str,
     kept: Path | None,
+    as_shown: bool,
     clock: _Clock,
 ) -> str | None:
     """Fill in the outputs of ``parts``, from the execution in ``kept`` where it fits; the verdict's text, if there is one."""
     key = reuse.identity(parts, settings, project) if kept else ""
-    done = reuse.restore(kept, key, parts) if kept else None
-    if done:
+    done = handed.restore(project, parts, settings)
+    if not done and kept and (done := reuse.restore(kept, key, parts, with_dead=as_shown)):
         print(
             f"nothing that the outputs depend on has changed since {done.finished_utc}: they are used again",
             file=sys.stderr,
         )
+    if done:
         clock.lap("execute")
         return done.verdict
+    if kept:
+        kept.unlink(missing_ok=True)
     started = time.monotonic()
     execute(parts, project, scratch, settings, source, {VARIABLE: str(scratch / VERDICT)})
     verdict = (scratch / VERDICT).read_text("utf-8") if (scratch / VERDICT).is_file() else None
@@ -132,8 +138,9 @@ def _executed(
         verdict = json.dumps(found | {"dead": dead}, ensure_ascii=False, indent=2)
     # The key of before the execution: what changed meanwhile was perhaps not seen by every chunk. A failed check is made
     # again, and what died is run again: for want of room, perhaps.
-    if kept and not found.get("failed") and not dead and key == reuse.identity(parts, settings, project):
-        reuse.keep(kept, key, parts, verdict, time.monotonic() - started)
+    if kept and key == reuse.identity(parts, settings, project):
+        ended = reuse.Execution.ended(verdict, time.monotonic() - started)
+        reuse.keep(kept, key, parts, settings, ended, sound=not (found.get("failed") or dead))
     clock.lap("execute")
     if found:
         seconds = sum(outcome["seconds"] for outcome in found.get("outcomes", ()))

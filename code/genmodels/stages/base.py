@@ -24,7 +24,7 @@ from torch.utils.data import Dataset
 
 from genmodels import store
 from genmodels.config import TrainingConfig, to_plain
-from genmodels.errors import StaleResult, UserError
+from genmodels.errors import StaleResult, UserError, WeightsAbsent
 from genmodels.stages import payload
 from genmodels.system import precision, processes
 from genmodels.system.timing import Clock
@@ -145,6 +145,8 @@ class Stage(ABC):
             checks = [Check("manifest", True, detail)]
             self.belongs(result)
             return checks + self.contradict(result)
+        except WeightsAbsent as error:
+            return [*checks, Check("weights", None, told(error))]
         except Exception as error:  # what is wrong with one result is its own failed check, not the end of all
             return [*checks, Check("contents" if checks else "manifest", False, told(error))]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genmodels import stages
+from genmodels.errors import WeightsAbsent
 from genmodels.stages.base import Check, told
 from genmodels.system.kinds import CONTRADICTED, kind
 from genmodels.system.workers import Workers, cores
@@ -51,6 +52,8 @@ def _verify(job: Job) -> tuple[str, list[Check]]:
             return name, [*checks, Check(stage.with_data, None, "takes the data and minutes: make verify")]
         try:
             checks += stage.contradict_with_data(profile, folder)
-        except Exception as error:  # as in Stage.verify
+        except WeightsAbsent as error:  # as in Stage.verify
+            checks.append(Check(stage.with_data, None, told(error)))
+        except Exception as error:
             checks.append(Check(stage.with_data, False, told(error)))
     return name, checks
