@@ -268,10 +268,11 @@ def load(stage: str, profile: str, config: Any = None, digest: str | None = None
     ):
         raise StaleResult(f"{folder / 'manifest.json'} is damaged: its payload or data are no tables; {again}")
     present = payload_names(folder)
-    if set(manifest["payload"]) ^ present == {WEIGHTS} - present:
+    stray = present ^ set(manifest["payload"])
+    if stray == {WEIGHTS} and WEIGHTS not in present:
         way_out = f"ask for a hand-in of `make submission WITH_WEIGHTS=1`, or {again}"
         raise WeightsAbsent(f"the weights of {stage!r}, profile {profile!r}, are not here; {way_out}")
-    if stray := present ^ set(manifest["payload"]):
+    if stray:
         raise StaleResult(f"{folder}: {', '.join(sorted(stray))} missing or not in the manifest; {again}")
     for name, wanted in manifest["payload"].items():
         if (found := file_digest(folder / name)) != wanted:
