@@ -261,7 +261,7 @@ class _Document:
         metadata.write_text(json.dumps(self.metadata(settings), ensure_ascii=False, default=str), "utf-8")
         filters = [
             f"--lua-filter={ASSETS / 'filters' / name}.lua"
-            for name in ("callouts", "subset", "bibliography", "persian")
+            for name in ("callouts", "layout", "subset", "bibliography", "persian")
         ]
         command = [pypandoc.get_pandoc_path(), str(self.woven), "--from=markdown", "--standalone", "--wrap=none",
                    f"--metadata-file={metadata}", *filters, *arguments]  # fmt: skip

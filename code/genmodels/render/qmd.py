@@ -16,9 +16,10 @@ from genmodels.render.options import parse_yaml
 
 CHUNK_OPTIONS = {
     "label", "echo", "eval", "include", "output", "warning", "code-fold", "code-summary",
-    "fig-cap", "fig-alt", "tbl-cap", "out-width",
+    "fig-cap", "fig-subcap", "fig-alt", "fig-width", "fig-height", "layout-ncol", "tbl-cap", "out-width",
 }  # fmt: skip
 CHUNK_TEXTS = {"label", "code-summary", "fig-cap", "fig-alt", "tbl-cap", "out-width"}
+SHORTCODES = {"include": "put the file's text here", "video": "put a link", "embed": "put its chunk here"}
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})\s*(?P<info>.*?)\s*$")
 # Group ``head``: up to the first option.
 FRONT_MATTER = re.compile(
@@ -91,9 +92,11 @@ def parse(body: str, first_line: int, name: str) -> list[Part]:
             raise UserError(f"{where}: the code block is never closed")
         if re.match(r"^\{\w", info):
             if info != "{python}":
-                raise UserError(f"{where}: only {{python}} chunks are executed, not {info}")
+                drawing = info in ("{mermaid}", "{dot}")
+                way_out = "draw it with matplotlib, or show an image" if drawing else "write it in Python"
+                raise UserError(f"{where}: only {{python}} chunks are executed, not {info}; {way_out}")
             parts += _prose("\n".join(prose) + "\n", prose_line, name)
-            parts.append(_chunk(lines[start + 1 : end], first_line + start, name))
+            parts += _sized(_chunk(lines[start + 1 : end], first_line + start, name))
             prose, prose_line = [], first_line + end + 1
         else:
             prose += [f"\0{line}" for line in lines[start : end + 1]]  # code shown as it is: no expressions in it
@@ -123,11 +126,41 @@ def _chunk(lines: list[str], line: int, name: str) -> Part:
         if option in CHUNK_TEXTS and (isinstance(options[option], (bool, list, dict)) or options[option] is None):
             raise UserError(f"{name}, line {line}: the chunk option {option} must be one text in quotes")
     part = Part("chunk", "\n".join(lines[count:]).strip("\n"), line, options)
+    _check(part, f"{name}, line {line}")
+    return part
+
+
+def _check(part: Part, where: str) -> None:
+    """Refuse options that do not go together, or whose values say nothing."""
+    options = part.options
     for kind in ("fig", "tbl"):
         has_caption, has_label = f"{kind}-cap" in options, part.label.startswith(f"{kind}-")
-        if has_caption != has_label:
-            raise UserError(f"{name}, line {line}: a chunk needs both {kind}-cap and a label that begins with {kind}-")
-    return part
+        if has_label and not has_caption or has_caption and not has_label and kind == "tbl":
+            raise UserError(f"{where}: a chunk needs both {kind}-cap and a label that begins with {kind}-")
+    for option in ("fig-width", "fig-height"):
+        size = options.get(option, 1)
+        if isinstance(size, bool) or not isinstance(size, int | float) or not 0.1 <= size <= 50:
+            raise UserError(f"{where}: {option} must be a number of inches from 0.1 to 50, not {str(size)[:40]}")
+    if isinstance(columns := options.get("layout-ncol", 1), bool) or columns not in range(1, 10):
+        raise UserError(f"{where}: layout-ncol must be a number from 1 to 9, not {str(columns)[:40]}")
+    parts = options.get("fig-subcap", [""])
+    if not (isinstance(parts, list) and parts and all(isinstance(text, str) for text in parts)):
+        raise UserError(f"{where}: fig-subcap must be a list of texts, one a figure, each in quotes")
+    if "fig-subcap" in options and not part.label.startswith("fig-"):
+        raise UserError(f"{where}: fig-subcap needs fig-cap and a label that begins with fig-")
+
+
+def _sized(part: Part) -> list[Part]:
+    """A chunk; between two that show nothing, where its figures have a size of their own."""
+    if not part.options.keys() & {"fig-width", "fig-height"}:
+        return [part]
+    size = [part.options.get("fig-width"), part.options.get("fig-height")]
+    hidden = {"include": False}
+    before = f"""import matplotlib as _m
+_size = list(_m.rcParams["figure.figsize"])
+_m.rcParams["figure.figsize"] = [given or default for given, default in zip({size}, _size)]"""
+    after = '_m.rcParams["figure.figsize"] = _size'
+    return [Part("chunk", before, part.line, hidden), part, Part("chunk", after, part.line, hidden)]
 
 
 def _prose(text: str, line: int, name: str) -> list[Part]:
@@ -147,7 +180,8 @@ def _prose(text: str, line: int, name: str) -> list[Part]:
         where = f"{name}, line {line + offset}"
         for code in _SHORTCODE.finditer(row):
             if code["name"] != "pagebreak":
-                raise UserError(f"{where}: the shortcode {code['name']} is outside the subset (pagebreak is in it)")
+                way_out = SHORTCODES.get(code["name"], "pagebreak is in it")
+                raise UserError(f"{where}: the shortcode {code['name']} is outside the subset ({way_out})")
         if re.search(r"(?<!`)`\{\w+\}[ \t]+[^`]*$", _INLINE.sub("", row)):
             raise UserError(f"{where}: an inline expression must end on the line it begins on")
         row = _SHORTCODE.sub("\n\n```{=typst}\n#pagebreak(weak: true)\n```\n\n", row)
