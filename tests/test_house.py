@@ -28,9 +28,9 @@ MAY_IMPORT: dict[str, set[str]] = {
 }  # fmt: skip
 LINES, FUNCTION_LINES = 300, 60
 LONGER = {  # what is not yet short enough; a module leaves the list when it is, and none joins it
-    "language.generation": 330, "stages.base": 364, "stages.image_samples": 337, "text.rules": 343, "text.prepare": 319,
-    "text.markup": 301, "training.loop": 363, "render.document.render": 65, "render.execution.execute": 85,
-    "stages.image_samples.run": 64, "training.loop._train": 120,
+    "language.generation": 330, "stages.image_samples": 337, "text.rules": 343, "text.prepare": 319,
+    "text.markup": 301, "render.document.render": 65, "render.execution.execute": 85,
+    "stages.image_samples.run": 64,
 }  # fmt: skip
 MODULES = {
     ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__"): path

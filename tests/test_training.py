@@ -26,7 +26,8 @@ from genmodels.errors import UserError
 from genmodels.system import files
 from genmodels.training import checkpoints, loop
 from genmodels.training.batches import BatchOrder, generator_for
-from genmodels.training.loop import Objective, learning_rate_at
+from genmodels.training.loop import Objective
+from genmodels.training.optimizers import learning_rate_at
 from genmodels.training.ranks import Batch
 
 CONFIG = TrainingConfig(

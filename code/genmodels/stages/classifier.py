@@ -21,8 +21,9 @@ from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingCo
 from genmodels.data import mnist
 from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
+from genmodels.stages.base import METRIC_TOLERANCE
 from genmodels.stages.images import every
+from genmodels.stages.trained import Material, ModelStage, Result, training_profile
 from genmodels.system.files import data_digest
 from genmodels.system.precision import widened
 from genmodels.training.batches import generator_for

@@ -39,7 +39,8 @@ from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN, PixelModel, cross_entropy_nats, loss_nats, whole
 from genmodels.pixelcnn.spectral import pays, quickest
 from genmodels.stages import payload
-from genmodels.stages.base import Check, Material, ModelStage, Result, compare_metrics, training_profile
+from genmodels.stages.base import Check, compare_metrics
+from genmodels.stages.trained import Material, ModelStage, Result, training_profile
 from genmodels.system.files import data_digest
 from genmodels.system.places import data_folder
 from genmodels.system.precision import autocast

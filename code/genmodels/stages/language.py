@@ -29,7 +29,8 @@ from genmodels.language.perplexity import evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Check, Material, ModelStage, Result, training_profile
+from genmodels.stages.base import METRIC_TOLERANCE, Check
+from genmodels.stages.trained import Material, ModelStage, Result, training_profile
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import IGNORED, NgramDataset
