@@ -17,12 +17,13 @@ from genmodels import stages, store
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.pixelcnn.sampling import sample
+from genmodels.pixelcnn.quality import near
+from genmodels.pixelcnn.sampling import independent, sample
 from genmodels.report import image_samples as section
 from genmodels.report import names
 from genmodels.stages import image_samples
 from genmodels.stages.classifier import ClassifierStage, shifted
-from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, draw, independent, near
+from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, draw
 from genmodels.stages.images import PixelCNNStage
 from genmodels.system import files, workers
 

@@ -370,7 +370,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
             if processes == 2
             else [sys.executable]
         )
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(loop.__file__).parents[1])}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(loop.__file__).parents[2])}
         subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=PATIENCE)
         found.append(json.loads(out.read_text()))
     (one, one_weights), (two, two_weights) = found

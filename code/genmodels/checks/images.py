@@ -12,8 +12,9 @@ from genmodels.checks.check import Evidence, Finding, check, largest
 from genmodels.data import mnist
 from genmodels.pixelcnn.demonstration import unseen_nearby
 from genmodels.pixelcnn.evaluation import receptive_field
+from genmodels.pixelcnn.quality import QUANTILE, near
 from genmodels.report.persian import fa, fa_int, fa_percent
-from genmodels.stages.image_samples import INDEPENDENT, QUANTILE, near
+from genmodels.stages.image_samples import INDEPENDENT
 from genmodels.system.precision import autocast
 
 SUGGESTED = {"kernels": [7] * 6 + [1] * 2, "channels": 64}  # the assignment's own words

@@ -2,7 +2,7 @@
 
 Three convolutions (the first with stride 2), ReLU, a pooling, two linear maps; after LeCun et al. 1998. What is wanted of
 it is its penultimate layer: there images of a kind lie close together, so that the distance between two sets of images can be
-taken there (``frechet.py``). Not here: training (``stages/classifier.py``).
+taken there (``quality.py``). Not here: training (``stages/classifier.py``).
 """
 
 from __future__ import annotations
