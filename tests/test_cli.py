@@ -17,7 +17,7 @@ from genmodels.errors import UserError
 from genmodels.render import document as rendering
 from genmodels.render import submission
 from genmodels.system import files, processes
-from genmodels.training import ranks
+from genmodels.training import batches
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -162,10 +162,10 @@ def test_a_persian_path_in_a_locale_without_persian(tmp_path: Path) -> None:
 def test_only_a_contradiction_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, passed: bool | None, code: int
 ) -> None:
-    from genmodels.stages import base, verification
+    from genmodels.stages import base
 
     checks = [base.Check("manifest", True, "whole"), base.Check("opening", passed, "no bf16")]
-    monkeypatch.setattr(verification, "verified", lambda names, *_, **__: iter([(name, checks) for name in names]))
+    monkeypatch.setattr(base, "verified", lambda names, *_, **__: iter([(name, checks) for name in names]))
     assert main(["verify", "text"]) == code
     out, error = capsys.readouterr()
     _, line, *end = out.splitlines()
@@ -257,7 +257,7 @@ def test_stray_variables_of_torchrun_are_one_line_and_no_success(
 def test_variables_of_one_process_change_nothing(monkeypatch: pytest.MonkeyPatch, harmless: dict[str, str]) -> None:
     for name, value in harmless.items():
         monkeypatch.setenv(name, value)
-    assert processes.place() == (0, 1, 0) and processes.is_leader() and ranks.Ranks().size == 1
+    assert processes.place() == (0, 1, 0) and processes.is_leader() and batches.Ranks().size == 1
     assert store.provenance()["device"]["processes"] == 1
 
 

@@ -18,7 +18,7 @@ from genmodels.pixelcnn import masked_conv
 from genmodels.stages import images
 from genmodels.stages.trained import FINGERPRINT_TOLERANCE, largest_difference
 from genmodels.system import precision
-from genmodels.training import batches, loop, optimizers, ranks
+from genmodels.training import batches, loop, optimizers
 
 
 def make(name: str) -> list[float]:
@@ -82,7 +82,7 @@ def test_nothing_of_the_machine_is_in_it(monkeypatch: pytest.MonkeyPatch, name: 
     monkeypatch.setattr(torch.Tensor, "backward", lambda loss: (seen.append(loss.dtype), backward(loss))[1])
     assert make(name) == wanted and set(seen) == {torch.float64}
     assert any(loss != torch.tensor(loss).item() for loss in wanted)  # not even the record is rounded to fp32
-    assert torch.get_default_dtype() == torch.float32 and ranks.Ranks(alone=True).device.type == "cuda"
+    assert torch.get_default_dtype() == torch.float32 and batches.Ranks(alone=True).device.type == "cuda"
 
 
 def test_dropout_drawn_alike_everywhere_keeps_the_mean() -> None:

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language.base import LanguageModel
+from genmodels.language.continuations import copied_share, distinct_n, repetition_rate
 from genmodels.language.generation import Sampling, _draw, generate
 from genmodels.language.recurrent import RecurrentLM
-from genmodels.language.text_measures import copied_share, distinct_n, repetition_rate
 from genmodels.language.transformer import TransformerLM
 
 VOCABULARY = 23

@@ -13,9 +13,8 @@ from common import outcome, reseal
 from genmodels import stages, store
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.language.prompts import PROMPTS, SETTINGS
+from genmodels.language.continuations import PROMPTS, SETTINGS, copied_share, longest_copy
 from genmodels.language.recurrent import RecurrentLM
-from genmodels.language.text_measures import copied_share, longest_copy
 from genmodels.language.transformer import TransformerLM
 from genmodels.report import continuations
 from genmodels.report.names import DECODING_NAMES

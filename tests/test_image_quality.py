@@ -14,15 +14,16 @@ from hypothesis import strategies as st
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.pixelcnn.classifier import DigitClassifier, measured
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.pixelcnn.quality import (
     UNSURE,
+    DigitClassifier,
     Gaussian,
     Reference,
     class_entropy_bits,
     class_shares,
+    measured,
     measures,
     nearest,
     pixel_entropy_bits,

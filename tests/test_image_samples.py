@@ -25,7 +25,7 @@ from genmodels.stages import image_samples
 from genmodels.stages.classifier import ClassifierStage, shifted
 from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, draw
 from genmodels.stages.images import PixelCNNStage
-from genmodels.system import files, workers
+from genmodels.system import files, processes
 
 REAL_LOAD = stages.load
 CONFIG = ImageSamplesConfig(models=("pixelcnn", "pixelcnn-threshold"), samples=30, neighbours=20, cool=12)
@@ -223,7 +223,7 @@ def test_chunks_of_any_size_draw_the_same(stage: SmallSamples, monkeypatch: pyte
 
 def test_processes_beside_each_other_draw_the_same(stage: SmallSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = image_samples._drawn_beside(CONFIG, "full")
-    monkeypatch.setattr(workers, "START_METHOD", "fork")  # the toy stages live in this process
+    monkeypatch.setattr(processes, "START_METHOD", "fork")  # the toy stages live in this process
     monkeypatch.setattr(image_samples, "cores", lambda: 2)
     monkeypatch.setattr(image_samples, "BESIDE", 1)
     beside = image_samples._drawn_beside(CONFIG, "full")

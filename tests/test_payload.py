@@ -22,7 +22,7 @@ from common import reseal
 from genmodels import stages, store
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, payload, trained
-from genmodels.stages.verification import verified
+from genmodels.stages.base import verified
 from genmodels.system import files
 
 SHIPPED = Path(__file__).resolve().parents[1] / "cache"

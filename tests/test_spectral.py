@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
-from genmodels.pixelcnn import products, spectral
+from genmodels.pixelcnn import spectral
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN, PixelModel, loss_nats, whole
@@ -65,7 +65,7 @@ def test_outputs_and_gradients_of_a_layer(
         assert (a - b).abs().max() < 1e-11 * (1 + a.abs().max()), name
 
 
-@pytest.mark.parametrize("form", [spectral.spectral, products.along_row])
+@pytest.mark.parametrize("form", [spectral.spectral, spectral.along_row])
 def test_a_second_derivative_is_refused(form: Form) -> None:
     """It is not written; silence would give another number."""
     conv, x = layer(MaskedConv2d, "B", 3, 3, 5, "left"), torch.randn(2, 3, 6, 6, dtype=torch.float64)
@@ -88,15 +88,15 @@ def test_single_precision_is_as_exact_as_the_direct_form() -> None:
 @pytest.mark.parametrize(
     ("form", "mask", "inputs", "kernel", "part"),
     [
-        (products.along_row, "B", 3, 1, "raster"),
-        (products.along_row, "B", 3, 7, "left"),
-        (products.along_row, "B", 3, 3, "left"),
-        (products.gathered, "A", 1, 7, "raster"),
-        (products.gathered, "B", 1, 5, "raster"),
-        (products.gathered, "A", 1, 5, "above"),
-        (products.gathered, "B", 1, 5, "above"),
-        (products.gathered, "A", 1, 7, "left"),
-        (products.gathered, "B", 1, 3, "left"),
+        (spectral.along_row, "B", 3, 1, "raster"),
+        (spectral.along_row, "B", 3, 7, "left"),
+        (spectral.along_row, "B", 3, 3, "left"),
+        (spectral.gathered, "A", 1, 7, "raster"),
+        (spectral.gathered, "B", 1, 5, "raster"),
+        (spectral.gathered, "A", 1, 5, "above"),
+        (spectral.gathered, "B", 1, 5, "above"),
+        (spectral.gathered, "A", 1, 7, "left"),
+        (spectral.gathered, "B", 1, 3, "left"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)

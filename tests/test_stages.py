@@ -20,8 +20,8 @@ from genmodels.config import PixelCNNModelConfig
 from genmodels.data import mnist
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import base, trained, trials
+from genmodels.stages.base import verified
 from genmodels.stages.images import FULL, HomeworkStage, PixelCNNStage, ThresholdStage, image_objective
-from genmodels.stages.verification import verified
 from genmodels.system import files
 from genmodels.training import loop
 

@@ -25,10 +25,9 @@ from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.system import files
 from genmodels.training import checkpoints, loop
-from genmodels.training.batches import BatchOrder, generator_for
+from genmodels.training.batches import Batch, BatchOrder, generator_for
 from genmodels.training.loop import Objective
 from genmodels.training.optimizers import learning_rate_at
-from genmodels.training.ranks import Batch
 
 CONFIG = TrainingConfig(
     batch_size=8,

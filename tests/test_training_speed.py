@@ -15,7 +15,7 @@ from genmodels.pixelcnn.model import PixelCNN
 from genmodels.stages.speed import training
 from genmodels.stages.speed.base import TrainingSpeed
 from genmodels.stages.speed.training import ASSIGNED, FORMS, SETTINGS, draw, network, stepper
-from genmodels.system.flops import count_flops
+from genmodels.system.meters import count_flops
 
 
 def direct(conv: torch.nn.Module, positions: int, first: bool) -> int:

@@ -62,8 +62,8 @@ def command_train(arguments: argparse.Namespace) -> int:
 
 
 def command_verify(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.verification import verified
-    from genmodels.system.kinds import CONTRADICTED, MARKS, UNCHECKED, held, kind
+    from genmodels.stages.base import verified
+    from genmodels.system.proof import CONTRADICTED, MARKS, UNCHECKED, held, kind
 
     cache_folder()  # one that cannot be is a mistake of the call, and contradicts nothing
     found, names = [], known(arguments.stage)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from genmodels.checks.check import Evidence, Finding, check, largest
 from genmodels.data import mnist
-from genmodels.pixelcnn.demonstration import unseen_nearby
-from genmodels.pixelcnn.evaluation import receptive_field
+from genmodels.pixelcnn.evaluation import receptive_field, unseen_nearby
 from genmodels.pixelcnn.quality import QUANTILE, near
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.stages.image_samples import INDEPENDENT

@@ -14,7 +14,7 @@ generator's seed only.
 
 A Transformer sees at most ``context`` tokens. When the sequence outgrows that, its older half is forgotten (the
 window then holds the last context/2 tokens and grows again), with the cache and without it alike; so both give the
-same tokens. Not here: beam search, and the measures of the generated text (``text_measures.py``).
+same tokens. Not here: beam search, and the measures of the generated text (``continuations.py``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from genmodels.errors import UserError
 from genmodels.language.base import LanguageModel
-from genmodels.system.ties import ROUNDING, Again
+from genmodels.system.proof import ROUNDING, Again
 
 Choose = Callable[[Tensor, Tensor | None], Tensor]
 

@@ -24,12 +24,74 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from genmodels.config import ClassifierModelConfig
 from genmodels.errors import UserError
-from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.system.ties import ROUNDING
+from genmodels.system.proof import ROUNDING
+
+CLASSES = 10
+SIDE = 28
+
+
+class Convolution(nn.Module):
+    """A plain convolution, He initialisation: (B, C_in, H, W) -> (B, C_out, H / stride, W / stride)."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int = 3, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        deviation = math.sqrt(2.0 / (in_channels * kernel * kernel))
+        weight = torch.randn(out_channels, in_channels, kernel, kernel) * deviation
+        self.weight = nn.Parameter(weight.contiguous(memory_format=torch.channels_last))  # the fast order on CPUs
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.weight.shape[-1] // 2)
+
+
+class DigitClassifier(nn.Module):
+    """Binary images (B, 1, 28, 28) of zeros and ones to logits (B, 10): the measuring instrument, not an answer itself.
+
+    Three convolutions (the first with stride 2), ReLU, a pooling, two linear maps; after LeCun et al. 1998. What is wanted
+    of it is its penultimate layer: there images of a kind lie close together. Trained by ``stages/classifier.py``.
+    """
+
+    def __init__(self, config: ClassifierModelConfig = ClassifierModelConfig()) -> None:
+        super().__init__()
+        self.config = config
+        first, second, third = config.channels
+        self.convolutions = nn.ModuleList(
+            [Convolution(1, first, kernel=5, stride=2), Convolution(first, second), Convolution(second, third)]
+        )
+        self.gather = nn.Linear(third * (SIDE // 4) ** 2, config.features)
+        self.decide = nn.Linear(config.features, CLASSES)
+
+    def features(self, x: Tensor) -> Tensor:
+        """The penultimate layer, (B, ``config.features``), not negative. ``UserError`` for images of another shape."""
+        if x.ndim != 4 or tuple(x.shape[1:]) != (1, SIDE, SIDE) or not x.is_floating_point():
+            wanted = f"wants float images (B, 1, {SIDE}, {SIDE})"
+            raise UserError(f"the classifier {wanted}, not {x.dtype} of shape {tuple(x.shape)}")
+        first, second, third = self.convolutions
+        x = F.relu(first(x))  # (B, C, 14, 14)
+        x = F.max_pool2d(F.relu(second(x)), 2)  # (B, C, 7, 7)
+        x = F.relu(third(x))
+        return F.relu(self.gather(x.flatten(1)))  # (B, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.decide(self.features(x))  # (B, 10)
+
+
+@torch.no_grad()
+def measured(model: DigitClassifier, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+    """Features (N, D) and log-probabilities (N, 10) of images, fp32 on the CPU, in batches."""
+    features, logs = [], []
+    for batch in images.split(batch_size):
+        found = model.features(batch.to(model.decide.weight.device))
+        features.append(found.cpu())
+        logs.append(F.log_softmax(model.decide(found), dim=1).cpu())
+    return torch.cat(features), torch.cat(logs)
+
 
 QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the test images' distances
 UNSURE = 0.5  # the likeliest class has less than this: no digit that the classifier knows

@@ -28,7 +28,7 @@ from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelModel
 from genmodels.system.progress import progress_bar
-from genmodels.system.ties import Again
+from genmodels.system.proof import Again
 
 
 class Naive:

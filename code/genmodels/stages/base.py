@@ -1,10 +1,10 @@
-"""What all stages share: run and publish, load, and verify (try to contradict)."""
+"""What all stages share: run and publish, load, and verify (try to contradict); and all of them verified at once."""
 
 from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genmodels import store
+from genmodels import stages, store
 from genmodels.config import to_plain
 from genmodels.errors import UserError
+from genmodels.system.processes import Workers, cores
+from genmodels.system.proof import CONTRADICTED, kind
 
 METRIC_TOLERANCE = 1e-4  # relative; the same weights on the same slice
 
@@ -128,3 +130,49 @@ def compare_metrics(again: dict[str, float], stored: dict[str, float]) -> list[C
             Check(key, abs(value - wanted) <= METRIC_TOLERANCE * abs(wanted), f"{value:.6g}, stored {wanted:.6g}")
         )
     return checks
+
+
+Job = tuple[str, str, Path | None, bool]
+
+LONGEST = (
+    "pixelcnn-gated",
+    "pixelcnn",
+)  # where whole test sets are asked: a minute and more each, so they are begun first
+
+
+def verified(
+    names: Sequence[str],
+    profile: str = "full",
+    *,
+    folder: Path | None = None,
+    whole: bool = False,
+    workers: int | None = None,
+) -> Iterator[tuple[str, list[Check]]]:
+    """Each stage's name and checks, the last name first: what takes longest (samples, speeds, studies) stands at the end.
+
+    With ``whole`` also what takes the data, and ``LONGEST`` before all others: the likelihoods of whole test sets, for
+    stages whose data are in ``folder`` (the data folder); else those are "not checked here". ``workers``: processes
+    (default: one a core); the findings do not depend on it.
+    """
+    number = min(cores() if workers is None else workers, max(len(names), 1))
+    order = sorted(reversed(names), key=lambda name: not (whole and name in LONGEST))
+    jobs: list[Job] = [(name, profile, folder, whole) for name in order]
+    with Workers(number) as pool:
+        yield from pool.map(_verify, jobs)
+
+
+def _verify(job: Job) -> tuple[str, list[Check]]:
+    name, profile, folder, whole = job
+    try:
+        stage = stages.get(name)
+    except ImportError as error:
+        return name, [Check("manifest", False, told(error))]
+    checks = stage.verify(profile)
+    if stage.with_data and not any(kind(check) == CONTRADICTED for check in checks):
+        if not whole:
+            return name, [*checks, Check(stage.with_data, None, "takes the data and minutes: make verify")]
+        try:
+            checks += stage.contradict_with_data(profile, folder)
+        except Exception as error:  # as in Stage.verify
+            checks.append(Check(stage.with_data, False, told(error)))
+    return name, checks

@@ -19,15 +19,14 @@ from torch.utils.data import Dataset
 
 from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingConfig
 from genmodels.data import mnist
-from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
+from genmodels.pixelcnn.quality import CLASSES, DigitClassifier, measured
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE
 from genmodels.stages.trained import Material, ModelStage, Result, training_profile
 from genmodels.system.files import data_digest
 from genmodels.system.precision import widened
-from genmodels.training.batches import generator_for
+from genmodels.training.batches import Batch, generator_for
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 FULL = ClassifierConfig(
     training=TrainingConfig(

@@ -27,14 +27,14 @@ from genmodels.config import setting
 from genmodels.data import mnist
 from genmodels.errors import UserError
 from genmodels.pixelcnn import quality
-from genmodels.pixelcnn.classifier import CLASSES, measured
 from genmodels.pixelcnn.evaluation import nll_nats
+from genmodels.pixelcnn.quality import CLASSES, measured
 from genmodels.pixelcnn.sampling import independent, replay, sample
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
 from genmodels.system.files import data_digest
-from genmodels.system.timing import Clock
-from genmodels.system.workers import Workers, cores
+from genmodels.system.meters import Clock
+from genmodels.system.processes import Workers, cores
 from genmodels.training.batches import generator_for
 
 MODELS = ("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework")

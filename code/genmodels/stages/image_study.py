@@ -35,10 +35,9 @@ from genmodels.stages import payload
 from genmodels.stages.images import ImageSet, image_objective, tiny_images
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.system.files import data_digest
-from genmodels.system.flops import count_flops
-from genmodels.training.batches import generator_for
+from genmodels.system.meters import count_flops
+from genmodels.training.batches import Batch, generator_for
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 SPREAD = ("spec", "spec-seed-2", "spec-seed-3")
 

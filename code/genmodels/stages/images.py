@@ -41,9 +41,8 @@ from genmodels.stages.trained import Material, ModelStage, Result, training_prof
 from genmodels.system.files import data_digest
 from genmodels.system.places import data_folder
 from genmodels.system.precision import autocast
-from genmodels.training.batches import generator_for
+from genmodels.training.batches import Batch, generator_for
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 SLICE_TEST_IMAGES = 500
 SLICE_TRAIN_IMAGES = 500

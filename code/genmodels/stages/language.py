@@ -34,8 +34,8 @@ from genmodels.stages.trained import Material, ModelStage, Result, training_prof
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import IGNORED, NgramDataset
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 TRAINING = TrainingConfig(
     batch_size=16,

@@ -27,10 +27,10 @@ from genmodels.errors import StaleResult
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage, compare_metrics
 from genmodels.system import precision, processes
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
 from genmodels.training import batches, loop
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 FINGERPRINT_STEPS = 8
 FINGERPRINT_TOLERANCE = 1e-9  # relative; emulated processors differ by 4e-16, the smallest change that is tried by 4e-7

@@ -7,7 +7,7 @@ stays constant until a cooldown, the state before it is the same for every lengt
 (``Steady``), and a longer training goes on from there.
 
 - What moves the weights: ``training/optimizers.py``; gradients are clipped by their total norm.
-- Scale-out: under ``torchrun`` the same call becomes data-parallel (``training/ranks.py``), in a process group of its own that
+- Scale-out: under ``torchrun`` the same call becomes data-parallel (``training/batches.py``), in a process group of its own that
   it leaves when it returns. Every rank draws the whole global batch and keeps its share, so that the losses equal
   those of a single process. (Dropout masks are drawn per rank: with dropout the equality is statistical.)
 
@@ -33,10 +33,9 @@ from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.system.precision import autocast, is_exact, widened
 from genmodels.system.progress import progress_bar
-from genmodels.training.batches import BatchOrder, generator_for, seed_for
+from genmodels.training.batches import Batch, BatchOrder, Ranks, generator_for, seed_for
 from genmodels.training.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
 from genmodels.training.optimizers import Schedule, WeightAverage, make_optimizer, steady_steps
-from genmodels.training.ranks import Batch, Ranks
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from typing import Any
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
 from genmodels.system.files import data_digest
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
 
 
 class SpeedStage(Stage):

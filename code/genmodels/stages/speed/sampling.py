@@ -20,8 +20,7 @@ from genmodels.pixelcnn.model import PixelCNN, PixelModel
 from genmodels.pixelcnn.sampling import METHODS, Cropped, Naive, sample
 from genmodels.stages.base import Check
 from genmodels.stages.speed.training import ASSIGNED, FORMS, draw, network, with_biases
-from genmodels.system.flops import count_flops
-from genmodels.system.timing import interleaved, one_thread
+from genmodels.system.meters import count_flops, interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"images": 100, "channels": 64, "side": 28, "naive_pixels": 5, "cropped_pixels": 40, "rounds": 3},

@@ -30,9 +30,8 @@ from genmodels.pixelcnn.masked_conv import to_naive
 from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, loss_nats, whole
 from genmodels.pixelcnn.spectral import quickest
 from genmodels.stages.base import Check
-from genmodels.system.flops import count_flops
+from genmodels.system.meters import card_seconds, count_flops, interleaved, one_thread
 from genmodels.system.precision import autocast, bf16_is_native
-from genmodels.system.timing import card_seconds, interleaved, one_thread
 
 ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNModelConfig().kernels), "side": 28}
 SETTINGS: dict[str, dict[str, Any]] = {
