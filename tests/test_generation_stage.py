@@ -145,8 +145,8 @@ def test_a_beginning_that_stands_in_the_training_text_is_refused(
 
 def test_another_beginning_changes_no_other_sample(stage: SmallStage) -> None:
     model = stages.load("rnn").model()
-    two = generation.draw(model, [[0, 5, 6], [0, 7]], AGAIN, CONFIG, stop=1)
-    assert generation.draw(model, [[0, 5, 6], [0, 9, 9]], AGAIN, CONFIG, stop=1)[0] == two[0]
+    two = generation.continued(model, [[0, 5, 6], [0, 7]], AGAIN, CONFIG, stop=1)
+    assert generation.continued(model, [[0, 5, 6], [0, 9, 9]], AGAIN, CONFIG, stop=1)[0] == two[0]
 
 
 def test_real_windows_stay_inside_their_documents() -> None:

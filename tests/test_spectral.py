@@ -13,7 +13,7 @@ from genmodels.config import GatedModelConfig, PixelCNNModelConfig
 from genmodels.pixelcnn import spectral
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
-from genmodels.pixelcnn.model import PixelCNN, PixelModel, loss_nats, whole
+from genmodels.pixelcnn.model import PixelCNN, PixelModel, apply_directly, loss_nats
 
 LAYERS = [
     ("A", 7, "raster"),
@@ -144,7 +144,7 @@ def test_a_whole_network_in_training(name: str, monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(spectral, form, counted)
     grads = []
-    for apply in (whole, spectral.quickest):
+    for apply in (apply_directly, spectral.apply_fastest):
         loss = loss_nats(network(images, apply), images).mean()
         grads.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     assert Counter(calls) == expected
@@ -153,10 +153,10 @@ def test_a_whole_network_in_training(name: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_where_it_pays() -> None:
     images = torch.zeros(8, 1, 28, 28)
-    assert spectral.pays(images)
+    assert spectral.worth_spectral(images)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not spectral.pays(images)
-    assert not spectral.pays(images.to("meta"))
+        assert not spectral.worth_spectral(images)
+    assert not spectral.worth_spectral(images.to("meta"))
 
 
 def test_small_layers_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,4 +168,4 @@ def test_small_layers_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
         (MaskedConv2d("A", 1, 8, 7), 8),
     ):
         x = torch.randn(batch, conv.in_channels, 9, 9)
-        assert torch.equal(spectral.quickest(conv, x), conv(x))
+        assert torch.equal(spectral.apply_fastest(conv, x), conv(x))

@@ -36,12 +36,12 @@ from torch.autograd.function import once_differentiable
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 
 
-def laid_out(x: Tensor) -> Tensor:
+def to_hwbc(x: Tensor) -> Tensor:
     """(B, C, H, W) as (H, W, B, C), copied only where it does not lie so."""
     return x.permute(2, 3, 0, 1).contiguous()
 
 
-def seen(x: Tensor) -> Tensor:
+def from_hwbc(x: Tensor) -> Tensor:
     """(H, W, B, C) as (B, C, H, W), without a copy."""
     return x.permute(2, 3, 0, 1)
 
@@ -54,7 +54,7 @@ def at_places(conv: MaskedConv2d, x: Tensor) -> Tensor:
 def along_row(conv: MaskedConv2d, x: Tensor) -> Tensor:
     """``conv(x)`` of a layer of part "left" and type B, or of a 1x1 layer."""
     taps = conv.live_weight[:, :, 0].permute(2, 1, 0).contiguous()  # (taps, C_in, C_out), the pixel's own last
-    return seen(_AlongRow.apply(laid_out(x), taps, at_places(conv, x)))
+    return from_hwbc(_AlongRow.apply(to_hwbc(x), taps, at_places(conv, x)))
 
 
 def gathered(conv: MaskedConv2d, x: Tensor) -> Tensor:
@@ -64,7 +64,7 @@ def gathered(conv: MaskedConv2d, x: Tensor) -> Tensor:
     image = F.pad(x[:, 0], (left, max(0, right), up, 0)).permute(1, 2, 0)  # (H + up, W + left + right, B)
     _, _, rows, columns = conv.weight.shape
     taps = [image[row : row + height, column : column + width] for row in range(rows) for column in range(columns)]
-    return seen(_AlongRow.apply(torch.stack(taps, -1), conv.live_weight.flatten(1).T[None], at_places(conv, x)))
+    return from_hwbc(_AlongRow.apply(torch.stack(taps, -1), conv.live_weight.flatten(1).T[None], at_places(conv, x)))
 
 
 class _AlongRow(torch.autograd.Function):
@@ -208,10 +208,10 @@ def spectral(conv: MaskedConv2d, x: Tensor) -> Tensor:
     """``conv(x)`` by spectra: (B, C_in, H, W) -> (B, C_out, H, W), whatever the sizes are worth."""
     left, _, up, _ = conv.reach
     plan = transforms((x.size(2), x.size(3)), tuple(conv.weight.shape[2:]), left, up, x.dtype)  # type: ignore[arg-type]
-    return seen(_Convolution.apply(laid_out(x), conv.live_weight, plan) + at_places(conv, x)[:, :, None])
+    return from_hwbc(_Convolution.apply(to_hwbc(x), conv.live_weight, plan) + at_places(conv, x)[:, :, None])
 
 
-def quickest(conv: MaskedConv2d, x: Tensor) -> Tensor:
+def apply_fastest(conv: MaskedConv2d, x: Tensor) -> Tensor:
     """``conv(x)`` in the form that is quickest for this layer on a processor in fp32."""
     if len(x) < WORTH_IMAGES or conv.out_channels < WORTH_CHANNELS:
         return conv(x)
@@ -222,6 +222,6 @@ def quickest(conv: MaskedConv2d, x: Tensor) -> Tensor:
     return spectral(conv, x) if conv.in_channels >= WORTH_CHANNELS and conv.mask.numel() >= WORTH_TAPS else conv(x)
 
 
-def pays(x: Tensor) -> bool:
-    """Is the training that these images (B, 1, H, W) are a batch of one for ``quickest``: on a CPU, in fp32?"""
+def worth_spectral(x: Tensor) -> bool:
+    """Is the training that these images (B, 1, H, W) are a batch of one for ``apply_fastest``: on a CPU, in fp32?"""
     return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")

@@ -70,7 +70,9 @@ class GenerationResult(ShippedResult):
         }
 
 
-def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int) -> list[list[list[int]]]:
+def continued(
+    model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int
+) -> list[list[list[int]]]:
     """Samples of one network under one setting. Each beginning has a generator of its own: another changes nothing."""
     options = SETTINGS[name]
     count = 1 if options.get("greedy") else config.samples  # the likeliest token is the same every time
@@ -142,7 +144,7 @@ class GenerationStage(Stage):
             training = np.asarray(text.tokens["train"])
             measures[name] = {}
             for choice in config.settings:
-                drawn = draw(model, prompts[name], choice, config, text.tokenizer.eos)
+                drawn = continued(model, prompts[name], choice, config, text.tokenizer.eos)
                 rows = [row for rows in drawn for row in rows]
                 measures[name][choice] = measure(rows) | measure_copies(rows, training)
                 arrays[f"{name}--{choice}"] = _padded(drawn, config.new_tokens)

@@ -92,7 +92,7 @@ class ImageSamplesResult(ShippedResult):
         return [float(nll[labels == digit].mean()) for digit in range(CLASSES)]
 
 
-def draw(model: Any, count: int, seed: int, temperature: float = 1.0) -> Tensor:
+def first_images(model: Any, count: int, seed: int, temperature: float = 1.0) -> Tensor:
     """The first ``count`` images of the seed, (N, 1, 28, 28)."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
@@ -108,7 +108,7 @@ def _drawn_beside(config: ImageSamplesConfig, profile: str) -> dict[str, Tensor]
 
 def _drawn(job: tuple[str, str, int, int]) -> np.ndarray:
     name, profile, count, seed = job
-    return mnist.pack_images(draw(stages.load(name, profile).model(), count, seed))
+    return mnist.pack_images(first_images(stages.load(name, profile).model(), count, seed))
 
 
 class ImageSamplesStage(Stage):
@@ -145,7 +145,7 @@ class ImageSamplesStage(Stage):
         unlikely = nll.argsort(descending=True)[: config.gallery]
         arrays = {
             "mean-image": mean.numpy(),
-            "images--cool": mnist.pack_images(draw(model, config.cool, config.seed, config.temperature)),
+            "images--cool": mnist.pack_images(first_images(model, config.cool, config.seed, config.temperature)),
             "nll": nll.numpy(),
             "labels": images.test_labels[quality.sources(test, images.test_images)].numpy(),
             "images--unlikely": mnist.pack_images(test[unlikely]),

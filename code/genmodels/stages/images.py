@@ -33,8 +33,8 @@ from genmodels.data import mnist
 from genmodels.errors import UserError
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
 from genmodels.pixelcnn.gated import GatedPixelCNN
-from genmodels.pixelcnn.model import PixelCNN, PixelModel, cross_entropy_nats, loss_nats, whole
-from genmodels.pixelcnn.spectral import pays, quickest
+from genmodels.pixelcnn.model import PixelCNN, PixelModel, apply_directly, cross_entropy_nats, loss_nats
+from genmodels.pixelcnn.spectral import apply_fastest, worth_spectral
 from genmodels.stages import payload
 from genmodels.stages.base import Check, compare_metrics
 from genmodels.stages.trained import Material, ModelStage, Result, training_profile
@@ -93,7 +93,7 @@ def image_objective(binarization: str, expected: bool) -> Objective:
 
     def total(model: nn.Module, batch: Batch) -> Tensor:
         bits, targets = batch
-        return cross_entropy_nats(model(bits, quickest if pays(bits) else whole), targets).sum()
+        return cross_entropy_nats(model(bits, apply_fastest if worth_spectral(bits) else apply_directly), targets).sum()
 
     return Objective(total=total, count=lambda batch: len(batch[0]), prepare=prepare)
 
@@ -174,7 +174,9 @@ class PixelCNNStage(ModelStage):
     def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
         """By spectra where they are quicker: equal to the direct form up to rounding, by which stage ``pixelcnn-samples`` scores."""
         return {
-            "test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"]), apply=quickest).mean().item()
+            "test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"]), apply=apply_fastest)
+            .mean()
+            .item()
         }
 
     def belongs(self, result: Result) -> None:
@@ -210,7 +212,7 @@ class PixelCNNStage(ModelStage):
         if test_set != (wanted := result.metrics["test_set"]):
             return [Check(WHOLE, None, f"no data: {place} gives the {test_set} test set, the result's is {wanted}")]
         images = mnist.every(bits, result.config.test_images)
-        again = {WHOLE: nll_nats(result.model(), images, apply=quickest).mean().item()}
+        again = {WHOLE: nll_nats(result.model(), images, apply=apply_fastest).mean().item()}
         return compare_metrics(again, {WHOLE: result.metrics["test_nll_nats"]})
 
     def tiny(self, config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]:
