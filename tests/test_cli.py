@@ -128,8 +128,15 @@ def test_names_that_are_no_utf8_lose_no_work(
 
 
 def test_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    code, error = run(capsys, "bench", "nothing")
-    assert code == 2 and one_line(error)
+    for arguments in (["nothing"], ["text"], ["speed-bpe", "--device", "cuda"]):
+        code, error = run(capsys, "bench", *arguments)
+        assert code == 2 and one_line(error)
+
+
+def test_a_benchmark_prints_what_its_stage_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "speed-decoding", "--profile", "smoke"]) == 0
+    told = capsys.readouterr().out
+    assert "# speed-decoding\n" in told and "\n| kv_heads | tokens | cache_seconds |" in told and "\n| rnn | " in told
 
 
 def test_bad_grammar_is_argparse_exit_2() -> None:
@@ -219,8 +226,7 @@ def test_all_names_before_any_work(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, place: int
 ) -> None:
     monkeypatch.setattr(stages, "get", lambda name: pytest.fail("it works"))
-    monkeypatch.setattr("runpy.run_path", lambda *_, **__: pytest.fail("it works"))
-    names = ["decoding", "peers"] if command == "bench" else ["speed-bpe", "text"]
+    names = ["speed-decoding", "speed-peers"] if command == "bench" else ["speed-bpe", "text"]
     names.insert(place, "typo")
     code, error = run(capsys, command, *names)
     assert code == 2 and one_line(error) and "'typo'" in error and names[0 if place else 1] in error
