@@ -86,7 +86,7 @@ class PixelCNNConfig:
 
 @dataclass(frozen=True)
 class ClassifierModelConfig:
-    """The digit classifier that measures drawn images (``pixelcnn/classifier.py``)."""
+    """The digit classifier that measures drawn images (``pixelcnn/quality.py``)."""
 
     channels: tuple[int, int, int] = setting((32, 64, 64), "کانال‌های پیچش‌ها")
     features: int = setting(64, "ویژگی‌های لایهٔ پیش از آخر")

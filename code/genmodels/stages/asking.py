@@ -12,8 +12,8 @@ from torch import Tensor
 from genmodels import stages, store
 from genmodels.errors import UserError
 from genmodels.language.generation import generate
-from genmodels.stages.base import ModelStage
-from genmodels.stages.image_samples import draw
+from genmodels.stages.base import Stage
+from genmodels.stages.image_samples import first_images
 from genmodels.system.files import require_whole_characters
 from genmodels.text import normalization
 from genmodels.text.tokenizer import Tokenizer
@@ -57,10 +57,10 @@ def drawn(model: str, profile: str, count: int, seed: int, temperature: float) -
     stage = _stage(model, PixelCNNStage, "draws images")
     _within("count", count, 1, MOST_IMAGES)
     _within("seed", seed, 0, LARGEST_SEED)
-    return draw(stage.load(profile).model(), count, seed, temperature)
+    return first_images(stage.load(profile).model(), count, seed, temperature)
 
 
-def _stage(name: str, kind: type[ModelStage], what: str) -> ModelStage:
+def _stage(name: str, kind: type[Stage], what: str) -> Stage:
     """The stage ``name``; ``UserError`` lists those of this kind if it is none."""
     stage = stages.get(name) if name in stages.STAGES else None
     if not isinstance(stage, kind):

@@ -29,12 +29,13 @@ from genmodels.language.perplexity import evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Check, Material, ModelStage, Result, training_profile
+from genmodels.stages.base import METRIC_TOLERANCE, Check
+from genmodels.stages.trained import Material, ModelStage, Result, training_profile
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import IGNORED, NgramDataset
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 TRAINING = TrainingConfig(
     batch_size=16,

@@ -26,8 +26,8 @@ from genmodels.stages.language import TOKENS, RecurrentStage, TransformerStage, 
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.windows import IGNORED, NgramDataset
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 
 @dataclass(frozen=True)

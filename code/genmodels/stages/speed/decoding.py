@@ -20,7 +20,7 @@ from genmodels.language.generation import generate, replay
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages.base import Check
-from genmodels.system.timing import interleaved, one_thread
+from genmodels.system.meters import interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {

@@ -26,8 +26,8 @@ from genmodels.language.recurrent import LSTMLayer, RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages.base import Check
 from genmodels.stages.speed.decoding import evenly, summed
+from genmodels.system.meters import interleaved, one_thread
 from genmodels.system.precision import autocast
-from genmodels.system.timing import interleaved, one_thread
 from genmodels.training.optimizers import make_optimizer
 
 SETTINGS: dict[str, dict[str, Any]] = {
