@@ -35,15 +35,7 @@ report: _output/.rendered
 
 _output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 	@mkdir -p _output && rm -f _output/rubric.json
-	@quarto=$$(quarto --version 2>/dev/null); \
-	case "$$quarto" in 0.*|1.[0-8]|1.[0-8].*) echo "Quarto $$quarto is too old (1.9 or later) and is not used"; quarto= ;; esac; \
-	if [ -n "$$quarto" ]; then \
-	  echo "rendering with Quarto $$quarto"; \
-	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render && $(PY) -m genmodels rubric; \
-	else \
-	  echo "rendering with Pandoc and Typst"; \
-	  $(PY) -m genmodels render $(if $(FRESH),--fresh); \
-	fi
+	@$(PY) -m genmodels render $(if $(FRESH),--fresh)
 	@mkdir -p _output && touch $@
 
 install: .venv/.installed

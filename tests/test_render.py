@@ -373,7 +373,7 @@ def test_nothing_is_replaced_when_a_later_format_fails(project: Path, monkeypatc
         raise UserError("a font is missing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(rendering._Document, "pdf", fails)
+        patch.setattr(rendering.Built, "pdf", fails)
         with pytest.raises(UserError, match="missing"):
             render_text(project, "دوم", ("html", "pdf"))
     assert [path.name for path in (project / "_output").iterdir()] == ["own.html"]

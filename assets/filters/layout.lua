@@ -60,10 +60,9 @@ local function frame(div) -- what pandas gives, without its style
 end
 
 -- An image and its caption, without a number. The comment keeps persian.lua from looking for «شکل ۱:» in it.
-local function captioned(figure, mark)
-  local caption = pandoc.utils.blocks_to_inlines(figure.caption.long)
-  if mark then caption = pandoc.Inlines { pandoc.Str(mark), pandoc.Space() } .. caption end
-  local image, text = pandoc.Plain(pandoc.utils.blocks_to_inlines(figure.content)), pandoc.Plain(caption)
+local function captioned(figure)
+  local image = pandoc.Plain(pandoc.utils.blocks_to_inlines(figure.content))
+  local text = pandoc.Plain(pandoc.utils.blocks_to_inlines(figure.caption.long))
   if typst then
     return { rawb("#block(width: 100%, breakable: false)[#set align(center)"), image,
       rawb("#block(width: 92%, above: .6em)[#set text(size: 9pt)\n#set par(justify: false)"), text, rawb("]]") }
@@ -113,17 +112,12 @@ local function laid_out(div)
   div.attributes["layout-ncol"] = nil
   local caption = float and div.content[#div.content]
   if float then div.content:remove(#div.content) end
-  local parts, marks = cells(div.content), 0
+  local parts = cells(div.content)
   for index, part in ipairs(parts) do
     if float and part.identifier and part.identifier:match("^fig%-") then
       fail("a label in a figure (#" .. part.identifier .. ") is outside the subset; refer to the whole figure, " .. WITH_QUARTO, "#" .. part.identifier)
     end
-    if is_captioned(part) then
-      marks = marks + 1
-      parts[index] = captioned(part, float and "(" .. string.char(96 + marks) .. ")" or nil)
-    else
-      parts[index] = { part }
-    end
+    parts[index] = is_captioned(part) and captioned(part) or { part }
   end
   local body = pandoc.Blocks {}
   if columns then body = side_by_side(parts, columns) else for _, part in ipairs(parts) do body:extend(part) end end

@@ -111,6 +111,15 @@ def command_draw(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def with_quarto(arguments: argparse.Namespace) -> bool:
+    """Quarto writes the documents where there is one; said on stderr."""
+    from genmodels.render import quarto
+
+    found = None if arguments.without_quarto else quarto.version()
+    print(f"rendering with Quarto {found}" if found else "rendering with Pandoc and Typst", file=sys.stderr)
+    return found is not None
+
+
 def command_render(arguments: argparse.Namespace) -> int:
     from genmodels.render import reuse
     from genmodels.render.document import render
@@ -119,7 +128,8 @@ def command_render(arguments: argparse.Namespace) -> int:
     kept = output / reuse.KEPT
     if arguments.fresh:
         kept.unlink(missing_ok=True)
-    for path in render(PROJECT, arguments.to, output, reuse_from=kept, timings=arguments.timings):
+    by = {"reuse_from": kept, "timings": arguments.timings, "quarto": with_quarto(arguments)}
+    for path in render(PROJECT, arguments.to, output, **by):
         print(path)
     return command_rubric(arguments)
 
@@ -134,7 +144,8 @@ def command_rubric(arguments: argparse.Namespace) -> int:
 def command_submission(arguments: argparse.Namespace) -> int:
     from genmodels.render.submission import submit
 
-    path = submit(arguments.student, arguments.id, arguments.output, arguments.with_weights, arguments.fresh)
+    quarto = with_quarto(arguments)
+    path = submit(arguments.student, arguments.id, arguments.output, arguments.with_weights, arguments.fresh, quarto)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -184,27 +195,7 @@ def parser() -> argparse.ArgumentParser:
     for command in (train, verify, *_asking(commands)):
         command.add_argument("--profile", choices=PROFILES, default="full")
 
-    render = commands.add_parser("render", help="render report.qmd without Quarto")
-    render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
-    render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
-    render.set_defaults(run=command_render)
-
-    rubric = commands.add_parser(
-        "rubric", help="did every check (exit code 5 if not) and every sentence (6) of the rendered document hold?"
-    )
-    rubric.set_defaults(run=command_rubric)
-    render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
-    for command in (render, rubric):
-        command.add_argument("--output", type=place, default=OUTPUT, help="output folder (default: _output)")
-
-    submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
-    submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
-    submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
-    submission.add_argument("--output", type=place, help="folder of the zip (default: _output)")
-    submission.add_argument("--with-weights", action="store_true", help="so that it can be executed and verified there")
-    submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
-    submission.set_defaults(run=command_submission)
-
+    _document(commands)
     bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
     bench.add_argument("name", nargs="*", help="default: all; on a GPU speed-training")
     bench.add_argument("--profile", choices=PROFILES, default="full")
@@ -236,6 +227,31 @@ def _asking(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParse
     for command in (more, draw):
         command.add_argument("--seed", type=int, default=0, help="the same seed, the same answer (default: 0)")
     return [more, draw]
+
+
+def _document(commands: argparse._SubParsersAction) -> None:
+    """The commands about the document."""
+    render = commands.add_parser("render", help="render report.qmd, by Quarto where it is")
+    render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
+    render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
+    render.set_defaults(run=command_render)
+
+    rubric = commands.add_parser(
+        "rubric", help="did every check (exit code 5 if not) and every sentence (6) of the rendered document hold?"
+    )
+    rubric.set_defaults(run=command_rubric)
+    for command in (render, rubric):
+        command.add_argument("--output", type=place, default=OUTPUT, help="output folder (default: _output)")
+
+    submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
+    submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
+    submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
+    submission.add_argument("--output", type=place, help="folder of the zip (default: _output)")
+    submission.add_argument("--with-weights", action="store_true", help="so that it can be executed and verified there")
+    submission.set_defaults(run=command_submission)
+    for command in (render, submission):
+        command.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
+        command.add_argument("--without-quarto", action="store_true", help="by Pandoc and Typst, also where Quarto is")
 
 
 def main(arguments: list[str] | None = None) -> int:

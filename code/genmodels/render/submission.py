@@ -52,6 +52,7 @@ def submit(
     output: Path | None = None,
     weights: bool = False,
     fresh: bool = False,
+    quarto: bool = False,
     project: Path = PROJECT,
 ) -> Path:
     """Render the report for ``student`` with ``number`` and pack the hand-in into the folder ``output``; the zip's path.
@@ -59,7 +60,7 @@ def submit(
     What is not given comes from the document's front matter. Without ``weights`` the execution goes along instead
     (``handed``). Raises ``UserError`` where a name or number is missing or cannot stand on a title page, and where a check
     of the document fails: no zip is written then.
-    Sentences that do not fit the results are marked in the document; they are told on stderr and hinder nothing.
+    ``quarto``: by Quarto, as ``make`` where it is. Sentences that do not fit the results are marked in the document; they are told on stderr and hinder nothing.
     """
     text = read_text(project / SOURCE)
     own = split_front_matter(text, SOURCE)[0]
@@ -73,7 +74,7 @@ def submit(
     place, kept = output / name, project / "_output" / reuse.KEPT
     if fresh:
         kept.unlink(missing_ok=True)
-    pages = render(project, output_dir=place, source=SOURCE, front=front, reuse_from=kept, as_shown=True)
+    pages = render(project, output_dir=place, source=SOURCE, front=front, reuse_from=kept, as_shown=True, quarto=quarto)
     try:
         verdict.judge(place / verdict.NAME)
     except ClaimsUnmet as told:  # the document marks them: it may be handed in

@@ -36,14 +36,19 @@ def _piece(part: Part, figures: Path, settings: dict[str, Any], name: str) -> st
     if part.kind == "markdown":
         return part.text
     if part.kind == "inline":
-        result = part.outputs[0]
-        return result["text"] if result["markdown"] else _SPECIAL.sub(r"\\\1", result["text"])
+        return inline(part)
     if not option(part, "include", settings, True):
         return ""
     blocks = []
     if option(part, "echo", settings, True) and part.text:
         blocks.append(_source(part, settings))
     return "\n\n" + "\n\n".join(blocks + _outputs(part, figures, settings, name)) + "\n\n"
+
+
+def inline(part: Part) -> str:
+    """The Markdown of an inline expression's value, as Quarto escapes it."""
+    result = part.outputs[0]
+    return result["text"] if result["markdown"] else _SPECIAL.sub(r"\\\1", result["text"])
 
 
 def _source(part: Part, settings: dict[str, Any]) -> str:
@@ -130,6 +135,8 @@ def _image(path: Path, part: Part, number: int) -> str:
     )
     caption = captions[number] if number < len(captions) else ""
     alternative = str(part.options.get("fig-alt", caption or part.options.get("fig-cap", "")))
+    if "fig-subcap" in part.options:
+        caption = f"({chr(97 + number)}) {caption}"
     attributes = f'fig-alt="{_quoted(alternative)}"'
     if "out-width" in part.options:
         attributes += f" width={part.options['out-width']}"
