@@ -217,6 +217,33 @@ def test_a_hand_in_without_weights_shows_its_execution_and_no_other(
         rendering.render(unpacked, ("html",))
 
 
+def test_a_profile_is_handed_in_alone_and_shown_there(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("manifest.json", "metrics.json", "weights.safetensors"):
+        files.write_bytes(
+            project / "cache/toy/evening" / name, (project / "cache/toy/full" / name).read_bytes().replace(b"m", b"m ")
+        )
+    files.write_text(project / "cache/timed/full/metrics.json", "{}")  # of it there is no other
+    files.write_json(project / "cache/toy/evening/manifest.json", {"payload": {"weights.safetensors": ""}})
+    monkeypatch.setenv("GENMODELS_PROFILE", "evening")
+    path = submission.submit(NAME, NUMBER, project=project)
+    found = contents(path)
+    results = {name for name in found if name.startswith("project/cache/")}
+    assert results == {f"project/cache/{name}" for name in
+                       ("toy/evening/manifest.json", "toy/evening/metrics.json", "timed/full/metrics.json")}  # fmt: skip
+    assert found["project/_environment"].decode().endswith("GENMODELS_PROFILE=evening\n")
+    monkeypatch.delenv("GENMODELS_PROFILE")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "grader")
+    unpacked = tmp_path / "grader" / path.stem / "project"
+    monkeypatch.setenv("GENMODELS_CACHE", str(unpacked / "cache"))
+    monkeypatch.setattr(rendering, "execute", lambda *_: pytest.fail("it executes without the weights"))
+    (page,) = rendering.render(unpacked, ("html",))
+    assert page.read_bytes() == found["report.html"]
+    assert "came without the weights of toy" in capsys.readouterr().err
+
+
 def test_results_of_another_folder_are_not_handed_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GENMODELS_CACHE", str(project / "elsewhere"))
     with pytest.raises(UserError, match="GENMODELS_CACHE names another folder than cache/"):

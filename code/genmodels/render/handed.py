@@ -9,6 +9,7 @@ the rendering is refused in one line, since an execution would need the weights.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterator, Mapping
@@ -17,6 +18,7 @@ from typing import Any
 
 from genmodels.errors import UserError
 from genmodels.render import reuse
+from genmodels.render.execution import environment_file
 from genmodels.render.qmd import Part
 from genmodels.system.files import data_digest, file_digest, is_system_file, read_json
 from genmodels.system.places import cache_folder
@@ -28,6 +30,7 @@ PARTS = (
     "tests",
 )  # fmt: skip
 WEIGHTS = ".safetensors"
+PROFILE, FULL = "GENMODELS_PROFILE", "full"
 _LEFT = re.compile(r".*\.egg-info|.*\.py[cod]|.*\.tmp|\.(?!ci$|gitignore$|gitattributes$).*")
 
 
@@ -42,12 +45,20 @@ def project_files(project: Path, weights: bool = True) -> Iterator[tuple[str, Pa
         yield from _files(project, part, weights)
 
 
+def profile(project: Path) -> str:
+    """Whose results the document shows: what ``GENMODELS_PROFILE`` says, here or in ``_environment``."""
+    return os.environ.get(PROFILE) or environment_file(project).get(PROFILE) or FULL
+
+
 def _files(project: Path, part: str, weights: bool) -> Iterator[tuple[str, Path]]:
-    top = project / part
+    top, shown = project / part, profile(project)
     for path in [top] if top.is_file() else sorted(top.rglob("*")):
         inner = path.relative_to(project)
-        made = inner.parts[0] == "cache" and (inner.parts[1] == "checkpoints" or inner.parts[2:3] == ("smoke",))
-        if not path.is_file() or made or any(_LEFT.fullmatch(step) or is_system_file(step) for step in inner.parts):
+        other = False
+        if inner.parts[0] == "cache" and len(inner.parts) > 2:
+            stage, its = inner.parts[1:3]
+            other = stage == "checkpoints" or its != (shown if (top / stage / shown).is_dir() else FULL)
+        if not path.is_file() or other or any(_LEFT.fullmatch(step) or is_system_file(step) for step in inner.parts):
             continue
         if weights or not (inner.parts[0] == "cache" and path.suffix == WEIGHTS):
             yield inner.as_posix(), path
@@ -58,8 +69,8 @@ def key(chunks: str, project: Path) -> str:
 
     The manifests among the results name the weights by their sha256.
     """
-    digest = [chunks]
-    for part in ("_environment", "assets", "cache", "code"):
+    digest = [chunks, *sorted(f"{k}={v}" for k, v in (environment_file(project) | {PROFILE: profile(project)}).items())]
+    for part in ("assets", "cache", "code"):
         for inner, path in _files(project, part, weights=False):
             if not inner.startswith(tuple(f"assets/{look}/" for look in reuse.LOOKS)):
                 digest += [inner, file_digest(path)]

@@ -35,6 +35,7 @@ from pathlib import Path
 from genmodels.errors import ClaimsUnmet, UserError
 from genmodels.render import handed, reuse, verdict
 from genmodels.render.document import render
+from genmodels.render.execution import environment_file
 from genmodels.render.handed import SOURCE
 from genmodels.render.qmd import FRONT_MATTER, split_front_matter
 from genmodels.system.files import atomic_writer, read_text, shown, write_json
@@ -71,7 +72,9 @@ def submit(
     given = dict(zip(FIELDS, (student, number)))
     front = {key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()}
     output = Path(output) if output else project / "_output"
-    place, kept = output / name, project / "_output" / reuse.KEPT
+    profile = handed.profile(project)
+    kept = project / "_output" / ("" if profile == handed.FULL else profile) / reuse.KEPT  # where ``make`` kept it
+    place = output / name
     if fresh:
         kept.unlink(missing_ok=True)
     pages = render(project, output_dir=place, source=SOURCE, front=front, reuse_from=kept, as_shown=True, quarto=quarto)
@@ -82,6 +85,9 @@ def submit(
     members: dict[str, bytes | Path] = {path.name: path for path in (*pages, place / verdict.NAME)}
     members |= {f"project/{inner}": path for inner, path in handed.project_files(project, weights)}
     members[f"project/{SOURCE}"] = with_front(text, front).encode("utf-8")
+    if profile != handed.FULL:  # so that ``make`` shows the same results there
+        told = environment_file(project) | {handed.PROFILE: profile}
+        members["project/_environment"] = "".join(f"{key}={value}\n" for key, value in told.items()).encode("utf-8")
     if not weights:
         members[f"project/{handed.NAME}"] = _execution(project, kept, place / handed.NAME)
     return pack(output / f"{name}.zip", name, members, project)
