@@ -161,8 +161,8 @@ class _Run:
                 found = f"checkpoint {self.checkpoint} does not fit its run: {reason}"
                 raise UserError(f"{found}; start over with --restart")
             self.restore(state)
-        elif self.steady is not None and (state := self.shorter(self.steady)) is not None:
-            self.restore(state)
+        elif self.steady is not None and (kept := self.shorter(self.steady)) is not None:
+            self.restore(kept)
             print(
                 f"{self.label}: going on from step {record.step} of a shorter training ({self.steady.path})",
                 file=sys.stderr,
