@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.system.precision import autocast, is_exact, widened
-from genmodels.system.progress import progress_bar
+from genmodels.system.processes import progress_bar
 from genmodels.training.batches import Batch, BatchOrder, Ranks, generator_for, seed_for
 from genmodels.training.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
 from genmodels.training.optimizers import Schedule, WeightAverage, make_optimizer, steady_steps
