@@ -95,3 +95,10 @@ def test_ruff_finds_nothing(command: tuple[str, ...]) -> None:
         [sys.executable, "-m", "ruff", *command, "--no-cache", *places], capture_output=True, text=True, cwd=ROOT
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_types_are_those_that_signatures_say(tmp_path: Path) -> None:
+    """Of ``training``, ``stages`` and ``store`` (``[tool.mypy]``)."""
+    command = [sys.executable, "-m", "mypy", "--cache-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -73,15 +73,22 @@ class GatedModelConfig:
 
 
 @dataclass(frozen=True)
-class PixelCNNConfig:
-    """PixelCNN on binarised MNIST."""
+class ImageConfig:
+    """An experiment on binarised MNIST; a subclass says with which ``model``."""
 
-    model: PixelCNNModelConfig = PixelCNNModelConfig()
+    model: Any = None
     training: TrainingConfig = TrainingConfig()
     binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
     curve_images: int = setting(1000, "تصویرهای نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
     test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
+
+
+@dataclass(frozen=True)
+class PixelCNNConfig(ImageConfig):
+    """PixelCNN."""
+
+    model: PixelCNNModelConfig = PixelCNNModelConfig()
 
 
 @dataclass(frozen=True)
@@ -93,15 +100,10 @@ class ClassifierModelConfig:
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
-    """Ten classes of binarised MNIST."""
+class ClassifierConfig(ImageConfig):
+    """Ten classes."""
 
     model: ClassifierModelConfig = ClassifierModelConfig()
-    training: TrainingConfig = TrainingConfig()
-    binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
-    validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
-    curve_images: int = setting(1000, "تصویرهای نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
-    test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
 
 
 @dataclass(frozen=True)

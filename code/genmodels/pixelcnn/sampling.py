@@ -27,7 +27,7 @@ from torch import Tensor
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelModel
-from genmodels.system.progress import progress_bar
+from genmodels.system.processes import progress_bar
 from genmodels.system.proof import Again
 
 

@@ -97,7 +97,7 @@ class PixelStudy(TrialsStage):
 
     name = "pixelcnn-study"
     result = PixelStudyResult
-    BUDGET = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
+    BUDGET: dict[str, Any] = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
     TRAINING = TrainingConfig(learning_rate=4e-3, momentum=MUON, **BUDGET)
     WITHOUT_MUON = TrainingConfig(learning_rate=2e-3, **BUDGET)
 

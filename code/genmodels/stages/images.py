@@ -28,7 +28,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.config import MUON, GatedPixelCNNConfig, PixelCNNConfig, TrainingConfig
+from genmodels.config import MUON, GatedModelConfig, GatedPixelCNNConfig, PixelCNNConfig, TrainingConfig
 from genmodels.data import mnist
 from genmodels.errors import UserError
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
@@ -48,7 +48,7 @@ SLICE_TEST_IMAGES = 500
 SLICE_TRAIN_IMAGES = 500
 WHOLE = "whole_test_nll_nats"  # the check that takes the data
 
-PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998, "momentum": MUON}
+PACE: dict[str, Any] = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998, "momentum": MUON}
 FULL = PixelCNNConfig(
     training=TrainingConfig(
         batch_size=128,
@@ -194,7 +194,11 @@ class PixelCNNStage(ModelStage):
                 "train_grey": payload.Array((min(SLICE_TRAIN_IMAGES, data["train_images"]), mnist.SIDE, mnist.SIDE)),
             },
         )
-        wanted = {"test_nll_nats": float, "test_nll_standard_error": float, "validation_nll_nats": float}
+        wanted: dict[str, Any] = {
+            "test_nll_nats": float,
+            "test_nll_standard_error": float,
+            "validation_nll_nats": float,
+        }
         payload.like(metrics, wanted | {"slice": {"test_nll_nats": float}}, "metrics.json")
         wanted = {name: data[name] for name in ("test_set", "test_images")}
         wanted["test_bits_per_pixel"] = payload.About(bits_per_pixel(metrics["test_nll_nats"]))
@@ -231,6 +235,7 @@ class GatedStage(PixelCNNStage):
     )
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
+        assert isinstance(config.model, GatedModelConfig)
         return GatedPixelCNN(config.model)
 
 

@@ -32,7 +32,7 @@ from genmodels.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-9  # relative: counts are exact, only the order of sums may differ
 COMMON = 500  # occurrences of the tokens compared by what they follow
-SMOKE = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
+SMOKE: dict[str, Any] = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
 
 
 class NgramResult(ShippedResult):

@@ -1,4 +1,5 @@
-"""The processes of one work: this one's place among those that torchrun started, and worker processes of its own.
+"""The processes of one work: this one's place among those that torchrun started, worker processes of its own, and bars that
+tell how far they are.
 
 What torchrun's processes do with each other is ``training/batches.py``'s business. ``Workers.map`` maps a function over many
 jobs, in the jobs' order, with at most ``AHEAD`` jobs per worker on their way, so that memory does not grow with their number.
@@ -9,12 +10,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
+
+from tqdm import tqdm
 
 from genmodels.errors import UserError
 
@@ -107,3 +111,11 @@ def place() -> tuple[int, int, int]:
 def is_leader() -> bool:
     """Whether this process is the one that writes and tells: rank 0 of a ``torchrun``, or the only one."""
     return place()[0] == 0
+
+
+def progress_bar(iterable: Iterable[Any] | None = None, **options: Any) -> tqdm:
+    """A tqdm bar with rate and estimated end; ``disable`` follows whether stderr is a terminal."""
+    options.setdefault("disable", not sys.stderr.isatty())
+    options.setdefault("file", sys.stderr)
+    options.setdefault("dynamic_ncols", True)
+    return tqdm(iterable, **options)

@@ -34,8 +34,7 @@ from genmodels.data.wikipedia import SPLITS, Corpus
 from genmodels.errors import DataError, UserError
 from genmodels.system.files import atomic_folder, data_digest, exclusive_lock, file_digest, read_json, write_json
 from genmodels.system.places import prepared_folder
-from genmodels.system.processes import Workers, cores
-from genmodels.system.progress import progress_bar
+from genmodels.system.processes import Workers, cores, progress_bar
 from genmodels.text import normalization
 from genmodels.text.cleaning import ORDER, Cleaning
 from genmodels.text.normalization import prepare_chunk

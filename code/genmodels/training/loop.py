@@ -32,7 +32,7 @@ from torch.utils.data import DataLoader, Dataset
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.system.precision import autocast, is_exact, widened
-from genmodels.system.progress import progress_bar
+from genmodels.system.processes import progress_bar
 from genmodels.training.batches import Batch, BatchOrder, Ranks, generator_for, seed_for
 from genmodels.training.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
 from genmodels.training.optimizers import Schedule, WeightAverage, make_optimizer, steady_steps
@@ -161,8 +161,8 @@ class _Run:
                 found = f"checkpoint {self.checkpoint} does not fit its run: {reason}"
                 raise UserError(f"{found}; start over with --restart")
             self.restore(state)
-        elif self.steady is not None and (state := self.shorter(self.steady)) is not None:
-            self.restore(state)
+        elif self.steady is not None and (kept := self.shorter(self.steady)) is not None:
+            self.restore(kept)
             print(
                 f"{self.label}: going on from step {record.step} of a shorter training ({self.steady.path})",
                 file=sys.stderr,

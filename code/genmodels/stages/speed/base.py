@@ -42,10 +42,12 @@ class SpeedStage(Stage):
 
     def measured(self, profile: str, device: str = "cpu") -> Iterator[str]:
         """What this machine gives, as lines of Markdown; nothing is published. ``UserError`` for a GPU that is not to be had."""
-        on_card = getattr(self._measured(), "on_card", None)
-        if device == "cuda" and on_card is None:
+        module = self._measured()
+        if device != "cuda":
+            return _told(module.measure(self.config(profile)))
+        if not hasattr(module, "on_card"):
             raise UserError(f"{self.name} is measured on the processor alone; leave --device out")
-        return _told(on_card() if device == "cuda" else self._measured().measure(self.config(profile)))
+        return _told(module.on_card())
 
     @abstractmethod
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:

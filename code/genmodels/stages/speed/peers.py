@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -157,7 +158,7 @@ def _generation(settings: dict[str, Any]) -> dict[str, float]:
                 peer.features(torch.zeros(1, n, dtype=torch.int64))[:, -1], peer.embedding.weight, peer.output_bias
             )
 
-    runs: dict[str, Callable[[], Any]] = {str(n): lambda n=n: one(n) for n in places}
+    runs: dict[str, Callable[[], Any]] = {str(n): partial(one, n) for n in places}
     runs["ours"] = lambda: generate(ours, [[0]], length, torch.Generator(), greedy=True)
     seconds = interleaved(runs, 1, settings["repeats"])
     total = summed(places, [seconds[str(n)] for n in places])

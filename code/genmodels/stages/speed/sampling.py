@@ -60,9 +60,9 @@ def _rows(settings: dict[str, Any]) -> list[dict[str, Any]]:
     side, count = settings["side"], settings["images"]
     canvas, half, full = random_bits(count, side), _network(settings), _network(settings, "naive")
 
-    def some(stepper: Any, pixels: int) -> Callable[[], None]:
+    def some(stepper: Any, pixels: int) -> Callable[[], Any]:
         places = torch.linspace(0, side * side - 1, pixels).round().long().tolist()
-        return lambda: [stepper.logit(*divmod(place, side)) for place in places] and None
+        return lambda: [stepper.logit(*divmod(place, side)) for place in places]
 
     few, many = settings["naive_pixels"], settings["cropped_pixels"]
     taken = interleaved(
