@@ -307,6 +307,11 @@ def test_front_matter_outside_the_subset(project: Path, front: str, complaint: s
     assert not (project / "_output").exists()
 
 
+def test_statements_of_the_student_are_options(project: Path) -> None:
+    front = "collaborators: [الف, ب]\nai-statement: یاری گرفته‌ام"
+    assert "متن" in render_text(project, f"---\n{front}\n---\n\nمتن")
+
+
 @pytest.mark.parametrize("before", ["", "\ufeff", "\n", "\ufeff \n\t\n\n"])
 @pytest.mark.parametrize("end", ["---\n", "...\n", "--- \r\n"])
 def test_front_matter_is_never_lost(project: Path, before: str, end: str) -> None:

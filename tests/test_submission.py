@@ -314,6 +314,17 @@ def test_a_name_takes_the_place_of_whatever_stood_there(head: str) -> None:
     assert split_front_matter(submission.with_front("متن\n", {"author": NAME}), "a")[0] == {"author": NAME}
 
 
+def test_statements_of_the_student_stay(project: Path) -> None:
+    told = "collaborators:\n- الف\n- ب\nai-statement: |\n  یاری گرفته‌ام:\n  از دو ابزار\n"
+    files.write_text(project / handed.SOURCE, DOCUMENT.replace("---\n\n#", f"{told}---\n\n#"))
+    front = split_front_matter(
+        contents(submission.submit(NAME, NUMBER, project=project))["project/report.qmd"].decode(), ""
+    )[0]
+    assert (front["author"], front["collaborators"]) == (NAME, ["الف", "ب"]) and front["ai-statement"].endswith(
+        "دو ابزار\n"
+    )
+
+
 def test_the_command_line_says_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["submission", "--student", "", "--id", ""]) == 2
     error = capsys.readouterr().err
