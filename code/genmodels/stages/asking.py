@@ -60,7 +60,7 @@ def drawn(model: str, profile: str, count: int, seed: int, temperature: float) -
     return first_images(stage.load(profile).model(), count, seed, temperature)
 
 
-def _stage(name: str, kind: type[Stage], what: str) -> Stage:
+def _stage(name: str, kind: Any, what: str) -> Stage:
     """The stage ``name``; ``UserError`` lists those of this kind if it is none."""
     stage = stages.get(name) if name in stages.STAGES else None
     if not isinstance(stage, kind):
