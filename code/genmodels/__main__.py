@@ -112,12 +112,10 @@ def command_draw(arguments: argparse.Namespace) -> int:
 
 
 def with_quarto(arguments: argparse.Namespace) -> bool:
-    """Quarto writes the documents where there is one; said on stderr."""
+    """Quarto writes the documents where there is one."""
     from genmodels.render import quarto
 
-    found = None if arguments.without_quarto else quarto.version()
-    print(f"rendering with Quarto {found}" if found else "rendering with Pandoc and Typst", file=sys.stderr)
-    return found is not None
+    return not arguments.without_quarto and quarto.version() is not None
 
 
 def command_render(arguments: argparse.Namespace) -> int:

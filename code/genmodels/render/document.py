@@ -70,6 +70,7 @@ def render(
     if not quarto:
         check_options(options, text, source)
     title_page.check(options, text, source)
+    print(f"rendering with {'Quarto' if quarto else 'Pandoc and Typst'}", file=sys.stderr)
     clock = Clock()
     # A socket's path has about a hundred characters.
     short = None if len(tempfile.gettempdir()) < 60 or os.name == "nt" else "/tmp"
