@@ -94,12 +94,14 @@ def summary() -> Markdown:
     )
 
 
-def alternatives(part: str) -> Markdown:
-    """The other readings of one part ("a" … "f")."""
-    rows = [_row(key, ALTERNATIVE_LABELS[key], quantity) for key, quantity in ALTERNATIVES[part].items()]
-    return formula_table(
-        [{name: cell for name, cell in row.items() if name != "بخش"} for row in rows], (32, 20, 21, 13)
-    )
+def readings() -> Markdown:
+    """The other readings of every part that has some, in one table."""
+    rows = [
+        _row(key, ALTERNATIVE_LABELS[key], quantity)
+        for part in ALTERNATIVES
+        for key, quantity in ALTERNATIVES[part].items()
+    ]
+    return formula_table(rows, (6, 30, 19, 20, 13))
 
 
 def chains() -> Markdown:

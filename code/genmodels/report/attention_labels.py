@@ -19,9 +19,9 @@ STEP_LABELS = {
     "e_total": "پردازندهٔ ۷۵٪: مجموع",
     "e_extra_group": "افزودهٔ پردازنده: هر گروه",
     "e_extra_total": "افزودهٔ پردازنده: مجموع",
-    "f": "روش لگاریتمی",
-    "f_group": "روش لگاریتمی، همان زنجیر: هر گروه",
-    "f_total": "روش لگاریتمی، همان زنجیر: مجموع",
+    "f": "روش n log n",
+    "f_group": "روش n log n، همان زنجیر: هر گروه",
+    "f_total": "روش n log n، همان زنجیر: مجموع",
     "f_ratio": "نسبت (آ) به (و)",
 }
 
@@ -49,6 +49,7 @@ ALTERNATIVE_LABELS = {
     "e_quarter_extra_total": "تنها همان ۲۵٪ افزوده: مجموع",
     "e_done_group": "کاری که در زمان پیشین انجام می‌شود: هر گروه",
     "e_done_total": "کاری که در زمان پیشین انجام می‌شود: مجموع",
+    "f_quarter_group": "۲۵٪ به زمان افزوده شود، همان زنجیر: هر گروه",
     "f_ln": "لگاریتم طبیعی",
     "f_ln_group": "لگاریتم طبیعی، همان زنجیر: هر گروه",
     "f_ln_total": "لگاریتم طبیعی، همان زنجیر: مجموع",
@@ -80,7 +81,7 @@ CROSSOVER_LABELS = {
     "rank_flops": "همان، با شمارش همهٔ ضرب‌ها",
     "projections": "خود توجه گران‌تر از چهار نگاشت خطی",
     "block": "خود توجه گران‌تر از همهٔ دیگر ضرب‌های بلوک",
-    "log_rank": "Linformer ارزان‌تر از روش لگاریتمی",
+    "log_rank": "Linformer ارزان‌تر از روش n log n",
 }
 
 SYMBOL_LABELS = {
@@ -101,6 +102,6 @@ GROWTH_LABELS = {
 }
 
 CURVE_LABELS = {  # in the order of the legend; a rank in braces
-    "full": "توجه کامل، ۴n²d", "scores": "امتیازها، ۲hn²", "log": "روش لگاریتمی، ۴n log₂n d",
+    "full": "توجه کامل، ۴n²d", "scores": "امتیازها، ۲hn²", "log": "روش n log n، ۴n log₂n d",
     "cache": "حافظهٔ نهان، ۴nd", "linformer": "Linformer، رتبهٔ {}", "projections": "چهار نگاشت خطی، ۸nd²",
 }  # fmt: skip
