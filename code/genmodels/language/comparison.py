@@ -120,7 +120,9 @@ def texts_compared(
 
 
 @torch.no_grad()
-def _mean_loss(model: LanguageModel, starts: Sequence[Sequence[int]], drawn: Sequence[Sequence[Sequence[int]]]) -> float:
+def _mean_loss(
+    model: LanguageModel, starts: Sequence[Sequence[int]], drawn: Sequence[Sequence[Sequence[int]]]
+) -> float:
     """Nats a drawn token, given its beginning and the tokens before it."""
     total, count = 0.0, 0
     for start, samples in zip(starts, drawn, strict=True):

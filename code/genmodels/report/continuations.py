@@ -35,9 +35,9 @@ def joined_rows(result: Any, setting: str, networks: Sequence[str], subjects: Se
     texts = {network: result.texts(network, setting) for network in networks}
     return [
         {
-            short_name(network): plain_line(f"{PROMPTS[subject]}\ue000{texts[network][subject]}").replace(
-                PROMPTS[subject], f"**{PROMPTS[subject]}**", 1
-            ).replace("\ue000", "")
+            short_name(network): plain_line(f"{PROMPTS[subject]}\ue000{texts[network][subject]}")
+            .replace(PROMPTS[subject], f"**{PROMPTS[subject]}**", 1)
+            .replace("\ue000", "")
             for network in networks
         }
         for subject in subjects

@@ -151,7 +151,9 @@ def texts(told: Mapping[str, Texts], names: Sequence[str]) -> Markdown:
     else:
         low, high = sorted((one.greedy_repetition, other.greedy_repetition))
         more = names[1 - repeats]
-        parts.append(f"با روش حریصانه **{more}** بیشتر تکرار می‌کند: {fa_percent(high, 1)} در برابر {fa_percent(low, 1)}")
+        parts.append(
+            f"با روش حریصانه **{more}** بیشتر تکرار می‌کند: {fa_percent(high, 1)} در برابر {fa_percent(low, 1)}"
+        )
     keeps = less(one.topic_share, other.topic_share)
     shares = f"{fa_percent(max(one.topic_share, other.topic_share))} در برابر {fa_percent(min(one.topic_share, other.topic_share))}"
     if keeps is None:
