@@ -138,7 +138,30 @@ end
 
 local SHORT_ROWS, SHORT_TEXT = 12, 1500 -- a table no longer than this (rows, characters) is not broken over pages
 
+-- A screen has no pages: the column of their numbers, empty in HTML, goes.
+local function without_pages(tbl)
+  for column = #tbl.colspecs, 1, -1 do
+    local empty, rows = true, 0
+    for _, body in ipairs(tbl.bodies) do
+      for _, row in ipairs(body.body) do
+        local cell = row.cells[column]
+        rows = rows + 1
+        empty = empty and cell and #cell.contents > 0 and stringify(cell.contents) == "\u{2060}"
+      end
+    end
+    if empty and rows > 0 then
+      tbl.colspecs:remove(column)
+      for _, row in ipairs(tbl.head.rows) do row.cells:remove(column) end
+      for _, body in ipairs(tbl.bodies) do
+        for _, row in ipairs(body.body) do row.cells:remove(column) end
+      end
+    end
+  end
+  return tbl
+end
+
 local function align(tbl)
+  if html then tbl = without_pages(tbl) end
   tbl.colspecs = tbl.colspecs:map(function(spec)
     if spec[1] == "AlignLeft" then return { "AlignDefault", spec[2] } end
     return spec
@@ -319,7 +342,7 @@ end
 -- ``[]{.page-of to=sec-1}``: paper has pages, a screen has none.
 local function page_of(span)
   if not span.classes:includes("page-of") then return nil end
-  return typst and pandoc.RawInline("typst", "#page-of(<" .. span.attributes.to .. ">);") or pandoc.Inlines {}
+  return typst and pandoc.RawInline("typst", "#page-of(<" .. span.attributes.to .. ">);") or pandoc.Str("\u{2060}")
 end
 
 -- ``::: {.beside}``: two blocks, side by side.
