@@ -14,9 +14,9 @@ from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import StaleResult
 from genmodels.language import comparison as lm
 from genmodels.language.attention import attention_weights
+from genmodels.language.continuations import topic_share
 from genmodels.language.perplexity import evaluate
 from genmodels.language.recurrent import RecurrentLM
-from genmodels.language.text_measures import topic_share
 from genmodels.language.transformer import TransformerLM
 from genmodels.report import continuations, settings, transformer
 

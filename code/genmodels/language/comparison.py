@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from genmodels.language.base import LanguageModel
+from genmodels.language.continuations import topic_share
 from genmodels.language.perplexity import Perplexity, bootstrap_interval, evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM, lstm_reference
-from genmodels.language.text_measures import topic_share
 
 
 def lstm_difference(model: RecurrentLM, tokens: Tensor) -> float:

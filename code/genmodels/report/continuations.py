@@ -11,7 +11,7 @@ from typing import Any
 from IPython.display import Markdown
 
 from genmodels.language.comparison import Texts
-from genmodels.language.prompts import PROMPTS
+from genmodels.language.continuations import PROMPTS
 from genmodels.report.names import CORPUS_NAMES, DECODING_NAMES, STAGE_NAMES, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 

@@ -29,12 +29,13 @@ from genmodels.language.perplexity import evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Check, Material, ModelStage, Result, training_profile
+from genmodels.stages.base import METRIC_TOLERANCE, Check
+from genmodels.stages.trained import Material, ModelStage, Result, training_profile
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import IGNORED, NgramDataset
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 TRAINING = TrainingConfig(
     batch_size=16,
@@ -105,12 +106,13 @@ class LanguageStage(ModelStage):
 
     def curve_point(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, float]:
         documents = first_documents(material.context["text"], "validation", config.curve_documents)
-        return {"validation_loss": evaluate(model, *documents, config.window).loss}
+        return {"validation_loss": evaluate(model, *documents, context=config.window).loss}
 
     def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
         metrics: dict[str, Any] = {"corpus": config.text.corpus}
         for split in ("validation", "test"):
-            found = evaluate(model, *material.context[split], config.window)
+            ids, offsets, characters = material.context[split]
+            found = evaluate(model, ids, offsets, characters, config.window)
             metrics |= {
                 f"{split}_loss_nats": found.loss,
                 f"{split}_perplexity": found.perplexity,
@@ -205,9 +207,11 @@ def first_documents(text: Any, split: str, count: int) -> tuple[np.ndarray, np.n
 
 class RecurrentStage(LanguageStage):
     name = "rnn"
-    full = LanguageModelConfig(model=RecurrentModelConfig(), training=TRAINING)
+    network = RecurrentModelConfig()
+    full = LanguageModelConfig(model=network, training=TRAINING)
 
     def build(self, config: LanguageModelConfig) -> RecurrentLM:
+        assert isinstance(config.model, RecurrentModelConfig)
         return RecurrentLM(config.model, config.text.vocabulary)
 
     def tiny_model(self) -> RecurrentModelConfig:
@@ -240,9 +244,11 @@ class ClassicRecurrentStage(RecurrentStage):
 
 class TransformerStage(LanguageStage):
     name = "transformer"
-    full = LanguageModelConfig(model=TransformerModelConfig(), training=replace(TRAINING, learning_rate=3e-3))
+    network = TransformerModelConfig()
+    full = LanguageModelConfig(model=network, training=replace(TRAINING, learning_rate=3e-3))
 
     def build(self, config: LanguageModelConfig) -> TransformerLM:
+        assert isinstance(config.model, TransformerModelConfig)
         return TransformerLM(config.model, config.text.vocabulary)
 
     def tiny_model(self) -> TransformerModelConfig:
@@ -252,7 +258,7 @@ class TransformerStage(LanguageStage):
 
 
 # The second row of the comparison: the budget is no longer the same for both, each is trained longer and regularised for it.
-LONGER = {"steps": 4800, "weight_decay": 0.1}
+LONGER: dict[str, Any] = {"steps": 4800, "weight_decay": 0.1}
 
 
 class BestRecurrentStage(RecurrentStage):

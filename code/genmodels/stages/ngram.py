@@ -24,14 +24,15 @@ from genmodels.errors import DataError, UserError
 from genmodels.language.kneser_ney import KneserNey, per_document
 from genmodels.language.perplexity import Perplexity, summarize
 from genmodels.stages import payload
-from genmodels.stages.base import Check, ShippedResult, Stage, same_behaviour
-from genmodels.system.timing import Clock
+from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.stages.trained import same_behaviour
+from genmodels.system.meters import Clock
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-9  # relative: counts are exact, only the order of sums may differ
 COMMON = 500  # occurrences of the tokens compared by what they follow
-SMOKE = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
+SMOKE: dict[str, Any] = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
 
 
 class NgramResult(ShippedResult):
