@@ -173,12 +173,16 @@ def parser() -> argparse.ArgumentParser:
     submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     submission.set_defaults(run=command_submission)
 
+    _add_bench(commands)
+    return top
+
+
+def _add_bench(commands: argparse._SubParsersAction) -> None:
     bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
     bench.add_argument("name", nargs="*", help="default: all; on a GPU speed-training")
     bench.add_argument("--profile", choices=PROFILES, default="full")
     bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the forms of training on a GPU")
     bench.set_defaults(run=command_bench)
-    return top
 
 
 def main(arguments: list[str] | None = None) -> int:
