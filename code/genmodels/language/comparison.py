@@ -123,14 +123,17 @@ def texts_compared(
 def _mean_loss(
     model: LanguageModel, starts: Sequence[Sequence[int]], drawn: Sequence[Sequence[Sequence[int]]]
 ) -> float:
-    """Nats a drawn token, given its beginning and the tokens before it."""
+    """Nats a drawn token, given its beginning and the tokens before it; the samples of a beginning are read at once."""
     total, count = 0.0, 0
     for start, samples in zip(starts, drawn, strict=True):
-        for sample in filter(None, samples):
-            tokens = torch.tensor([*start, *sample])
-            logits = model.logits(model.features(tokens[None, :-1])[0])[0, len(start) - 1 :]
-            total += float(torch.nn.functional.cross_entropy(logits, tokens[len(start) :], reduction="sum"))
-            count += len(sample)
+        rows = [torch.tensor([*start, *sample]) for sample in samples]
+        tokens = torch.nn.utils.rnn.pad_sequence(rows, batch_first=True)  # (B, T); what is padded comes last
+        targets = torch.nn.utils.rnn.pad_sequence([row[len(start) :] for row in rows], True, -1)  # (B, T - start)
+        features = model.features(tokens[:, :-1])[0][:, len(start) - 1 :]
+        losses = torch.nn.functional.cross_entropy(
+            model.logits(features).transpose(1, 2), targets, ignore_index=-1, reduction="sum"
+        )
+        total, count = total + float(losses), count + int((targets >= 0).sum())
     return total / count if count else math.nan
 
 
