@@ -159,11 +159,16 @@ def peer_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def targets_seen(result: Any) -> int:
+    """Targets of a training, without padding: epochs times the targets of one."""
+    return round(float(result.history["epoch"].iloc[-1]) * result.metrics["train_tokens"])
+
+
 def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> list[dict[str, str]]:
     """The comparison of point 2.5: one row a quantity, one column a model; ``speeds`` in generated tokens a second."""
     quantities: list[tuple[str, Callable[[str, Any], str]]] = [
         ("پارامترها", lambda _, r: fa_int(r.metrics["parameters"])),
-        ("جایگاه‌های دیده‌شده در آموزش", lambda _, r: fa_int(r.metrics["tokens_seen"])),
+        ("هدف‌های دیده‌شده در آموزش", lambda _, r: fa_int(targets_seen(r))),
         ("دقیقهٔ پردازنده برای آموزش", lambda _, r: fa(r.manifest["cpu_seconds"] / 60, 1)),
         ("زیان آموزش در پایان (نات بر توکن)", lambda _, r: fa(float(r.history["train_loss"].iloc[-1]), 3)),
         ("سرگشتگی اعتبارسنجی", lambda _, r: fa(r.metrics["validation_perplexity"], 1)),
