@@ -15,7 +15,7 @@ PROFILE ?= full
 STAGE   ?=
 ONLY    ?=
 FRESH   ?=
-LIGHT   ?=
+WITH_WEIGHTS ?=
 # For `make submission`: taken letter by letter (make would expand a $), and given to the shell as variables, so that no quote
 # or space in a name can hurt.
 override STUDENT := $(value STUDENT)
@@ -35,15 +35,7 @@ report: _output/.rendered
 
 _output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 	@mkdir -p _output && rm -f _output/rubric.json
-	@quarto=$$(quarto --version 2>/dev/null); \
-	case "$$quarto" in 0.*|1.[0-8]|1.[0-8].*) echo "Quarto $$quarto is too old (1.9 or later) and is not used"; quarto= ;; esac; \
-	if [ -n "$$quarto" ]; then \
-	  echo "rendering with Quarto $$quarto"; \
-	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render && $(PY) -m genmodels rubric; \
-	else \
-	  echo "rendering with Pandoc and Typst"; \
-	  $(PY) -m genmodels render $(if $(FRESH),--fresh); \
-	fi
+	@$(PY) -m genmodels render $(if $(FRESH),--fresh)
 	@mkdir -p _output && touch $@
 
 install: .venv/.installed
@@ -86,7 +78,7 @@ data: .venv/.installed
 	$(PY) -m genmodels data
 
 submission: .venv/.installed
-	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
+	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(WITH_WEIGHTS),--with-weights) $(if $(FRESH),--fresh)
 
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:
@@ -103,7 +95,7 @@ help:
 	@echo 'make data            fetch MNIST and the Persian Wikipedia text into GENMODELS_DATA or data/'
 	@echo 'make train           train every stage one after the other (PROFILE=full|smoke, STAGE="pixelcnn rnn transformer")'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
-	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (LIGHT=1: without weights and arrays)'
+	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (WITH_WEIGHTS=1: 120 MB)'
 	@echo 'make bench           measure the stages speed-… on this machine and print them'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

@@ -1,4 +1,4 @@
-"""``python -m genmodels data | prepare | train | verify | render | rubric | submission | bench``: the commands behind the Makefile.
+"""``python -m genmodels data | prepare | train | verify | continue | draw | render | rubric | submission | bench``: the commands behind the Makefile.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -17,6 +17,7 @@ from pathlib import Path
 from genmodels.config import PROFILES
 from genmodels.errors import CheckFailed, UserError
 from genmodels.stages import STAGES, known
+from genmodels.system.files import atomic_writer
 from genmodels.system.places import OUTPUT, PROJECT, cache_folder, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
@@ -78,15 +79,55 @@ def command_verify(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def command_continue(arguments: argparse.Namespace) -> int:
+    from genmodels.stages import asking
+
+    sampling = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p", "min_p", "greedy")}
+    sampling["repetition_penalty"] = arguments.repetition_penalty
+    words = " ".join(arguments.text)
+    print(asking.continued(words, arguments.model, arguments.profile, arguments.tokens, arguments.seed, **sampling))
+    return 0
+
+
+def command_draw(arguments: argparse.Namespace) -> int:
+    import math
+
+    import numpy as np
+    from matplotlib.image import imsave
+
+    from genmodels.report.canvas import tile
+    from genmodels.stages import asking
+
+    out = arguments.out
+    if out.suffix.lower() != ".png" or out.is_dir():
+        raise UserError(f"cannot write {out}: give --out the name of a file that ends in .png")
+    with atomic_writer(out) as stream:  # opened before minutes are spent
+        images = asking.drawn(
+            arguments.model, arguments.profile, arguments.count, arguments.seed, arguments.temperature
+        )
+        sheet = np.nan_to_num(tile(images, math.ceil(math.sqrt(len(images))))).repeat(3, 0).repeat(3, 1)
+        imsave(stream, sheet, cmap="gray_r", vmin=0, vmax=1, format="png", metadata={"Software": None})
+    print(out)
+    return 0
+
+
+def with_quarto(arguments: argparse.Namespace) -> bool:
+    """Quarto writes the documents where there is one."""
+    from genmodels.render import quarto
+
+    return not arguments.without_quarto and quarto.version() is not None
+
+
 def command_render(arguments: argparse.Namespace) -> int:
     from genmodels.render import reuse
     from genmodels.render.document import render
 
     output = Path(arguments.output)
-    kept = output / reuse.FOLDER
+    kept = output / reuse.KEPT
     if arguments.fresh:
-        (kept / reuse.NAME).unlink(missing_ok=True)
-    for path in render(PROJECT, arguments.to, output, reuse_from=kept, timings=arguments.timings):
+        kept.unlink(missing_ok=True)
+    by = {"reuse_from": kept, "timings": arguments.timings, "quarto": with_quarto(arguments)}
+    for path in render(PROJECT, arguments.to, output, **by):
         print(path)
     return command_rubric(arguments)
 
@@ -101,7 +142,8 @@ def command_rubric(arguments: argparse.Namespace) -> int:
 def command_submission(arguments: argparse.Namespace) -> int:
     from genmodels.render.submission import submit
 
-    path = submit(arguments.student, arguments.id, arguments.output, arguments.light, arguments.fresh)
+    quarto = with_quarto(arguments)
+    path = submit(arguments.student, arguments.id, arguments.output, arguments.with_weights, arguments.fresh, quarto)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -147,10 +189,47 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
     verify.set_defaults(run=command_verify)
-    for command in (train, verify):
+
+    for command in (train, verify, *_asking(commands)):
         command.add_argument("--profile", choices=PROFILES, default="full")
 
-    render = commands.add_parser("render", help="render report.qmd without Quarto")
+    _document(commands)
+    bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
+    bench.add_argument("name", nargs="*", help="default: all; on a GPU speed-training")
+    bench.add_argument("--profile", choices=PROFILES, default="full")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the forms of training on a GPU")
+    bench.set_defaults(run=command_bench)
+    return top
+
+
+def _asking(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
+    """The commands that ask a trained network."""
+    more = commands.add_parser("continue", help="continue a text by a trained network")
+    more.add_argument("text", nargs="+", help="the words to go on from")
+    more.add_argument("--model", default="transformer", help="the stage of the network (default: transformer)")
+    more.add_argument("--tokens", type=int, default=60, help="at most so many tokens more (default: 60)")
+    more.add_argument("--temperature", type=float, default=0.8, help="below 1 safer, above 1 wilder (default: 0.8)")
+    more.add_argument("--top-p", type=float, default=0.95, help="the likeliest tokens of this share (default: 0.95)")
+    more.add_argument("--top-k", type=int, help="the k likeliest tokens only")
+    more.add_argument("--min-p", type=float, help="no token below this share of the likeliest one's probability")
+    more.add_argument("--repetition-penalty", type=float, default=1.0, help="above 1 against repetition (default: 1)")
+    more.add_argument("--greedy", action="store_true", help="the likeliest token each time")
+    more.set_defaults(run=command_continue)
+
+    draw = commands.add_parser("draw", help="draw images by a trained network into one PNG")
+    draw.add_argument("--model", default="pixelcnn", help="the stage of the network (default: pixelcnn)")
+    draw.add_argument("--count", type=int, default=100, help="how many (default: 100)")
+    draw.add_argument("--out", type=place, required=True, help="the file to write, such as samples.png")
+    draw.add_argument("--temperature", type=float, default=1.0, help="1: the model's own distribution (default)")
+    draw.set_defaults(run=command_draw)
+    for command in (more, draw):
+        command.add_argument("--seed", type=int, default=0, help="the same seed, the same answer (default: 0)")
+    return [more, draw]
+
+
+def _document(commands: argparse._SubParsersAction) -> None:
+    """The commands about the document."""
+    render = commands.add_parser("render", help="render report.qmd, by Quarto where it is")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
     render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
     render.set_defaults(run=command_render)
@@ -159,7 +238,6 @@ def parser() -> argparse.ArgumentParser:
         "rubric", help="did every check (exit code 5 if not) and every sentence (6) of the rendered document hold?"
     )
     rubric.set_defaults(run=command_rubric)
-    render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
         command.add_argument("--output", type=place, default=OUTPUT, help="output folder (default: _output)")
 
@@ -167,22 +245,11 @@ def parser() -> argparse.ArgumentParser:
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
     submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
     submission.add_argument("--output", type=place, help="folder of the zip (default: _output)")
-    submission.add_argument(
-        "--light", action="store_true", help="leave weights and arrays behind: small, cannot render again"
-    )
-    submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
+    submission.add_argument("--with-weights", action="store_true", help="so that it can be executed and verified there")
     submission.set_defaults(run=command_submission)
-
-    _add_bench(commands)
-    return top
-
-
-def _add_bench(commands: argparse._SubParsersAction) -> None:
-    bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
-    bench.add_argument("name", nargs="*", help="default: all; on a GPU speed-training")
-    bench.add_argument("--profile", choices=PROFILES, default="full")
-    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the forms of training on a GPU")
-    bench.set_defaults(run=command_bench)
+    for command in (render, submission):
+        command.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
+        command.add_argument("--without-quarto", action="store_true", help="by Pandoc and Typst, also where Quarto is")
 
 
 def main(arguments: list[str] | None = None) -> int:
