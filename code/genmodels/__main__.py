@@ -15,7 +15,7 @@ import sys
 import time
 from pathlib import Path
 
-from genmodels.config import PROFILES
+from genmodels.config import PROFILE_VARIABLE, PROFILES, chosen_profile
 from genmodels.errors import CheckFailed, UserError
 from genmodels.stages import STAGES, known
 from genmodels.system.files import is_system_file
@@ -23,6 +23,11 @@ from genmodels.system.places import OUTPUT, PROJECT, cache_folder, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def output_folder(profile: str) -> Path:
+    """Where a profile's document goes: one of a shorter training takes no other's place."""
+    return OUTPUT if profile == PROFILES[0] else OUTPUT / profile
 
 
 def command_data(arguments: argparse.Namespace) -> int:
@@ -50,7 +55,10 @@ def command_train(arguments: argparse.Namespace) -> int:
     from genmodels.system import processes
 
     leads = processes.is_leader()
-    for name in stages.known(arguments.stage):
+    names = stages.known(arguments.stage or stages.trained_in(arguments.profile))
+    if leads:
+        names = announced(names, arguments)
+    for name in names:
         started = time.monotonic()
         stage = stages.get(name)
         if not (leads or stage.shares_work):
@@ -58,6 +66,49 @@ def command_train(arguments: argparse.Namespace) -> int:
         path = stage.run(arguments.profile, arguments.data, arguments.restart)
         if leads:
             print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
+    return 0
+
+
+def announced(names: list[str], arguments: argparse.Namespace) -> list[str]:
+    """Say what the training will cost and what else it concerns; the stages to be trained, those with ``--needed``."""
+    from genmodels.stages.status import plan, told
+    from genmodels.system.precision import why_fp32
+
+    found = plan(names, arguments.profile, arguments.data)
+    if arguments.needed:
+        names = found.names()
+    elif found.needed:
+        print("not asked for, but concerned (train --needed trains them, too):", file=sys.stderr)
+    for name, why in found.needed.items():
+        print(f"  {name}: {why}", file=sys.stderr)
+    print("; ".join(filter(None, (told(names, arguments.profile), why_fp32()))), file=sys.stderr, flush=True)
+    return names
+
+
+def command_status(arguments: argparse.Namespace) -> int:
+    from genmodels.stages.status import row
+
+    print(f"{'stage':20} {'result':8} {'data':10} {'minutes':>7}  needs; why stale")
+    for name in known(arguments.stage):
+        one = row(name, arguments.profile)
+        cost = "?" if one.minutes is None else f"{one.minutes:.1f}"
+        rest = "; ".join(filter(None, (", ".join(one.needs), one.why)))
+        print(f"{name:20} {one.state:8} {(one.source or '-')[:10]:10} {cost:>7}  {rest}".rstrip(), flush=True)
+    return 0
+
+
+def command_results(arguments: argparse.Namespace) -> int:
+    from genmodels import store
+    from genmodels.stages.importing import import_results
+
+    if arguments.action == "ship":
+        store.list_shipped(STAGES)
+        return 0
+    if arguments.zip is None:
+        raise UserError("which zip? genmodels results import ZIP")
+    for folder in import_results(arguments.zip):
+        print(folder)
+    print("now let them be contradicted: python -m genmodels verify", file=sys.stderr)
     return 0
 
 
@@ -84,7 +135,9 @@ def command_render(arguments: argparse.Namespace) -> int:
     from genmodels.render import reuse
     from genmodels.render.document import render
 
-    output = Path(arguments.output)
+    if arguments.profile != chosen_profile():
+        os.environ[PROFILE_VARIABLE] = arguments.profile
+    output = Path(arguments.output or output_folder(arguments.profile))
     kept = output / reuse.FOLDER
     if arguments.fresh:
         (kept / reuse.NAME).unlink(missing_ok=True)
@@ -96,7 +149,7 @@ def command_render(arguments: argparse.Namespace) -> int:
 def command_rubric(arguments: argparse.Namespace) -> int:
     from genmodels.render import verdict
 
-    print(verdict.judge(Path(arguments.output) / verdict.NAME))
+    print(verdict.judge(Path(arguments.output or output_folder(arguments.profile)) / verdict.NAME))
     return 0
 
 
@@ -145,6 +198,9 @@ def parser() -> argparse.ArgumentParser:
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
     train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all)")
     train.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
+    train.add_argument(
+        "--needed", action="store_true", help="train also what else the change concerns; it is named before"
+    )
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)
 
@@ -155,9 +211,6 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
     verify.set_defaults(run=command_verify)
-    for command in (train, verify):
-        command.add_argument("--profile", choices=PROFILES, default="full")
-
     render = commands.add_parser("render", help="render report.qmd without Quarto")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
     render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
@@ -169,7 +222,21 @@ def parser() -> argparse.ArgumentParser:
     rubric.set_defaults(run=command_rubric)
     render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
-        command.add_argument("--output", type=place, default=OUTPUT, help="output folder (default: _output)")
+        command.add_argument(
+            "--output", type=place, help="output folder (default: _output, of a profile: _output/PROFILE)"
+        )
+    status = commands.add_parser(
+        "status", help="every stage: whose result, of which data, what is stale, minutes it takes"
+    )
+    status.add_argument("stage", nargs="*", help="default: all")
+    status.set_defaults(run=command_status)
+
+    results = commands.add_parser("results", help="bring results home that were trained elsewhere")
+    results.add_argument("action", choices=("import", "ship"), help="ship: what lies in cache/ is now the shipped one")
+    results.add_argument("zip", nargs="?", type=place, help="folders <stage>/<profile> of cache/, zipped")
+    results.set_defaults(run=command_results)
+    for command in (train, verify, render, rubric, status):
+        command.add_argument("--profile", choices=PROFILES, default=chosen_profile(), help="default: %(default)s")
 
     submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")

@@ -8,6 +8,7 @@ from IPython.display import Markdown
 
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, table
+from genmodels.store import cpu_minutes
 
 
 def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
@@ -65,11 +66,6 @@ def origins(results: dict[str, Any]) -> Markdown:
             }
         )
     return table(rows)
-
-
-def cpu_minutes(manifest: dict[str, Any]) -> float:
-    """Processor minutes of a run: the leading process's, times the processes that shared each of its batches evenly."""
-    return manifest["cpu_seconds"] * manifest["device"].get("processes", 1) / 60
 
 
 def in_bf16(manifest: dict[str, Any]) -> bool:

@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from genmodels import store
-from genmodels.config import TrainingConfig, to_plain
+from genmodels.config import to_plain
 from genmodels.errors import StaleResult, UserError
 from genmodels.stages import payload
 from genmodels.system import precision, processes
@@ -107,6 +107,8 @@ class Stage(ABC):
     name: str
     shares_work = False  # among the processes of a torchrun; where not, rank 0 works alone
     result: Callable[[store.StoredResult, Any], Any] = ShippedResult
+    reads = ""  # what it is made from: "text", "images", or nothing that could be another's
+    needs: tuple[str, ...] = ()  # stages whose results it reads
     with_data: str | None = None  # the check of ``contradict_with_data``, of a stage that has one
 
     @abstractmethod
@@ -355,10 +357,3 @@ def compare_metrics(again: dict[str, float], stored: dict[str, float]) -> list[C
             Check(key, abs(value - wanted) <= METRIC_TOLERANCE * abs(wanted), f"{value:.6g}, stored {wanted:.6g}")
         )
     return checks
-
-
-def training_profile(full: TrainingConfig, profile: str, steps: int) -> TrainingConfig:
-    """The ``smoke`` profile is the ``full`` one with few steps and evaluations: seconds instead of minutes."""
-    if profile == "full":
-        return full
-    return replace(full, steps=steps, warmup_steps=min(full.warmup_steps, steps // 5), evaluations=4)

@@ -14,7 +14,7 @@ all of them. A result whose models or classifier have been trained again since i
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from genmodels.pixelcnn.sampling import replay, sample
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
 from genmodels.stages.images import binarize, every, test_bits
+from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
 from genmodels.system.timing import Clock
 from genmodels.system.workers import Workers, cores
@@ -133,11 +134,13 @@ def near(distances: np.ndarray, floor: np.ndarray) -> dict[str, float]:
 
 class ImageSamplesStage(Stage):
     name = "pixelcnn-samples"
+    reads = "images"
+    needs = (*ImageSamplesConfig().models, ImageSamplesConfig().classifier)
     result = ImageSamplesResult
 
     def config(self, profile: str) -> ImageSamplesConfig:
-        full = ImageSamplesConfig()
-        return full if profile == "full" else replace(full, samples=40, neighbours=20, cool=10)
+        less = {"evening": {"samples": 500, "neighbours": 500}, "smoke": {"samples": 100, "neighbours": 20}}
+        return at(profile, ImageSamplesConfig(), less)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Draw, measure, publish: about a minute a model, by a process a core, and two for likelihoods.

@@ -39,7 +39,8 @@ from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN, PixelModel, cross_entropy_nats, loss_nats, whole
 from genmodels.pixelcnn.spectral import pays, quickest
 from genmodels.stages import payload
-from genmodels.stages.base import Check, Material, ModelStage, Result, compare_metrics, training_profile
+from genmodels.stages.base import Check, Material, ModelStage, Result, compare_metrics
+from genmodels.stages.profiles import Less, at
 from genmodels.system.files import data_digest
 from genmodels.system.places import data_folder
 from genmodels.system.precision import autocast
@@ -65,6 +66,20 @@ FULL = PixelCNNConfig(
     ),
     curve_images=500,
 )
+
+
+def less(evening_steps: int) -> Less:
+    """The other profiles of a network on images: small batches, at which the same images make more steps."""
+    return {
+        "evening": {
+            "steps": evening_steps,
+            "batch_size": 32,
+            "evaluations": 8,
+            "curve_images": 100,
+            "test_images": 2000,
+        },
+        "smoke": {"steps": 16, "batch_size": 8, "evaluations": 4, "curve_images": 20, "test_images": 100},
+    }
 
 
 class ImageSet(Dataset[Batch]):
@@ -123,18 +138,14 @@ def tiny_images(config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]
 
 class PixelCNNStage(ModelStage):
     name = "pixelcnn"
+    reads = "images"
     with_data: str | None = WHOLE
     curve = ("validation_loss", "test_loss")
     full: PixelCNNConfig = FULL
+    less: Less = less(evening_steps=1000)
 
     def config(self, profile: str) -> PixelCNNConfig:
-        smoke = profile == "smoke"
-        return replace(
-            self.full,
-            training=training_profile(self.full.training, profile, steps=64),
-            curve_images=100 if smoke else self.full.curve_images,
-            test_images=500 if smoke else self.full.test_images,
-        )
+        return at(profile, self.full, self.less)
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
         return PixelCNN(config.model)
@@ -258,6 +269,7 @@ class GatedStage(PixelCNNStage):
         ),
         curve_images=500,
     )
+    less = less(evening_steps=500)
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
         return GatedPixelCNN(config.model)
@@ -273,3 +285,4 @@ class ThresholdStage(PixelCNNStage):
         binarization="threshold",
         training=TrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
     )
+    less = less(evening_steps=300)

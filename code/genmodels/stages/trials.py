@@ -34,6 +34,7 @@ from genmodels.stages.base import (
     first_loss,
     largest_difference,
 )
+from genmodels.stages.profiles import Less, at
 from genmodels.system import processes
 from genmodels.system.files import read_json, write_json
 from genmodels.training import batches, loop
@@ -82,14 +83,11 @@ class TrialsStage(Training, Stage):
     """
 
     result: type[TrialsResult] = TrialsResult
+    less: Less  # what of each run's experiment is smaller in the other profiles
 
     @abstractmethod
     def runs(self) -> dict[str, Any]:
         """The runs of the ``full`` profile, in order."""
-
-    @abstractmethod
-    def short(self, run: Any) -> Any:
-        """A run in the ``smoke`` profile: a few steps, little to judge on."""
 
     @abstractmethod
     def gather(self, runs: dict[str, Any], folder: Path | None) -> Any:
@@ -131,8 +129,9 @@ class TrialsStage(Training, Stage):
         return {}
 
     def config(self, profile: str) -> dict[str, Any]:
-        runs = self.runs()
-        return runs if profile == "full" else {key: self.short(run) for key, run in runs.items()}
+        return {
+            key: replace(run, experiment=at(profile, run.experiment, self.less)) for key, run in self.runs().items()
+        }
 
     def start(self, run: Any, arrays: dict[str, np.ndarray]) -> nn.Module:
         """The seeded model, initialised."""

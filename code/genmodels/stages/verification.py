@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from genmodels import stages
+from genmodels.config import chosen_profile
 from genmodels.stages.base import Check, told
 from genmodels.system.kinds import CONTRADICTED, kind
 from genmodels.system.workers import Workers, cores
@@ -20,7 +21,7 @@ LONGEST = (
 
 def verified(
     names: Sequence[str],
-    profile: str = "full",
+    profile: str | None = None,
     *,
     folder: Path | None = None,
     whole: bool = False,
@@ -32,9 +33,10 @@ def verified(
     stages whose data are in ``folder`` (the data folder); else those are "not checked here". ``workers``: processes
     (default: one a core); the findings do not depend on it.
     """
+    profile = profile or chosen_profile()
     number = min(cores() if workers is None else workers, max(len(names), 1))
     order = sorted(reversed(names), key=lambda name: not (whole and name in LONGEST))
-    jobs: list[Job] = [(name, profile, folder, whole) for name in order]
+    jobs: list[Job] = [(name, stages.profile_of(name, profile), folder, whole) for name in order]
     with Workers(number) as pool:
         yield from pool.map(_verify, jobs)
 

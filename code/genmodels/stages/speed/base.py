@@ -28,7 +28,8 @@ class SpeedStage(Stage):
         return import_module(self.module)
 
     def config(self, profile: str) -> dict[str, Any]:
-        return self._measured().SETTINGS[profile]
+        settings = self._measured().SETTINGS
+        return settings.get(profile, settings["full"])
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Measure and publish; minutes at most, so there is no checkpoint (``restart`` changes nothing)."""
@@ -141,6 +142,7 @@ class Vocabularies(SpeedStage):
     """Not a speed, but a measurement of the same kind: minutes, no weights."""
 
     name, module = "vocabularies", "genmodels.stages.speed.vocabularies"
+    reads = "text"
 
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         row = dict.fromkeys(("vocabulary", "tokens", "characters", "words"), int)
