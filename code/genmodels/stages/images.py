@@ -78,7 +78,7 @@ def less(evening_steps: int) -> Less:
             "curve_images": 100,
             "test_images": 2000,
         },
-        "smoke": {"steps": 16, "batch_size": 8, "evaluations": 4, "curve_images": 20, "test_images": 100},
+        "smoke": {"steps": 12, "batch_size": 8, "evaluations": 4, "curve_images": 10, "test_images": 60},
     }
 
 

@@ -68,7 +68,7 @@ def less(evening_steps: int) -> Less:
     """The other profiles of a language model."""
     return {
         "evening": {"steps": evening_steps, "evaluations": 5, "curve_documents": 10},
-        "smoke": {"steps": 16, "batch_size": 2, "evaluations": 4, "curve_documents": 2},
+        "smoke": {"steps": 8, "batch_size": 2, "evaluations": 4, "curve_documents": 1},
     }
 
 

@@ -99,7 +99,7 @@ class StudyStage(TrialsStage):
             model.initialize_output_bias(log_unigram(arrays["unigram_counts"]))
 
     def common_arrays(self, material: PreparedText) -> dict[str, np.ndarray]:
-        return {"unigram_counts": np.bincount(material.tokens["train"], minlength=material.tokenizer.vocabulary_size)}
+        return {"unigram_counts": np.bincount(material.tokens["train"], minlength=material.config.vocabulary)}
 
     def common_metrics(self, runs: dict[str, StudyRun], material: PreparedText) -> dict[str, Any]:
         judged = next(iter(runs.values())).experiment.evaluation_documents

@@ -17,7 +17,7 @@ from genmodels.config import TextConfig, TrainingConfig
 
 Less = Mapping[str, Mapping[str, Any]]  # profile -> names of a config, of its training or of its text -> smaller values
 ConfigT = TypeVar("ConfigT")
-DOCUMENTS = {"full": 0, "evening": 0, "smoke": 60}  # of the training text (``TextConfig.documents``)
+DOCUMENTS = {"full": 0, "evening": 0, "smoke": 40}  # of the training text (``TextConfig.documents``)
 
 
 def at(profile: str, full: ConfigT, less: Less) -> ConfigT:
@@ -42,6 +42,6 @@ def shorter(plan: TrainingConfig, **changes: Any) -> TrainingConfig:
         brief,
         batch_size=min(plan.batch_size, brief.batch_size),
         evaluations=min(plan.evaluations, brief.evaluations),
-        warmup_steps=min(plan.warmup_steps, brief.steps // 5),
+        warmup_steps=min(plan.warmup_steps, max(1, brief.steps // 5)),
         weight_decay_from=plan.weight_decay_from * brief.steps // plan.steps,
     )
