@@ -118,8 +118,11 @@ def against_counting(margins: Mapping[str, Comparison]) -> Markdown:
 
 
 def heavier(plain: Comparison, finest: Comparison, gains: Sequence[float]) -> Markdown:
-    """The heavier trainings against the main ones: ``gains`` of the networks are fractions of perplexity."""
-    if min(gains) > 0:
+    """The heavier trainings against the main ones: ``gains`` of the networks are fractions of perplexity, NaN where a network
+    and its heavier training were measured on different texts."""
+    if any(map(math.isnan, gains)):
+        gain = "سود آن در این اجرا سنجیدنی نیست"
+    elif min(gains) > 0:
         much = "اندک" if max(gains) < 0.1 else "آشکار"
         gain = f"سود آن {much} است ({joined([fa_percent(gain) for gain in gains])} از سرگشتگی)"
     else:
