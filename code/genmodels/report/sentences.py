@@ -92,6 +92,14 @@ def reading(found: Comparison) -> Markdown:
     return Markdown("این بازه صفر را در بر دارد، پس این آزمون میان دو مدل داوری نمی‌کند")
 
 
+def difference(found: Comparison, what: str, unit: str = "نات بر توکن") -> Markdown:
+    """``what`` (one loss minus another) with its interval, and what the interval says."""
+    if not found.comparable:
+        return Markdown(f"{what} گفتنی نیست: {APART}")
+    low, high = fa(found.low, 3), fa(found.high, 3)
+    return Markdown(f"{what} {fa(found.difference, 3)} {unit} است، با بازهٔ ۹۵٪ از {low} تا {high}")
+
+
 def against_counting(margins: Mapping[str, Comparison]) -> Markdown:
     """Each network against Kneser–Ney, by the interval of the difference of their losses."""
     better, worse, open_, apart = [], [], [], []
