@@ -19,6 +19,7 @@ from genmodels.errors import UserError
 from genmodels.stages.profiles import DOCUMENTS, at, shorter
 from genmodels.system.files import write_json
 
+LIMITS = (".documents", ".reference")  # 0 in full: all there are
 NUMBERED = [name for name in stages.STAGES if name not in stages.SPEEDS and name != "vocabularies"]
 
 
@@ -34,10 +35,10 @@ def test_a_shorter_profile_has_the_same_kinds_of_everything(name: str, profile: 
     full, short = (leaves(to_plain(stages.get(name).config(each))) for each in ("full", profile))
     assert full.keys() == short.keys()
     for key, value in full.items():
-        if isinstance(value, int) and not isinstance(value, bool) and not key.endswith(".documents"):
+        if isinstance(value, int) and not isinstance(value, bool) and not key.endswith(LIMITS):
             assert 0 < short[key] <= value if value else short[key] == 0, key  # 0: all, or none of them
         else:
-            assert short[key] == value or key.endswith(".documents"), key
+            assert short[key] == value or key.endswith(LIMITS), key
 
 
 def test_a_plan_stays_in_proportion() -> None:

@@ -64,7 +64,10 @@ def test_models_on_different_documents_are_not_compared() -> None:
     same = paired(*(summarize(np.full(3, loss), np.full(3, 3), np.full(3, 9)) for loss in (1.0, 2.0)))
     assert same.comparable and not APART.comparable and not APART.certain
     assert sentences.reading(APART).data == sentences.APART
-    assert sentences.difference(APART, "زیان الف منهای زیان ب").data == f"زیان الف منهای زیان ب گفتنی نیست: {sentences.APART}"
+    assert (
+        sentences.difference(APART, "زیان الف منهای زیان ب").data
+        == f"زیان الف منهای زیان ب گفتنی نیست: {sentences.APART}"
+    )
     interval = "زیان الف منهای زیان ب −۰٫۳۳۳ نات بر توکن است، با بازهٔ ۹۵٪ از −۰٫۳۳۳ تا −۰٫۳۳۳"
     told = sentences.difference(same, "زیان الف منهای زیان ب").data
     assert told.replace("\u2066", "").replace("\u2069", "") == interval

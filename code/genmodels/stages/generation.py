@@ -124,7 +124,7 @@ class GenerationStage(Stage):
     result = GenerationResult
 
     def config(self, profile: str) -> GenerationConfig:
-        less = {"evening": {"samples": 4}, "smoke": {"samples": 2, "new_tokens": 12}}
+        less = {"evening": {"samples": 4}, "smoke": {"samples": 2, "new_tokens": 8}}
         return at(profile, GenerationConfig(), less)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:

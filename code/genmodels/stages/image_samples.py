@@ -41,6 +41,7 @@ from genmodels.system.timing import Clock
 from genmodels.system.workers import Workers, cores
 from genmodels.training.batches import generator_for
 
+MODELS = ("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework")
 INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
 REAL = "real"  # rows of real test images are called real-<binarisation>
 BESIDE = 1000  # samples of a model from which on the models are drawn beside each other, by a process a core
@@ -54,9 +55,7 @@ QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the tes
 class ImageSamplesConfig:
     """What is drawn and what it is held to."""
 
-    models: tuple[str, ...] = setting(
-        ("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework"), "مدل‌ها"
-    )
+    models: tuple[str, ...] = setting(MODELS, "مدل‌ها")
     shown: str = setting("pixelcnn", "مدلی که نمونه‌هایش نشان داده می‌شود")
     classifier: str = setting("mnist-classifier", "رده‌بند")
     samples: int = setting(5000, "نمونه‌های هر مدل", "و تصویرهای آزمون واقعی")
@@ -64,6 +63,7 @@ class ImageSamplesConfig:
     temperature: float = setting(0.8, "دمای پایین‌تر", "همان دانه")
     cool: int = setting(100, "نمونه‌های دمای پایین‌تر")
     gallery: int = setting(10, "تصویرهای هر ردیف")
+    reference: int = setting(0, "تصویرهای مرجع", "تصویرهای آموزش که همه با آن‌ها سنجیده می‌شوند", off=0)
     seed: int = setting(0, "دانهٔ تصادفی")
 
 
@@ -135,18 +135,15 @@ def near(distances: np.ndarray, floor: np.ndarray) -> dict[str, float]:
 class ImageSamplesStage(Stage):
     name = "pixelcnn-samples"
     reads = "images"
-    needs = (*ImageSamplesConfig().models, ImageSamplesConfig().classifier)
+    needs = (*MODELS, ImageSamplesConfig().classifier)
     result = ImageSamplesResult
 
     def config(self, profile: str) -> ImageSamplesConfig:
-        less = {"evening": {"samples": 500, "neighbours": 500}, "smoke": {"samples": 100, "neighbours": 20}}
-        return at(profile, ImageSamplesConfig(), less)
+        smoke = {"samples": 100, "neighbours": 20, "reference": 1000}
+        return at(profile, ImageSamplesConfig(), {"evening": {"samples": 500, "neighbours": 500}, "smoke": smoke})
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
-        """Draw, measure, publish: about a minute a model, by a process a core, and two for likelihoods.
-
-        There is no checkpoint: ``restart`` is void.
-        """
+        """Draw, measure, publish: about a minute a model, by a process a core, and two for likelihoods; no checkpoint."""
         config = self.config(profile)
         clock = Clock()
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
@@ -155,6 +152,7 @@ class ImageSamplesStage(Stage):
         classifier, shown = results[config.classifier].model(), results[config.shown]
         images = mnist.load(folder)
         train = images.train_images[: len(images.train_images) - shown.config.validation_images]
+        train = every(train, config.reference or len(train))
         test_set, test = test_bits(images, shown.config, folder)
         if test_set != shown.metrics["test_set"]:
             found = f"the test set here is {test_set!r}, that of {config.shown} is {shown.metrics['test_set']!r}"
@@ -242,7 +240,6 @@ class ImageSamplesStage(Stage):
         checks.append(
             _replayed("samples cool", networks[config.shown], result.images("cool"), config.seed, config.temperature)
         )
-
         classifier = results[config.classifier].model()
         for name in result.measures:
             features, logs = measured(classifier, result.images(name))
