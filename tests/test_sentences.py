@@ -76,7 +76,8 @@ def test_models_on_different_documents_are_not_compared() -> None:
     assert "کمتر" in sentences.lower(["الف", "ب"], [90.0, 80.0], found=same).data
     rows = transformer.against_counts_rows({"rnn": APART}, APART.theirs)
     assert [rows[1][name] for name in ("کاهش سرگشتگی", "اختلاف زیان و بازهٔ ۹۵٪")] == ["—", "بر متنی دیگر"]
-    heavier = sentences.heavier(APART, same, [float("nan"), 0.2]).data
+    assert "کنار ترتیب دو مدل اصلی نمی‌توان گذاشت" in sentences.heavier(APART, same, [float("nan"), 0.2]).data
+    heavier = sentences.heavier(same, APART, [float("nan"), 0.2]).data
     assert heavier == f"سود آن در این اجرا سنجیدنی نیست و دربارهٔ ترتیب دو مدل چیزی نمی‌گوید، چون {sentences.APART}"
 
 
@@ -95,13 +96,13 @@ def test_page_one_says_whose_the_results_are(monkeypatch: pytest.MonkeyPatch) ->
     )
     own = shipped | {"rnn": result("b.txt", "bbbbbbbbbb", False), "transformer": result("a.txt", "aaaaaaaaaa", True)}
     told = circumstances.whose(own).data
-    assert "شبکهٔ بازگشتی از این اجراست؛ هر نتیجهٔ دیگر همراه پروژه بوده است" in told and "سنجیده نمی‌شوند" in told
-    assert "`b.txt`، `bbbbbbbb`: شبکهٔ بازگشتی؛" in told and told.startswith("::: {.callout-warning")
+    assert "«شبکهٔ بازگشتی» از این اجراست؛ هر نتیجهٔ دیگر همراه پروژه بوده است" in told and "سنجیده نمی‌شوند" in told
+    assert "`b.txt`، `bbbbbbbb`: «شبکهٔ بازگشتی»؛" in told and told.startswith("::: {.callout-warning")
     most = {name: result("b.txt", "bbbbbbbbbb", False) for name in ("rnn", "ngram")} | {
         "speed-bpe": result("none", None, True)
     }
     told = circumstances.whose(most).data
-    assert "سرعت BPE همراه پروژه بوده است؛ هر نتیجهٔ دیگر از این اجراست" in told and "متن همهٔ" not in told
+    assert "«سرعت BPE» همراه پروژه بوده است؛ هر نتیجهٔ دیگر از این اجراست" in told and "متن همهٔ" not in told
     images = {n: result("MNIST", None, False, test_set=n) for n in ("static", "seeded", "threshold")}
     assert (
         "دو آزمون"

@@ -1,4 +1,4 @@
-"""``python -m genmodels data | prepare | train | verify | render | rubric | submission | bench``: the commands behind the Makefile.
+"""``python -m genmodels data | prepare | train | status | results | verify | render | rubric | submission | bench``: the commands behind the Makefile.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -14,6 +14,7 @@ import runpy
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from genmodels.config import PROFILE_VARIABLE, PROFILES, chosen_profile
 from genmodels.errors import CheckFailed, UserError
@@ -178,11 +179,8 @@ def command_bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0].replace("`", ""))
-    commands = top.add_subparsers(dest="command", required=True)
-
+def data_and_text(commands: Any) -> None:
+    """The commands before any training."""
     data = commands.add_parser("data", help="fetch or copy the raw data, checked, into the data folder")
     data.add_argument("name", nargs="?", choices=("mnist", "wikipedia"), help="default: both")
     data.add_argument("--from", dest="source", type=place, help="take the files from here instead of the network")
@@ -195,6 +193,28 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("--workers", type=int, help="processes (default: one a core; the result is the same)")
     prepare.set_defaults(run=command_prepare)
 
+
+def status_and_results(commands: Any) -> argparse.ArgumentParser:
+    """The commands about results as they lie there; returns that of ``status``."""
+    status = commands.add_parser(
+        "status", help="every stage: whose result, of which data, what is stale, minutes it takes"
+    )
+    status.add_argument("stage", nargs="*", help="default: all")
+    status.set_defaults(run=command_status)
+
+    results = commands.add_parser("results", help="bring results home that were trained elsewhere")
+    results.add_argument("action", choices=("import", "ship"), help="ship: what lies in cache/ is now the shipped one")
+    results.add_argument("zip", nargs="?", type=place, help="folders <stage>/<profile> of cache/, zipped")
+    results.set_defaults(run=command_results)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0].replace("`", ""))
+    commands = top.add_subparsers(dest="command", required=True)
+
+    data_and_text(commands)
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
     train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all)")
     train.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
@@ -211,6 +231,7 @@ def parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
     verify.set_defaults(run=command_verify)
+
     render = commands.add_parser("render", help="render report.qmd without Quarto")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
     render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
@@ -225,17 +246,7 @@ def parser() -> argparse.ArgumentParser:
         command.add_argument(
             "--output", type=place, help="output folder (default: _output, of a profile: _output/PROFILE)"
         )
-    status = commands.add_parser(
-        "status", help="every stage: whose result, of which data, what is stale, minutes it takes"
-    )
-    status.add_argument("stage", nargs="*", help="default: all")
-    status.set_defaults(run=command_status)
-
-    results = commands.add_parser("results", help="bring results home that were trained elsewhere")
-    results.add_argument("action", choices=("import", "ship"), help="ship: what lies in cache/ is now the shipped one")
-    results.add_argument("zip", nargs="?", type=place, help="folders <stage>/<profile> of cache/, zipped")
-    results.set_defaults(run=command_results)
-    for command in (train, verify, render, rubric, status):
+    for command in (train, verify, render, rubric, status_and_results(commands)):
         command.add_argument("--profile", choices=PROFILES, default=chosen_profile(), help="default: %(default)s")
 
     submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")

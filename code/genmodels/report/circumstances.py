@@ -44,11 +44,13 @@ def whose(results: Mapping[str, Any], profile: str = FULL) -> Markdown:
     if own and len(own) < len(results):
         few, others = sorted((own, [name for name in results if name not in own]), key=len)
         told, rest = ("از این اجراست", "همراه پروژه بوده است")[:: 1 if few is own else -1]
-        said.append(f"**آمیخته است.** {joined([STAGE_NAMES[name] for name in few])} {told}؛ هر نتیجهٔ دیگر {rest}.")
+        said.append(
+            f"**آمیخته است.** {joined([f'«{STAGE_NAMES[name]}»' for name in few])} {told}؛ هر نتیجهٔ دیگر {rest}."
+        )
     if of := texts(results):
         groups: dict[str, list[str]] = {}
         for name, text in of.items():
-            groups.setdefault(text, []).append(STAGE_NAMES[name])
+            groups.setdefault(text, []).append(f"«{STAGE_NAMES[name]}»")
         each = "؛ ".join(f"{text}: {joined(names)}" for text, names in groups.items())
         said.append(f"متن همهٔ نتیجه‌ها یکی نیست، و نتیجه‌های دو متن با هم سنجیده نمی‌شوند. {each}.")
     sets = {result.metrics.get("test_set") for result in results.values()} & {STATIC, "seeded"}

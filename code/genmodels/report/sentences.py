@@ -135,8 +135,10 @@ def heavier(plain: Comparison, finest: Comparison, gains: Sequence[float]) -> Ma
         gain = f"سود آن {much} است ({joined([fa_percent(gain) for gain in gains])} از سرگشتگی)"
     else:
         gain = f"سرگشتگی با آن {'در هر دو شبکه' if max(gains) <= 0 else 'در یکی از دو شبکه'} کم نشده است"
-    if not (plain.comparable and finest.comparable):
+    if not finest.comparable:
         order = f"دربارهٔ ترتیب دو مدل چیزی نمی‌گوید، چون {APART}"
+    elif not plain.comparable:
+        order = "ترتیب این دو آموزش را کنار ترتیب دو مدل اصلی نمی‌توان گذاشت، که بر متن‌های دیگر سنجیده شده‌اند"
     elif not finest.certain:
         order = "میان دو مدل داوری نمی‌کند"
     else:
