@@ -116,6 +116,6 @@ help:
 	@echo 'make status          every stage: whose result, of which data, what is stale, how long it takes (PROFILE=)'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
 	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (LIGHT=1: without weights and arrays)'
-	@echo 'make bench           run the benchmarks'
+	@echo 'make bench           measure the stages speed-… on this machine and print them'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

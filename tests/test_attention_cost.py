@@ -25,8 +25,8 @@ from genmodels.attention.scaling import (
     log_crossover,
 )
 from genmodels.errors import UserError
+from genmodels.report import attention as labels
 from genmodels.report import attention as tables
-from genmodels.report import attention_labels as labels
 from genmodels.report import attention_lengths as lengths
 
 A = 4096 * 4096 * 512

@@ -10,7 +10,6 @@ import argparse
 import errno
 import io
 import os
-import runpy
 import sys
 import time
 from pathlib import Path
@@ -19,7 +18,6 @@ from typing import Any
 from genmodels.config import PROFILE_VARIABLE, PROFILES, chosen_profile
 from genmodels.errors import CheckFailed, UserError
 from genmodels.stages import STAGES, known
-from genmodels.system.files import is_system_file
 from genmodels.system.places import OUTPUT, PROJECT, cache_folder, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
@@ -114,8 +112,8 @@ def command_results(arguments: argparse.Namespace) -> int:
 
 
 def command_verify(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.verification import verified
-    from genmodels.system.kinds import CONTRADICTED, MARKS, UNCHECKED, held, kind
+    from genmodels.stages.base import verified
+    from genmodels.system.proof import CONTRADICTED, MARKS, UNCHECKED, held, kind
 
     cache_folder()  # one that cannot be is a mistake of the call, and contradicts nothing
     found, names = [], known(arguments.stage)
@@ -163,19 +161,13 @@ def command_submission(arguments: argparse.Namespace) -> int:
 
 
 def command_bench(arguments: argparse.Namespace) -> int:
-    folder = PROJECT / "benchmarks"
-    names = sorted(path.stem for path in folder.glob("*.py") if not is_system_file(path.name))
+    from genmodels import stages
+
+    names = [name for name in STAGES if name.startswith("speed-")]
     if unknown := [name for name in arguments.name if name not in names]:
         raise UserError(f"there is no benchmark {unknown[0]!r}; the benchmarks are {', '.join(names)}")
-    for name in arguments.name or names:
-        kept, sys.argv = (
-            sys.argv,
-            [str(folder / f"{name}.py")],
-        )  # its options are its own: those of this command are none
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-        finally:
-            sys.argv = kept
+    for name in arguments.name or (["speed-training"] if arguments.device == "cuda" else names):
+        print(f"\n# {name}", *stages.get(name).measured(arguments.profile, arguments.device), sep="\n")  # type: ignore[attr-defined]
     return 0
 
 
@@ -259,10 +251,16 @@ def parser() -> argparse.ArgumentParser:
     submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     submission.set_defaults(run=command_submission)
 
-    bench = commands.add_parser("bench", help="run benchmarks: ratios measured side by side")
-    bench.add_argument("name", nargs="*", help="default: all")
-    bench.set_defaults(run=command_bench)
+    _add_bench(commands)
     return top
+
+
+def _add_bench(commands: argparse._SubParsersAction) -> None:
+    bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
+    bench.add_argument("name", nargs="*", help="default: all; on a GPU speed-training")
+    bench.add_argument("--profile", choices=PROFILES, default="full")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the forms of training on a GPU")
+    bench.set_defaults(run=command_bench)
 
 
 def main(arguments: list[str] | None = None) -> int:

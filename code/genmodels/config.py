@@ -85,10 +85,10 @@ class GatedModelConfig:
 
 
 @dataclass(frozen=True)
-class PixelCNNConfig:
-    """PixelCNN on binarised MNIST."""
+class ImageConfig:
+    """An experiment on binarised MNIST; a subclass says with which ``model``."""
 
-    model: PixelCNNModelConfig = PixelCNNModelConfig()
+    model: Any = None
     training: TrainingConfig = TrainingConfig()
     binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
@@ -97,23 +97,25 @@ class PixelCNNConfig:
 
 
 @dataclass(frozen=True)
+class PixelCNNConfig(ImageConfig):
+    """PixelCNN."""
+
+    model: PixelCNNModelConfig = PixelCNNModelConfig()
+
+
+@dataclass(frozen=True)
 class ClassifierModelConfig:
-    """The digit classifier that measures drawn images (``pixelcnn/classifier.py``)."""
+    """The digit classifier that measures drawn images (``pixelcnn/quality.py``)."""
 
     channels: tuple[int, int, int] = setting((32, 64, 64), "کانال‌های پیچش‌ها")
     features: int = setting(64, "ویژگی‌های لایهٔ پیش از آخر")
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
-    """Ten classes of binarised MNIST."""
+class ClassifierConfig(ImageConfig):
+    """Ten classes."""
 
     model: ClassifierModelConfig = ClassifierModelConfig()
-    training: TrainingConfig = TrainingConfig()
-    binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
-    validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
-    curve_images: int = setting(1000, "تصویرهای نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
-    test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
 
 
 @dataclass(frozen=True)

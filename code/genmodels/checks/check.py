@@ -26,7 +26,7 @@ from genmodels.data import mnist
 MODULES = ("images", "text", "language", "arithmetic", "provenance")  # in the order of the table
 
 
-def largest(*values: float) -> float:
+def max_with_nan(*values: float) -> float:
     """``max`` that a NaN wins: no check may hold on it."""
     return float(np.max(values))
 

@@ -8,12 +8,12 @@ import math
 import torch
 from torch import Tensor
 
-from genmodels.checks.check import Evidence, Finding, check, largest
+from genmodels.checks.check import Evidence, Finding, check, max_with_nan
 from genmodels.data import mnist
-from genmodels.pixelcnn.demonstration import unseen_nearby
-from genmodels.pixelcnn.evaluation import receptive_field
+from genmodels.pixelcnn.evaluation import receptive_field, unseen_nearby
+from genmodels.pixelcnn.quality import QUANTILE, near
 from genmodels.report.persian import fa, fa_int, fa_percent
-from genmodels.stages.image_samples import INDEPENDENT, QUANTILE, near
+from genmodels.stages.image_samples import INDEPENDENT
 from genmodels.system.precision import autocast
 
 SUGGESTED = {"kernels": [7] * 6 + [1] * 2, "channels": 64}  # the assignment's own words
@@ -91,7 +91,7 @@ def live_taps(kernel: int, kind: str) -> list[tuple[int, int]]:
 
 @check("dead-taps", "1.2", "sec-1-2-masks", "شمار وزن‌های زنده، بقیه صفر")
 def dead_taps(e: Evidence) -> Finding:
-    dead = largest(*((c.weight * (1 - c.mask)).abs().max().item() for c in e.pixelcnn.convolutions))
+    dead = max_with_nan(*((c.weight * (1 - c.mask)).abs().max().item() for c in e.pixelcnn.convolutions))
     width, taps = SUGGESTED["channels"], [(k * k) // 2 + 1 for k in SUGGESTED["kernels"]]
     live = (taps[0] - 1) * width + width + sum(t * width * width + width for t in taps[1:-1]) + taps[-1] * width + 1
     return dead == 0 and live == e.shipped["pixelcnn"].metrics["live_parameters"], fa_int(live)

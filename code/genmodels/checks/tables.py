@@ -16,7 +16,7 @@ from genmodels.checks.check import Outcome
 from genmodels.report import persian
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int
-from genmodels.system.kinds import CONTRADICTED, HOLDS, UNCHECKED, kind
+from genmodels.system.proof import CONTRADICTED, HOLDS, UNCHECKED, kind
 
 if TYPE_CHECKING:
     from IPython.display import Markdown

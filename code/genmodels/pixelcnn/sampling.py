@@ -27,8 +27,8 @@ from torch import Tensor
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelModel
-from genmodels.system.progress import progress_bar
-from genmodels.system.ties import Again
+from genmodels.system.processes import progress_bar
+from genmodels.system.proof import Again
 
 
 class Naive:
@@ -281,3 +281,9 @@ def _completion(
         raise UserError("`given` holds values that are not 0 or 1; binarise the images first")
     keep, pixels = (t.reshape(-1, height, width).expand(count, height, width) for t in (mask, given))
     return keep, pixels
+
+
+def independent(mean: Tensor, count: int, seed: int) -> Tensor:
+    """The first ``count`` images of the seed with each pixel lit at its own rate, ``mean`` (28, 28): (N, 1, 28, 28)."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(count, 1, *mean.shape, generator=generator) < mean).float()

@@ -93,15 +93,20 @@ def render(
         for name in formats:
             written[output_dir / f"{path.stem}.{name}"] = document.html() if name == "html" else document.pdf(clock)
             clock.lap(name)
-    (output_dir / VERDICT).unlink(missing_ok=True)  # an older document's
+    _put(written, output_dir / VERDICT, verdict)
+    return list(written)
+
+
+def _put(written: dict[Path, bytes], verdict_file: Path, verdict: str | None) -> None:
+    """All documents into their places together, and the verdict on them."""
+    verdict_file.unlink(missing_ok=True)  # an older document's
     with ExitStack() as places:  # all bytes are on the disk before the first file takes its place
         for target, content in written.items():
             stream = places.enter_context(atomic_writer(target))
             stream.write(content)
             stream.flush()
     if verdict is not None:
-        write_text(output_dir / VERDICT, verdict)
-    return list(written)
+        write_text(verdict_file, verdict)
 
 
 def _executed(
@@ -164,21 +169,18 @@ class _Document:
     def html(self) -> bytes:
         """One self-contained page."""
         settings = self.format_options("html")
-        styles = settings.get("css") or []
-        styles = [styles] if isinstance(styles, str) else styles
-        missing = [s for s in styles if not (self.project / s).is_file()]
-        if missing:
-            raise UserError(f"the style sheet {self.project / missing[0]} is missing")
-        for style in [self.project / s for s in styles]:
+        styles = [self.project / style for style in as_list(settings.get("css") or None)]
+        for style in styles:
+            if not style.is_file():
+                raise UserError(f"the style sheet {style} is missing")
             for font in re.findall(r'url\("([^"]+)"\)', style.read_text("utf-8")):
                 required(style.parent / font)
         template = settings.get("template")
         page_file = required(self.project / template) if template else ASSETS / "html" / "page.html"
         arguments = ["--to=html5", f"--template={page_file}", "--embed-resources", "--mathml"]
-        arguments += [f"--css={self.project / style}" for style in styles]
-        arguments += [
-            f"--include-in-header={required(self.project / f)}" for f in as_list(settings.get("include-in-header"))
-        ]
+        arguments += [f"--css={style}" for style in styles]
+        headers = as_list(settings.get("include-in-header"))
+        arguments += [f"--include-in-header={required(self.project / header)}" for header in headers]
         if settings.get("toc"):
             arguments += ["--toc", f"--toc-depth={int(settings.get('toc-depth', 3)) + self.shift}"]
         page = self.pandoc(arguments, settings).decode("utf-8")

@@ -26,8 +26,14 @@ from genmodels.attention.scaling import (
     linformer,
     log_crossover,
 )  # fmt: skip
-from genmodels.report.attention import fa_exact, formula_table
-from genmodels.report.attention_labels import CROSSOVER_LABELS, CURVE_LABELS, GROWTH_LABELS, KIND_LABELS
+from genmodels.report.attention import (
+    CROSSOVER_LABELS,
+    CURVE_LABELS,
+    GROWTH_LABELS,
+    KIND_LABELS,
+    fa_exact,
+    formula_table,
+)
 from genmodels.report.canvas import GREY, new_figure, styles
 from genmodels.report.persian import SUPERSCRIPT, fa, fa_int, fa_sci, table
 from genmodels.report.plotting import persian_text, persian_ticks

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genmodels.language.prompts import PROMPTS
+from genmodels.language.continuations import PROMPTS
 from genmodels.report.names import CORPUS_NAMES, DECODING_NAMES, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 

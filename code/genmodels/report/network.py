@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from genmodels.pixelcnn.demonstration import MaskTrial
+from genmodels.pixelcnn.evaluation import MaskTrial
 from genmodels.pixelcnn.masked_conv import causal_mask
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.report.canvas import BLACK, GREY, ORANGE, PAPER, as_images, new_figure, show_ink, tile

@@ -22,7 +22,7 @@ STAGES = {
     "pixelcnn": "genmodels.stages.images:PixelCNNStage",
     "pixelcnn-gated": "genmodels.stages.images:GatedStage",
     "pixelcnn-threshold": "genmodels.stages.images:ThresholdStage",
-    "pixelcnn-homework": "genmodels.stages.homework:HomeworkStage",
+    "pixelcnn-homework": "genmodels.stages.images:HomeworkStage",
     "pixelcnn-study": "genmodels.stages.image_study:PixelStudy",
     "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
     "rnn": "genmodels.stages.language:RecurrentStage",

@@ -19,15 +19,14 @@ import torch
 from genmodels import stages, store
 from genmodels.config import setting
 from genmodels.errors import UserError
+from genmodels.language.continuations import PROMPTS, SETTINGS, copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.language.generation import generate, replay
-from genmodels.language.prompts import PROMPTS, SETTINGS
-from genmodels.language.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
 from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
-from genmodels.system.ties import Again
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
+from genmodels.system.proof import Again
 from genmodels.text.prepare import PREPARATION_VERSION, PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.training import batches
@@ -43,7 +42,7 @@ ASKED = (
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """What is drawn: every network, every beginning, every setting of ``language/prompts.py``."""
+    """What is drawn: every network, every beginning, every setting of ``language/continuations.py``."""
 
     networks: tuple[str, ...] = setting(("rnn", "transformer", "rnn-classic"), "شبکه‌ها")
     subjects: tuple[str, ...] = setting(tuple(PROMPTS), "موضوع آغازها")
@@ -72,7 +71,9 @@ class GenerationResult(ShippedResult):
         }
 
 
-def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int) -> list[list[list[int]]]:
+def continued(
+    model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int
+) -> list[list[list[int]]]:
     """Samples of one network under one setting. Each beginning has a generator of its own: another changes nothing."""
     options = SETTINGS[name]
     count = 1 if options.get("greedy") else config.samples  # the likeliest token is the same every time
@@ -144,7 +145,7 @@ class GenerationStage(Stage):
             training = np.asarray(text.tokens["train"])
             measures[name] = {}
             for choice in config.settings:
-                drawn = draw(model, prompts[name], choice, config, text.tokenizer.eos)
+                drawn = continued(model, prompts[name], choice, config, text.tokenizer.eos)
                 rows = [row for rows in drawn for row in rows]
                 measures[name][choice] = measure(rows) | measure_copies(rows, training)
                 arrays[f"{name}--{choice}"] = _padded(drawn, config.new_tokens)
@@ -219,7 +220,9 @@ def _prompt(words: str, text: PreparedText) -> list[int]:
     ids = text.tokenizer.encode(plain)
     inside = text.tokenizer.encode(f" {plain}")  # as it would stand within a paragraph
     if any(copied_share([form], training, len(form)) for form in (ids, inside)):
-        raise UserError(f"the beginning «{words}» stands in the training text; choose another in language/prompts.py")
+        raise UserError(
+            f"the beginning «{words}» stands in the training text; choose another in language/continuations.py"
+        )
     return [text.tokenizer.bos, *ids]
 
 

@@ -23,9 +23,10 @@ from genmodels.errors import DataError, UserError
 from genmodels.language.kneser_ney import KneserNey, per_document
 from genmodels.language.perplexity import Perplexity, summarize
 from genmodels.stages import payload
-from genmodels.stages.base import Check, ShippedResult, Stage, same_behaviour
+from genmodels.stages.base import Check, ShippedResult, Stage
 from genmodels.stages.profiles import at
-from genmodels.system.timing import Clock
+from genmodels.stages.trained import same_behaviour
+from genmodels.system.meters import Clock
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 

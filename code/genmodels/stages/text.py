@@ -23,7 +23,7 @@ from genmodels.stages.base import Check, ShippedResult, Stage, compare_metrics
 from genmodels.stages.profiles import DOCUMENTS
 from genmodels.stages.text_study import first_merges, text_statistics
 from genmodels.system.files import data_digest, read_json
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
 from genmodels.text.prepare import CORPORA, PREPARATION_VERSION, prepared, version_of

@@ -25,16 +25,9 @@ from genmodels import store
 from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import UserError
 from genmodels.stages import payload
-from genmodels.stages.base import (
-    FINGERPRINT_TOLERANCE,
-    Check,
-    ShippedResult,
-    Stage,
-    Training,
-    first_loss,
-    largest_difference,
-)
+from genmodels.stages.base import Check, ShippedResult, Stage
 from genmodels.stages.profiles import Less, at
+from genmodels.stages.trained import FINGERPRINT_TOLERANCE, Trainable, first_loss, largest_difference
 from genmodels.system import processes
 from genmodels.system.files import read_json, write_json
 from genmodels.training import batches, loop
@@ -76,7 +69,7 @@ def _finished_part(path: Path, identity: str) -> dict[str, Any] | None:
     return part if mine else None
 
 
-class TrialsStage(Training, Stage):
+class TrialsStage(Trainable, Stage):
     """A dictionary of runs, each a ``Trial``; a subclass gives the rest.
 
     ``material`` below is whatever ``gather`` read for all runs.

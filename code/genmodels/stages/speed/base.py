@@ -9,16 +9,18 @@ that the fast way and the slow way give the same thing.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from genmodels.config import chosen_profile
+from genmodels.errors import UserError
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
 from genmodels.store import result_folder
 from genmodels.system.files import data_digest
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
 
 
 class SpeedStage(Stage):
@@ -41,6 +43,15 @@ class SpeedStage(Stage):
         data = {"name": metrics.pop("data", "none"), "digest": data_digest(self.name, repr(sorted(settings.items())))}
         return self.publish(profile, settings, data, clock.spent(), metrics=metrics)
 
+    def measured(self, profile: str, device: str = "cpu") -> Iterator[str]:
+        """What this machine gives, as lines of Markdown; nothing is published. ``UserError`` for a GPU that is not to be had."""
+        module = self._measured()
+        if device != "cuda":
+            return _told(module.measure(self.config(profile)))
+        if not hasattr(module, "on_card"):
+            raise UserError(f"{self.name} is measured on the processor alone; leave --device out")
+        return _told(module.on_card())
+
     @abstractmethod
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         """What ``measure`` gives for these settings, as ``payload.like`` reads it."""
@@ -54,6 +65,26 @@ class SpeedStage(Stage):
 
     def contradict(self, result: ShippedResult) -> list[Check]:
         return self._measured().agree()
+
+
+def _told(found: dict[str, Any]) -> Iterator[str]:
+    """A table for each list of rows, and for each table of rows by name; a line for anything else."""
+    for key, value in found.items():
+        rows = (
+            [{key: name, **row} for name, row in value.items() if isinstance(row, dict)]
+            if isinstance(value, dict)
+            else value
+        )
+        if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            yield f"\n| {' | '.join(columns)} |\n|{'--:|' * len(columns)}"
+            yield from (f"| {' | '.join(_cell(row.get(column, '')) for column in columns)} |" for row in rows)
+        else:
+            yield f"\n{key}: {value}"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _numbers(*names: str) -> dict[str, Any]:

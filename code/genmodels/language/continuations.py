@@ -1,4 +1,4 @@
-"""Numbers beside the reading of generated text: variety, repetition, and how much was copied from the training text.
+"""Continued texts: the beginnings, the ways of choosing a token, and numbers beside the reading of what comes out.
 
 - ``distinct_n`` (Li et al. 2016, arXiv 1510.03055): share of different n-grams among all n-grams of the texts.
 - ``repetition_rate``: share of a text's n-grams that occurred earlier in the same text.
@@ -13,10 +13,37 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from genmodels.errors import UserError
+
+PROMPTS = {
+    "تاریخ": "در سدهٔ نوزدهم میلادی، پادشاه",
+    "جغرافیا": "این روستای کوهستانی در شمال استان",
+    "دانش": "دانشمندان برای اندازه‌گیری دمای",
+    "ورزش": "در فینال جام جهانی، تیم",
+    "هنر": "نخستین فیلم بلند این کارگردان جوان دربارهٔ",
+    "زیست‌شناسی": "این گونهٔ کمیاب از پرندگان آبزی در",
+    "اقتصاد": "با افزایش قیمت نفت، دولت",
+    "رایانه": "این نرم‌افزار تازه برای کاربران تلفن همراه",
+}
+"""Beginnings of eight subjects, written for this report; the stage refuses one that stands in the training text."""
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "temperature-0.5": {"temperature": 0.5, "top_p": 0.95},
+    "temperature-0.8": {"temperature": 0.8, "top_p": 0.95},
+    "temperature-1.1": {"temperature": 1.1, "top_p": 0.95},
+    "greedy": {"greedy": True},
+    "greedy-penalty": {"greedy": True, "repetition_penalty": 1.3},
+    "plain": {},
+    "top-k": {"top_k": 40},
+    "top-p": {"top_p": 0.9},
+    "min-p": {"min_p": 0.05},
+}
+"""Name -> options of ``generate``."""
+
 
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd: multiplication by it permutes the 64-bit integers
 

@@ -1,4 +1,7 @@
-"""Draws made again: what was drawn must come out again, but for ties within rounding.
+"""What a check may say, and when draws made again count as the same.
+
+A check holds, is contradicted, or was not made here (no data, no bf16, …): whatever has ``passed``, true, false or ``None``.
+Only a contradiction is a failure.
 
 A draw turns a number into a pixel or a token: 1 where u < p, the token whose stretch of the cumulative distribution
 holds u, the likeliest one. Another way of computing, or another processor, gives the same probabilities and logits but
@@ -9,8 +12,32 @@ measured by its *gap*: how far its number lies from where it would have given wh
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from torch import Tensor
+
+HOLDS, CONTRADICTED, UNCHECKED = "holds", "contradicted", "not checked here"
+MARKS = {HOLDS: "ok  ", CONTRADICTED: "FAIL", UNCHECKED: "--  "}  # at the beginning of a line of ``verify``
+
+
+class Made(Protocol):
+    """A check that was made, of ``verify`` or of the document."""
+
+    @property
+    def passed(self) -> bool | None: ...
+
+
+def kind(made: Made) -> str:
+    """``HOLDS``, ``CONTRADICTED`` or ``UNCHECKED``."""
+    if made.passed is None:
+        return UNCHECKED
+    return HOLDS if made.passed else CONTRADICTED
+
+
+def held(total: int, unchecked: int) -> str:
+    """The line at the end of a command whose checks were not contradicted."""
+    return f"all {total - unchecked} checks hold" + (f", {unchecked} not checked here" if unchecked else "")
+
 
 # Of a probability or a logit. Between SSE4.1 and AVX2, probabilities of shipped networks differ by 9e-7, logits by 6e-6.
 ROUNDING = 1e-4

@@ -1,8 +1,10 @@
-"""Timing several things in one run, so that their ratios mean something on a busy machine."""
+"""What work costs: seconds, several things timed in one run so that their ratios mean something on a busy machine, and
+floating-point operations, counted by one counter for all claims about them."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import statistics
 import time
@@ -10,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
+from torch.utils.flop_counter import FlopCounterMode
 
 
 class Clock:
@@ -56,3 +59,16 @@ def interleaved(
             if repeat:  # the first round warms up
                 found[name].append((clock() - started) / steps)
     return {name: statistics.median(times) for name, times in found.items()}
+
+
+def count_flops(function: Callable[[], Any]) -> int:
+    """FLOPs of the matrix products and convolutions that ``function`` runs, two a multiply-add, by ``torch.utils.flop_counter``."""
+    added = dict.fromkeys((torch.ops.aten.addmm_, torch.ops.aten.baddbmm_), _product_added_in_place)
+    with FlopCounterMode(display=False, custom_mapping=added) as counter:
+        function()
+    return counter.get_total_flops()
+
+
+def _product_added_in_place(_: Any, left: torch.Size, right: torch.Size, **options: Any) -> int:
+    """FLOPs of (F, M, K) times (F, K, N), or without F, which PyTorch's counter overlooks where the sum is formed in place."""
+    return 2 * math.prod(left) * right[-1]
