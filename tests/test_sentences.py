@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from genmodels.data.wikipedia import KAGGLE_FILE
-from genmodels.language.comparison import Comparison, paired
+from genmodels.language.comparison import Comparison, Texts, paired
 from genmodels.language.perplexity import summarize
 from genmodels.report import circumstances, image_training, sentences, transformer
 
@@ -18,8 +18,8 @@ from genmodels.report import circumstances, image_training, sentences, transform
 @pytest.mark.parametrize(
     ("ours", "told"),
     [
-        (79.0, "۲٫۰۰ نات از آن بهتر است، بسی بیش از پراکندگی"), (80.5, "۰٫۵۰ نات از آن بهتر است، بیش از پراکندگی"),
-        (81.1, "از آن جداشدنی نیست: اختلاف ۰٫۱۰ نات است، نه بیش از پراکندگی"), (83.0, "۲٫۰۰ نات از آن بدتر است، بسی بیش از"),
+        (79.0, "۲٫۰۰ نات از آن بهتر است، بسیار بیش از پراکندگی"), (80.5, "۰٫۵۰ نات از آن بهتر است، بیش از پراکندگی"),
+        (81.1, "از آن جداشدنی نیست: اختلاف ۰٫۱۰ نات است، نه بیش از پراکندگی"), (83.0, "۲٫۰۰ نات از آن بدتر است، بسیار بیش از"),
         (float("nan"), "جداشدنی نیست"),
     ],
 )  # fmt: skip
@@ -35,7 +35,7 @@ def test_published_likelihoods_stand_beside_ours_on_the_same_test_set_only() -> 
         "با Row LSTM هم‌تراز است" in told[1] and told[2].count("بدتر است") == 2 and "خطای معیار میانگین ۰٫۱۰" in told[2]
     )
     other = sentences.beside_published(80.0, 0.1, "seeded", others).data
-    assert "سنجیدنی نیست" in other and "PixelCNN" not in other
+    assert "مقایسه‌پذیر نیست" in other and "PixelCNN" not in other
 
 
 def test_our_losses_stand_in_the_table_of_published_ones_where_the_test_set_is_theirs() -> None:
@@ -220,11 +220,34 @@ def history(loss: list[float], rate: list[float] | None = None) -> pd.DataFrame:
     )
 
 
+@pytest.mark.parametrize(
+    ("repeats", "topic", "told"),
+    [
+        ((0.3, 0.6), (0.7, 0.8), ("**ب** بیشتر تکرار می‌کند: ۶۰٫۰٪ در برابر ۳۰٫۰٪", "**ب** موضوع را")),
+        ((0.6, 0.3), (0.8, 0.7), ("**الف** بیشتر تکرار می‌کند: ۶۰٫۰٪ در برابر ۳۰٫۰٪", "**الف** موضوع را")),
+        ((0.3, 0.3), (0.7, 0.7), ("به یک اندازه تکرار می‌کنند (۳۰٫۰٪)", "به یک اندازه بر سر موضوع")),
+    ],
+)
+def test_the_texts_of_two_networks_in_every_direction(
+    repeats: tuple[float, float], topic: tuple[float, float], told: tuple[str, str]
+) -> None:
+    found = {name: Texts(repeats[k], 0.1, 0.8, topic[k], 3.0, 3.5) for k, name in enumerate("ab")}
+    said = sentences.texts(found, ["الف", "ب"]).data
+    assert all(words in said for words in told), said
+
+
+def test_the_corpus_is_named_with_its_address() -> None:
+    own = circumstances.corpus_line({"name": "docs.jsonl.gz", "characters": 7_560_000}).data
+    assert "@wikipedia-fa" in own and "در دسترس این اجرا نبود" in own and "۷٫۶ میلیون" in own
+    asked = circumstances.corpus_line({"name": "Persian-WikiText-1.txt", "characters": 56_700_000}).data
+    assert "@kaggle-persian-wikipedia" in asked and "نبود" not in asked
+
+
 def test_a_hump_is_told_only_where_there_is_one() -> None:
     humped = [86.0, 83.0, 82.0, 83.0, 85.0, 82.5, 82.0]
     assert "میرایی وزن" in circumstances.hump(history(humped), 450).data
-    assert circumstances.hump(history(humped), 50).data.endswith("پایین‌تر آمده است.")
-    assert circumstances.hump(history(humped, [1e-3] * 5 + [1e-4] * 2), 450).data.endswith("پایین‌تر آمده است.")
+    assert circumstances.hump(history(humped), 50).data.endswith("که گذرا بود.")
+    assert circumstances.hump(history(humped, [1e-3] * 5 + [1e-4] * 2), 450).data.endswith("که گذرا بود.")
     assert (
         circumstances.hump(history([86.0, 84.0, 83.0, 82.5]), 250).data
         == circumstances.hump(history([86.0]), 0).data
@@ -234,7 +257,7 @@ def test_a_hump_is_told_only_where_there_is_one() -> None:
 
 def test_legibility() -> None:
     told = [circumstances.legibility(apart, 0.05).data for apart in (-0.3, 0.05, 0.3)]
-    assert told == ["خواناتر شده‌اند", "خواناتر نشده‌اند", "ناخواناتر شده‌اند"]
+    assert told == ["با دمای پایین خواناترند", "میان دو دما فرقی دیده نمی‌شود", "با دمای پایین ناخواناترند"]
 
 
 def steps(*types: int) -> list[dict[str, int]]:

@@ -118,6 +118,7 @@ ALTERNATIVES: Mapping[str, Mapping[str, Quantity]] = {
             ("f_ln", "", product(n, sp.log(n), d)),
             ("f_ln_group", "", product(1 + o, r, n, sp.log(n), d, over=(g, p))),
             ("f_ln_total", "", product(1 + o, r, n, sp.log(n), d, over=(p,))),
+            ("f_quarter_group", "", product(2 - p, 1 + o, r, n, _log, d, over=(g,))),
             ("f_share", "", product(_rn, Log2(_rn), d)),
         ]
     ),

@@ -7,6 +7,6 @@ from being written.
 """
 
 from genmodels.checks.check import Evidence, Outcome, registered, run
-from genmodels.checks.tables import summary, table, table_rows
+from genmodels.checks.tables import held, summary, table, table_rows
 
-__all__ = ["Evidence", "Outcome", "registered", "run", "summary", "table", "table_rows"]
+__all__ = ["Evidence", "Outcome", "held", "registered", "run", "summary", "table", "table_rows"]

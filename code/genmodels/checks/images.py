@@ -132,7 +132,7 @@ def field(e: Evidence) -> Finding:
     return found == reached, f"{fa_int(len(found))} از {fa_int(row * side + column)}"
 
 
-@check("two-stacks", "1.2", "sec-1-2-gated", "شبکهٔ دوپشته‌ای: گرادیان آینده صفر، نقطهٔ کور هیچ")
+@check("two-stacks", "1.2", "sec-gated", "شبکهٔ دوپشته‌ای: گرادیان آینده صفر، نقطهٔ کور هیچ")
 def two_stacks(e: Evidence) -> Finding:
     """By gradients at three places; beside it the assignment's network, which must be blind there."""
     places = ((20, 12), (13, 9), (27, 27))
@@ -150,7 +150,7 @@ def curve(e: Evidence) -> Finding:
     return bool((history[-1] < history[0]).all()), f"{fa_int(len(history))} نقطه"
 
 
-@check("classifier", "1.4", "sec-1-4-quality", "رده‌بند سنجش روی همهٔ آزمون دست‌کم ۹۹٪", outcome=True)
+@check("classifier", "1.4", "sec-quality", "رده‌بند سنجش روی همهٔ آزمون دست‌کم ۹۹٪", outcome=True)
 def classifier(e: Evidence) -> Finding:
     metrics = e.shipped["mnist-classifier"].metrics
     whole = metrics["test_images"] == mnist.SHAPES["t10k-labels-idx1-ubyte"][0]
@@ -160,7 +160,7 @@ def classifier(e: Evidence) -> Finding:
 @check(
     "quality-order",
     "1.4",
-    "sec-1-4-quality",
+    "sec-quality",
     "فاصلهٔ فرشه: آزمون واقعی، آنگاه شبکهٔ ما، آنگاه پیکسل‌های مستقل",
     outcome=True,
 )
@@ -170,7 +170,7 @@ def quality_order(e: Evidence) -> Finding:
     return found[0] < found[1] < found[2], " < ".join(fa(value, 1) for value in found)
 
 
-@check("not-memorised", "1.4", "sec-1-4-quality", "نمونه‌ها رونوشت تصویر آموزش نیستند", outcome=True)
+@check("not-memorised", "1.4", "sec-quality", "نمونه‌ها رونوشت تصویر آموزش نیستند", outcome=True)
 def not_memorised(e: Evidence) -> Finding:
     """No sample is a training image, and few lie nearer to one than nearly all test images do."""
     result = e.shipped["pixelcnn-samples"]

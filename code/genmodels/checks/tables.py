@@ -169,6 +169,14 @@ def tally(made: Sequence[Any]) -> str:
     return "؛ ".join(coloured(f"{fa_int(kinds.count(k))} {SAID[k][1]}", k) for k in ORDER if k in kinds)
 
 
+def held(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]], point: str) -> Markdown:
+    """How the checks of one point ended, the document's own and ``verify``'s: «✓ ۱۲ درست»."""
+    from IPython.display import Markdown
+
+    again = [check for stage, found in verified.items() for check in found if _point(stage, check.name) == point]
+    return Markdown(tally([*(outcome for outcome in outcomes if outcome.point == point), *again]))
+
+
 def summary(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]]) -> str:
     """All checks of the document in a word, those of ``verify`` (by stage) too, for running text; no Markdown."""
     kinds = [kind(each) for each in (*outcomes, *chain.from_iterable(verified.values()))]

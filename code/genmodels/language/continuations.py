@@ -3,6 +3,7 @@
 - ``distinct_n`` (Li et al. 2016, arXiv 1510.03055): share of different n-grams among all n-grams of the texts.
 - ``repetition_rate``: share of a text's n-grams that occurred earlier in the same text.
 - ``copied_share``: share of the texts' n-grams that occur word for word in the training tokens.
+- ``topic_share``: share of the texts that lie nearer to their own beginning than to the others.
 - ``longest_copy``: the longest run of tokens that occurs there.
 
 n-grams are token n-grams and never span two texts. A text shorter than n has none; with no n-gram at all a measure is
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 
 from genmodels.errors import UserError
 
@@ -77,6 +79,28 @@ def longest_copy(texts: Sequence[Sequence[int]], training_tokens: np.ndarray) ->
         middle = (low + high) // 2
         low, high = (middle, high) if copied_share(texts, training_tokens, middle) > 0 else (low, middle)
     return low
+
+
+def topic_share(
+    starts: Sequence[Sequence[int]], texts: Sequence[Sequence[Sequence[int]]], embedding: torch.Tensor
+) -> float:
+    """Share of the texts that lie nearer to their own beginning than to any other, ``texts[i]`` those of ``starts[i]``.
+
+    A text stands for the mean of its tokens' rows of ``embedding`` (V, E), from which the mean over all beginnings and
+    texts is taken away (what all have in common says nothing of a topic); near is a large cosine. Blind guessing gets
+    one in ``len(starts)``; nan without texts.
+    """
+
+    def mean(tokens: Sequence[int]) -> torch.Tensor:
+        return embedding[torch.tensor(list(tokens))].mean(0)
+
+    told = [(place, mean(text)) for place, samples in enumerate(texts) for text in samples if text]
+    if not told:
+        return math.nan
+    asked, drawn = torch.stack([mean(start) for start in starts]), torch.stack([vector for _, vector in told])
+    asked, drawn = asked - asked.mean(0), drawn - drawn.mean(0)
+    nearest = (torch.nn.functional.normalize(drawn) @ torch.nn.functional.normalize(asked).T).argmax(1)
+    return float((nearest == torch.tensor([place for place, _ in told])).double().mean())
 
 
 def _found_share(texts: Sequence[Sequence[int]], known: Sequence[Sequence[int]], n: int) -> float:

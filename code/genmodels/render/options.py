@@ -17,7 +17,7 @@ from genmodels.system.files import read_text, require_whole_characters
 
 EXECUTE = {"echo", "eval", "include", "output", "warning", "error", "enabled", "daemon"}
 TOP = {
-    "title", "subtitle", "author", "student-id", "date", "date-format", "abstract", "description", "keywords", "lang",
+    "title", "subtitle", "author", "student-id", "collaborators", "ai-statement", "date", "date-format", "abstract", "description", "keywords", "lang",
     "dir", "language", "bibliography", "csl", "nocite", "link-citations", "number-sections", "toc", "toc-depth",
     "toc-title", "jupyter", "execute", "format", "filters", "project", "code-fold",
 }  # fmt: skip

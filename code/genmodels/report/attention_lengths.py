@@ -75,7 +75,7 @@ def crossovers(rank: int = 256, constants: Sequence[int] = (1, 16, 64, 256)) -> 
         meeting = log_crossover(constant)
         rows.append(
             {
-                claim: f"روش لگاریتمی با ضریب پنهان {fa_int(constant)} ارزان‌تر",
+                claim: f"روش n log n با ضریب پنهان {fa_int(constant)} ارزان‌تر",
                 solution: "برابر نمی‌شوند" if meeting is None else f"$n = {_latex(meeting)}$",
                 at_rank: "هر طولی" if meeting is None else fa_exact(meeting),
             }

@@ -17,6 +17,13 @@ from genmodels.report.persian import fa, fa_int
 from genmodels.report.plotting import PersianFormatter, persian_text, persian_ticks
 
 
+def grid(images: Any, side: float, columns: int = 10) -> Figure:
+    """All images in rows of ``columns``, a square of ``side`` inches."""
+    figure, ax = new_figure(side, side)
+    show_ink(ax, tile(images, columns))
+    return figure
+
+
 def temperatures(warm: Any, cool: Any, temperature: float, columns: int = 10) -> Figure:
     """Two grids of the same random numbers: right the model's own distribution, left a lower temperature."""
     figure, axes = new_figure(6.6, 3.45, 1, 2)

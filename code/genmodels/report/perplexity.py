@@ -19,7 +19,7 @@ from genmodels.report.canvas import new_figure
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, fa_percent, table
 from genmodels.report.plotting import persian_text
-from genmodels.report.provenance import texts
+from genmodels.report.provenance import raw_texts
 
 WORD_PARTS = {
     "word": "آغاز واژه", "continuation": "ادامهٔ واژه", "punctuation": "نقطه‌گذاری", "digits": "رقم",
@@ -47,7 +47,7 @@ def result_rows(results: Mapping[str, Any], words: int) -> list[dict[str, str]]:
 
     On the same documents, or the row says which text they are of.
     """
-    apart = texts(results)
+    apart = raw_texts(results)
     return [
         {
             "مدل": STAGE_NAMES[name] + (f" ({apart[name]})" if apart else ""),

@@ -12,7 +12,7 @@ from genmodels.report.persian import fa, fa_int, table
 from genmodels.store import cpu_minutes
 
 
-def texts(results: Mapping[str, Any]) -> dict[str, str]:
+def raw_texts(results: Mapping[str, Any]) -> dict[str, str]:
     """Stage -> the raw text it was made from (name and digest), where ``results`` were made from more than one; else empty."""
     data = {name: result.manifest["data"] for name, result in results.items()}
     found = {name: each["corpus_sha256"] for name, each in data.items() if "corpus_sha256" in each}
@@ -34,7 +34,7 @@ def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -
         for name, result in (("pixelcnn", pixelcnn), ("pixelcnn-gated", gated))
     ]
     best = ngram.test()
-    apart = texts({"ngram": ngram, "rnn": rnn, "transformer": transformer})
+    apart = raw_texts({"ngram": ngram, "rnn": rnn, "transformer": transformer})
     rows.append(
         {
             "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})",

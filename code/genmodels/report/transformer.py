@@ -19,7 +19,7 @@ from genmodels.report.canvas import GREY, LIGHT, LINES, ORANGE, WARM, arrow, bla
 from genmodels.report.names import STAGE_NAMES, TRANSFORMER_RUNS, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.plotting import PersianFormatter, persian_text, persian_ticks
-from genmodels.report.provenance import texts
+from genmodels.report.provenance import raw_texts
 
 PEERS = {"transformer": "nn.TransformerEncoderLayer", "rnn": "nn.LSTM"}  # PyTorch's class beside our network
 NATS = "زیان (نات بر توکن)"
@@ -160,11 +160,16 @@ def peer_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def targets_seen(result: Any) -> int:
+    """Targets of a training, without padding: epochs times the targets of one."""
+    return round(float(result.history["epoch"].iloc[-1]) * result.metrics["train_tokens"])
+
+
 def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> list[dict[str, str]]:
     """The comparison of point 2.5: one row a quantity, one column a model; ``speeds`` in generated tokens a second."""
     quantities: list[tuple[str, Callable[[str, Any], str]]] = [
         ("پارامترها", lambda _, r: fa_int(r.metrics["parameters"])),
-        ("جایگاه‌های دیده‌شده در آموزش", lambda _, r: fa_int(r.metrics["tokens_seen"])),
+        ("هدف‌های دیده‌شده در آموزش", lambda _, r: fa_int(targets_seen(r))),
         ("دقیقهٔ پردازنده برای آموزش", lambda _, r: fa(r.manifest["cpu_seconds"] / 60, 1)),
         ("زیان آموزش در پایان (نات بر توکن)", lambda _, r: fa(float(r.history["train_loss"].iloc[-1]), 3)),
         ("سرگشتگی اعتبارسنجی", lambda _, r: fa(r.metrics["validation_perplexity"], 1)),
@@ -172,7 +177,7 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
         ("بیت بر نویسه، آزمون", lambda _, r: fa(r.metrics["test_bits_per_character"], 3)),
         ("سرعت تولید (توکن بر ثانیهٔ پردازنده)", lambda name, _: fa(speeds[name], 0)),
     ]
-    if apart := texts(results):
+    if apart := raw_texts(results):
         quantities.insert(0, ("متن", lambda name, _: apart[name]))
     return [
         {"سنجه": label} | {STAGE_NAMES[name]: show(name, result) for name, result in results.items()}
