@@ -1,4 +1,5 @@
-"""``python -m genmodels data | prepare | train | verify | continue | draw | render | rubric | submission | bench``: the commands behind the Makefile.
+"""``python -m genmodels data | prepare | train | status | results | verify | continue | draw | render | rubric | submission | bench``: the
+commands behind the Makefile.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -13,8 +14,9 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-from genmodels.config import PROFILES
+from genmodels.config import PROFILE_VARIABLE, PROFILES, chosen_profile
 from genmodels.errors import CheckFailed, UserError
 from genmodels.stages import STAGES, known
 from genmodels.system.files import atomic_writer
@@ -22,6 +24,11 @@ from genmodels.system.places import OUTPUT, PROJECT, cache_folder, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def output_folder(profile: str) -> Path:
+    """Where a profile's document goes: one of a shorter training takes no other's place."""
+    return OUTPUT if profile == PROFILES[0] else OUTPUT / profile
 
 
 def command_data(arguments: argparse.Namespace) -> int:
@@ -49,7 +56,10 @@ def command_train(arguments: argparse.Namespace) -> int:
     from genmodels.system import processes
 
     leads = processes.is_leader()
-    for name in stages.known(arguments.stage):
+    names = stages.known(arguments.stage or stages.trained_in(arguments.profile))
+    if leads:
+        names = announced(names, arguments)
+    for name in names:
         started = time.monotonic()
         stage = stages.get(name)
         if not (leads or stage.shares_work):
@@ -57,6 +67,49 @@ def command_train(arguments: argparse.Namespace) -> int:
         path = stage.run(arguments.profile, arguments.data, arguments.restart)
         if leads:
             print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
+    return 0
+
+
+def announced(names: list[str], arguments: argparse.Namespace) -> list[str]:
+    """Say what the training will cost and what else it concerns; the stages to be trained, those with ``--needed``."""
+    from genmodels.stages.status import plan, told
+    from genmodels.system.precision import why_fp32
+
+    found = plan(names, arguments.profile, arguments.data)
+    if arguments.needed:
+        names = found.names()
+    elif found.needed:
+        print("not asked for, but concerned (train --needed trains them, too):", file=sys.stderr)
+    for name, why in found.needed.items():
+        print(f"  {name}: {why}", file=sys.stderr)
+    print("; ".join(filter(None, (told(names, arguments.profile), why_fp32()))), file=sys.stderr, flush=True)
+    return names
+
+
+def command_status(arguments: argparse.Namespace) -> int:
+    from genmodels.stages.status import row
+
+    print(f"{'stage':20} {'result':8} {'data':10} {'minutes':>7}  needs; why stale")
+    for name in known(arguments.stage):
+        one = row(name, arguments.profile)
+        cost = "?" if one.minutes is None else f"{one.minutes:.1f}"
+        rest = "; ".join(filter(None, (", ".join(one.needs), one.why)))
+        print(f"{name:20} {one.state:8} {(one.source or '-')[:10]:10} {cost:>7}  {rest}".rstrip(), flush=True)
+    return 0
+
+
+def command_results(arguments: argparse.Namespace) -> int:
+    from genmodels import store
+    from genmodels.stages.importing import import_results
+
+    if arguments.action == "ship":
+        store.list_shipped(STAGES)
+        return 0
+    if arguments.zip is None:
+        raise UserError("which zip? genmodels results import ZIP")
+    for folder in import_results(arguments.zip):
+        print(folder)
+    print("now let them be contradicted: python -m genmodels verify", file=sys.stderr)
     return 0
 
 
@@ -122,7 +175,9 @@ def command_render(arguments: argparse.Namespace) -> int:
     from genmodels.render import reuse
     from genmodels.render.document import render
 
-    output = Path(arguments.output)
+    if arguments.profile != chosen_profile():
+        os.environ[PROFILE_VARIABLE] = arguments.profile
+    output = Path(arguments.output or output_folder(arguments.profile))
     kept = output / reuse.KEPT
     if arguments.fresh:
         kept.unlink(missing_ok=True)
@@ -135,7 +190,7 @@ def command_render(arguments: argparse.Namespace) -> int:
 def command_rubric(arguments: argparse.Namespace) -> int:
     from genmodels.render import verdict
 
-    print(verdict.judge(Path(arguments.output) / verdict.NAME))
+    print(verdict.judge(Path(arguments.output or output_folder(arguments.profile)) / verdict.NAME))
     return 0
 
 
@@ -159,11 +214,8 @@ def command_bench(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0].replace("`", ""))
-    commands = top.add_subparsers(dest="command", required=True)
-
+def data_and_text(commands: Any) -> None:
+    """The commands before any training."""
     data = commands.add_parser("data", help="fetch or copy the raw data, checked, into the data folder")
     data.add_argument("name", nargs="?", choices=("mnist", "wikipedia"), help="default: both")
     data.add_argument("--from", dest="source", type=place, help="take the files from here instead of the network")
@@ -176,9 +228,34 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("--workers", type=int, help="processes (default: one a core; the result is the same)")
     prepare.set_defaults(run=command_prepare)
 
+
+def status_and_results(commands: Any) -> argparse.ArgumentParser:
+    """The commands about results as they lie there; returns that of ``status``."""
+    status = commands.add_parser(
+        "status", help="every stage: whose result, of which data, what is stale, minutes it takes"
+    )
+    status.add_argument("stage", nargs="*", help="default: all")
+    status.set_defaults(run=command_status)
+
+    results = commands.add_parser("results", help="bring results home that were trained elsewhere")
+    results.add_argument("action", choices=("import", "ship"), help="ship: what lies in cache/ is now the shipped one")
+    results.add_argument("zip", nargs="?", type=place, help="folders <stage>/<profile> of cache/, zipped")
+    results.set_defaults(run=command_results)
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0].replace("`", ""))
+    commands = top.add_subparsers(dest="command", required=True)
+
+    data_and_text(commands)
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
     train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all)")
     train.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
+    train.add_argument(
+        "--needed", action="store_true", help="train also what else the change concerns; it is named before"
+    )
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)
 
@@ -190,8 +267,8 @@ def parser() -> argparse.ArgumentParser:
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
     verify.set_defaults(run=command_verify)
 
-    for command in (train, verify, *_asking(commands)):
-        command.add_argument("--profile", choices=PROFILES, default="full")
+    for command in (train, verify, *_asking(commands), status_and_results(commands)):
+        command.add_argument("--profile", choices=PROFILES, default=chosen_profile(), help="default: %(default)s")
 
     _document(commands)
     bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
@@ -239,7 +316,11 @@ def _document(commands: argparse._SubParsersAction) -> None:
     )
     rubric.set_defaults(run=command_rubric)
     for command in (render, rubric):
-        command.add_argument("--output", type=place, default=OUTPUT, help="output folder (default: _output)")
+        command.add_argument(
+            "--output", type=place, help="output folder (default: _output, of a profile: _output/PROFILE)"
+        )
+    for command in (render, rubric):
+        command.add_argument("--profile", choices=PROFILES, default=chosen_profile(), help="default: %(default)s")
 
     submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")

@@ -1,4 +1,4 @@
-"""Every experiment's settings, one frozen dataclass each; profiles ``full`` and ``smoke``.
+"""Every experiment's settings, one frozen dataclass each, and the names of the profiles (``stages/profiles.py``).
 
 The fields' ``meta`` texts (Persian, for the report's hyper-parameter tables) carry the unit or the reason;
 the tables are generated from them, so the document cannot drift from what was run. There is no second
@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
-PROFILES = ("full", "smoke")
+from genmodels.errors import UserError
+
+PROFILES = ("full", "evening", "smoke")
+PROFILE_VARIABLE = "GENMODELS_PROFILE"  # the profile whose results the document shows
 MUON = 0.95  # the usual momentum
+
+
+def chosen_profile() -> str:
+    """The profile that ``GENMODELS_PROFILE`` names, or ``full``; ``UserError`` where there is none of that name."""
+    name = os.environ.get(PROFILE_VARIABLE) or PROFILES[0]
+    if name not in PROFILES:
+        raise UserError(f"{PROFILE_VARIABLE}={name}: there is no such profile; the profiles are {', '.join(PROFILES)}")
+    return name
 
 
 def setting(default: Any, label: str, unit: str = "", **off: Any) -> Any:
@@ -119,6 +131,7 @@ class TextConfig:
 
     corpus: str = setting("fluent", "پیکره")
     vocabulary: int = setting(8000, "اندازهٔ واژگان BPE")
+    documents: int = setting(0, "سندهای آموزش", "هم‌فاصله در پرونده؛ از بقیه یک‌پنجم آن", off=0)
 
 
 @dataclass(frozen=True)

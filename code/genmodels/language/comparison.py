@@ -41,13 +41,18 @@ def shipped_documents(slice_: Mapping[str, np.ndarray], count: int) -> tuple[np.
 @dataclass(frozen=True)
 class Comparison:
     """Two models on the same documents: ``difference`` is loss(ours) - loss(theirs), nats a token, ``low`` … ``high``
-    its 95% interval by paired bootstrap over documents."""
+    its 95% interval by paired bootstrap over documents. Measured on different ones they have none: NaN, all lines."""
 
     ours: Perplexity
     theirs: Perplexity
     difference: float
     low: float
     high: float
+
+    @property
+    def comparable(self) -> bool:
+        """Were both measured on the same documents, cut into the same tokens?"""
+        return not math.isnan(self.difference)
 
     @property
     def certain(self) -> bool:
@@ -71,7 +76,9 @@ def on_test(result: Any) -> Perplexity:
 
 
 def paired(ours: Perplexity, theirs: Perplexity, seed: int = 1) -> Comparison:
-    """``ours`` against ``theirs``, measured on the same documents."""
+    """``ours`` against ``theirs``, if they were measured on the same documents."""
+    if not np.array_equal(ours.document_tokens, theirs.document_tokens):
+        return Comparison(ours, theirs, math.nan, -math.inf, math.inf)
     low, high = bootstrap_interval(ours, torch.Generator().manual_seed(seed), other=theirs)
     return Comparison(ours, theirs, ours.loss - theirs.loss, low, high)
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genmodels.errors import UserError
 from genmodels.language.perplexity import evaluate, target_counts, target_losses
 from genmodels.text.tokenizer import Tokenizer
 
@@ -47,16 +46,15 @@ class Profile:
 
 def profile(results: Mapping[str, Any], documents: int | None = None) -> Profile:
     """The losses of shipped results (``ngram`` or a network's) on the first ``documents`` (default: all) of the test
-    documents that all of them ship.
-
-    Raises ``UserError`` where they ship different documents.
+    documents that the first of them ships; those that were measured on other documents are left out.
     """
     first = next(iter(results.values())).slice
     ids, offsets = first["test_ids"].astype(np.int64), first["test_offsets"]
-    for name, result in results.items():
-        own = result.slice
-        if not np.array_equal(own["test_ids"], ids) or not np.array_equal(own["test_offsets"], offsets):
-            raise UserError(f"{name} was measured on other test documents; compare results on the same ones")
+    results = {
+        name: result
+        for name, result in results.items()
+        if np.array_equal(result.slice["test_ids"], ids) and np.array_equal(result.slice["test_offsets"], offsets)
+    }
     offsets = offsets if documents is None else offsets[: documents + 1]
     ids = ids[: offsets[-1]]
     counts = target_counts(offsets)

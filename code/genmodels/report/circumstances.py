@@ -12,16 +12,52 @@ from typing import Any
 
 from IPython.display import Markdown
 
+from genmodels.config import PROFILES
 from genmodels.data.wikipedia import KAGGLE_FILE
+from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, fa_percent
-from genmodels.report.provenance import in_bf16
+from genmodels.report.provenance import in_bf16, raw_texts
 from genmodels.report.sentences import STATIC, joined
+from genmodels.store import is_shipped
 
+FULL = PROFILES[0]
+SHORT = {
+    "smoke": "**نتیجه‌های آزمون دود.** آموزش‌ها چند گام بوده‌اند تا دیده شود که همهٔ راه کار می‌کند؛ هیچ عدد این سند "
+    "چیزی دربارهٔ مدل‌ها نمی‌گوید.",
+    "evening": "**نتیجه‌های آموزش کوتاه.** همهٔ مدل‌ها در همین اجرا آموزش دیده‌اند، اما با گام‌های بسیار کمتر از آموزش کامل.",
+}
 TEST_SETS = {
     STATIC: "آزمون ایستا", "seeded": "آزمونی که با دانه‌ای ثابت یک بار دودویی شده است", "threshold": "آزمون آستانه‌ای",
 }  # fmt: skip
 MARKED_HUMP = 1.0  # nats that a hump stands above the curve on both of its sides
 RESTS, SLIGHT = 0.003, 0.0125  # of the loss: a curve that has come to rest; a slight gap to the training loss
+
+
+def whose(results: Mapping[str, Any], profile: str = FULL) -> Markdown:
+    """Page 1, as a block: what kind of results the document is made of, where they are not all of one hand and one text.
+
+    A short training says so in every case; a whole one only where the results are a mixture. Nothing otherwise.
+    """
+    said = [SHORT[profile]] if profile in SHORT else []
+    shipped = {name: is_shipped(result.stored) for name, result in results.items()}
+    own = [name for name, of_project in shipped.items() if not of_project]
+    if own and len(own) < len(results):
+        few, others = sorted((own, [name for name in results if name not in own]), key=len)
+        told, rest = ("از این اجراست", "همراه پروژه بوده است")[:: 1 if few is own else -1]
+        said.append(
+            f"**آمیخته است.** {joined([f'«{STAGE_NAMES[name]}»' for name in few])} {told}؛ هر نتیجهٔ دیگر {rest}."
+        )
+    if of := raw_texts(results):
+        groups: dict[str, list[str]] = {}
+        for name, text in of.items():
+            groups.setdefault(text, []).append(f"«{STAGE_NAMES[name]}»")
+        each = "؛ ".join(f"{text}: {joined(names)}" for text, names in groups.items())
+        said.append(f"متن همهٔ نتیجه‌ها یکی نیست، و نتیجه‌های دو متن با هم سنجیده نمی‌شوند. {each}.")
+    sets = {result.metrics.get("test_set") for result in results.values()} & {STATIC, "seeded"}
+    if len(sets) > 1:
+        said.append("زیان تصویرها بر دو آزمون است، و میان آن دو سنجیدنی نیست.")
+    body = "\n\n".join(said)
+    return Markdown(f'::: {{.callout-warning title="نتیجه‌های این سند"}}\n{body}\n:::' if said else "")
 
 
 def test_set(name: str) -> Markdown:

@@ -7,6 +7,7 @@ machine, the test set or the corpus of a run is in ``genmodels.report.circumstan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,6 +40,7 @@ PUBLISHED = {  # on the static test set, as far as a remark does not say otherwi
     "Gated PixelVAE": Published(80.08, "@gulrajani2017", "کران بالا"),
     "Gated PixelVAE بی بالانمونه‌گیری": Published(79.02, "@gulrajani2017", "برآورد نمونه‌ای؛ کران بالا ۷۹٫۶۶"),
 }
+APART = "این دو بر متن‌های دیگر سنجیده شده‌اند و با هم سنجیدنی نیستند"
 SAME_SPEED = 0.05  # relative: nearer to one than this is no difference
 
 
@@ -69,8 +71,12 @@ def improved(spec: float, ours: float, spread: float) -> Markdown:
     return Markdown(f"{fa(abs(gap), 2)} نات از آن {'بهتر' if gap > 0 else 'بدتر'} است، {much} {ruler}")
 
 
-def lower(names: Sequence[str], values: Sequence[float], digits: int = 1) -> Markdown:
-    """Which of two perplexities is the lower: «سرگشتگی **a** کمتر است: ۱ در برابر ۲»."""
+def lower(names: Sequence[str], values: Sequence[float], digits: int = 1, found: Comparison | None = None) -> Markdown:
+    """Which of two perplexities is the lower: «سرگشتگی **a** کمتر است: ۱ در برابر ۲»; ``found``: their comparison, by
+    which it is known whether they have one."""
+    if found is not None and not found.comparable:
+        told = [f"سرگشتگی {name} {fa(value, digits)}" for name, value in zip(names, values)]
+        return Markdown(f"{joined(told)} است، اما {APART}")
     if fa(values[0], digits) == fa(values[1], digits):
         return Markdown(f"سرگشتگی دو مدل برابر است: {fa(values[0], digits)}")
     (best, name), (worst, _) = sorted(zip(values, names))
@@ -79,15 +85,28 @@ def lower(names: Sequence[str], values: Sequence[float], digits: int = 1) -> Mar
 
 def reading(found: Comparison) -> Markdown:
     """What the interval of a comparison says."""
+    if not found.comparable:
+        return Markdown(APART)
     if found.certain:
         return Markdown("این بازه صفر را در بر ندارد، پس اختلاف تنها از گوناگونی سندها نیست")
     return Markdown("این بازه صفر را در بر دارد، پس این آزمون میان دو مدل داوری نمی‌کند")
 
 
+def difference(found: Comparison, what: str, unit: str = "نات بر توکن") -> Markdown:
+    """``what`` (one loss minus another) with its interval, and what the interval says."""
+    if not found.comparable:
+        return Markdown(f"{what} گفتنی نیست: {APART}")
+    low, high = fa(found.low, 3), fa(found.high, 3)
+    return Markdown(f"{what} {fa(found.difference, 3)} {unit} است، با بازهٔ ۹۵٪ از {low} تا {high}")
+
+
 def against_counting(margins: Mapping[str, Comparison]) -> Markdown:
     """Each network against Kneser–Ney, by the interval of the difference of their losses."""
-    better, worse, open_ = [], [], []
+    better, worse, open_, apart = [], [], [], []
     for name, m in margins.items():
+        if not m.comparable:
+            apart.append(STAGE_NAMES[name])
+            continue
         said = f"سرگشتگی {STAGE_NAMES[name]} {fa_percent(abs(m.perplexity_share))}"
         if m.high < 0:
             better.append(f"{said} کمتر")
@@ -95,23 +114,32 @@ def against_counting(margins: Mapping[str, Comparison]) -> Markdown:
             worse.append(f"{said} بیشتر")
         else:
             open_.append(STAGE_NAMES[name])
-    if not worse and not open_:
+    if not worse and not open_ and not apart:
         proof = "از کنسر–نی است و هیچ‌یک از دو بازه صفر را در بر ندارد"
         return Markdown(f"هر دو شبکه از شمارش بهترند: {joined(better)} {proof}.")
     parts = [f"{joined([*better, *worse])} از کنسر–نی است"] if better or worse else []
     parts += [f"میان کنسر–نی و {joined(open_)} این آزمون داوری نمی‌کند: بازه صفر را در بر دارد"] if open_ else []
+    verb = "سنجیده شده است" if len(apart) == 1 else "سنجیده شده‌اند"
+    parts += [f"{joined(apart)} بر متنی دیگر {verb} و با کنسر–نی سنجیدنی نیست"] if apart else []
     lead = "هر دو شبکه از شمارش عقب‌ترند: " if len(worse) == len(margins) else ""
     return Markdown(f"{lead}{'؛ '.join(parts)}.")
 
 
 def heavier(plain: Comparison, finest: Comparison, gains: Sequence[float]) -> Markdown:
-    """The heavier trainings against the main ones: ``gains`` of the networks are fractions of perplexity."""
-    if min(gains) > 0:
+    """The heavier trainings against the main ones: ``gains`` of the networks are fractions of perplexity, NaN where a network
+    and its heavier training were measured on different texts."""
+    if any(map(math.isnan, gains)):
+        gain = "سود آن در این اجرا سنجیدنی نیست"
+    elif min(gains) > 0:
         much = "اندک" if max(gains) < 0.1 else "آشکار"
         gain = f"سود آن {much} است ({joined([fa_percent(gain) for gain in gains])} از سرگشتگی)"
     else:
         gain = f"سرگشتگی با آن {'در هر دو شبکه' if max(gains) <= 0 else 'در یکی از دو شبکه'} کم نشده است"
-    if not finest.certain:
+    if not finest.comparable:
+        order = f"دربارهٔ ترتیب دو مدل چیزی نمی‌گوید، چون {APART}"
+    elif not plain.comparable:
+        order = "ترتیب این دو آموزش را کنار ترتیب دو مدل اصلی نمی‌توان گذاشت، که بر متن‌های دیگر سنجیده شده‌اند"
+    elif not finest.certain:
         order = "میان دو مدل داوری نمی‌کند"
     else:
         same = (finest.difference < 0) == (plain.difference < 0)
@@ -123,6 +151,9 @@ def corpora(classic: Mapping[str, float], fluent: Mapping[str, float]) -> Markdo
     """The same network on the two corpora: perplexity, then bits spread over the fluent text."""
     a, b = classic["test_perplexity"], fluent["test_perplexity"]
     told = f"سرگشتگی پیکرهٔ کلاسیک {fa(a, 1)} است، در برابر {fa(b, 1)} برای پیکرهٔ روان."
+    characters = fluent["test_loss_nats"] * fluent["test_tokens"] / math.log(2) / fluent["test_bits_per_character"]
+    if classic["test_fluent_characters"] != round(characters):
+        return Markdown(f"{told} اما دو پیکره از یک متن ساخته نشده‌اند؛ این دو عدد با هم سنجیدنی نیستند.")
     gone = "ایست‌واژه‌ها، که آسان حدس زده می‌شوند، رفته‌اند"
     if fa(a, 1) == fa(b, 1):
         told += " دو پیکره فرقی ندارند، هرچند توکن‌هایشان یکی نیست."

@@ -19,6 +19,7 @@ from genmodels.report.canvas import GREY, LIGHT, LINES, ORANGE, WARM, arrow, bla
 from genmodels.report.names import STAGE_NAMES, TRANSFORMER_RUNS, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.plotting import PersianFormatter, persian_text, persian_ticks
+from genmodels.report.provenance import raw_texts
 
 PEERS = {"transformer": "nn.TransformerEncoderLayer", "rnn": "nn.LSTM"}  # PyTorch's class beside our network
 NATS = "زیان (نات بر توکن)"
@@ -176,6 +177,8 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
         ("بیت بر نویسه، آزمون", lambda _, r: fa(r.metrics["test_bits_per_character"], 3)),
         ("سرعت تولید (توکن بر ثانیهٔ پردازنده)", lambda name, _: fa(speeds[name], 0)),
     ]
+    if apart := raw_texts(results):
+        quantities.insert(0, ("متن", lambda name, _: apart[name]))
     return [
         {"سنجه": label} | {STAGE_NAMES[name]: show(name, result) for name, result in results.items()}
         for label, show in quantities
@@ -197,8 +200,10 @@ def against_counts_rows(margins: Mapping[str, Comparison], counted: Perplexity) 
             {
                 "مدل": STAGE_NAMES[name],
                 "سرگشتگی آزمون": fa(margin.ours.perplexity, 1),
-                "کاهش سرگشتگی": fa_percent(margin.perplexity_share, 1),
-                "اختلاف زیان و بازهٔ ۹۵٪": f"{fa(margin.difference, 3)} ({fa(margin.low, 3)} تا {fa(margin.high, 3)})",
+                "کاهش سرگشتگی": fa_percent(margin.perplexity_share, 1) if margin.comparable else "—",
+                "اختلاف زیان و بازهٔ ۹۵٪": f"{fa(margin.difference, 3)} ({fa(margin.low, 3)} تا {fa(margin.high, 3)})"
+                if margin.comparable
+                else "بر متنی دیگر",
             }
         )
     return rows

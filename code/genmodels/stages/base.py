@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from genmodels import stages, store
-from genmodels.config import to_plain
+from genmodels.config import chosen_profile, to_plain
 from genmodels.errors import UserError, WeightsAbsent
 from genmodels.system.processes import Workers, cores
 from genmodels.system.proof import CONTRADICTED, kind
@@ -55,6 +55,8 @@ class Stage(ABC):
     name: str
     shares_work = False  # among the processes of a torchrun; where not, rank 0 works alone
     result: Callable[[store.StoredResult, Any], Any] = ShippedResult
+    reads = ""  # what it is made from: "text", "images", or nothing that could be another's
+    needs: tuple[str, ...] = ()  # stages whose results it reads
     with_data: str | None = None  # the check of ``contradict_with_data``, of a stage that has one
 
     @abstractmethod
@@ -144,7 +146,7 @@ LONGEST = (
 
 def verified(
     names: Sequence[str],
-    profile: str = "full",
+    profile: str | None = None,
     *,
     folder: Path | None = None,
     whole: bool = False,
@@ -156,9 +158,10 @@ def verified(
     stages whose data are in ``folder`` (the data folder); else those are "not checked here". ``workers``: processes
     (default: one a core); the findings do not depend on it.
     """
+    profile = profile or chosen_profile()
     number = min(cores() if workers is None else workers, max(len(names), 1))
     order = sorted(reversed(names), key=lambda name: not (whole and name in LONGEST))
-    jobs: list[Job] = [(name, profile, folder, whole) for name in order]
+    jobs: list[Job] = [(name, stages.profile_of(name, profile), folder, whole) for name in order]
     with Workers(number) as pool:
         yield from pool.map(_verify, jobs)
 

@@ -22,7 +22,8 @@ from genmodels.data import mnist
 from genmodels.pixelcnn.quality import CLASSES, DigitClassifier, measured
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE
-from genmodels.stages.trained import Material, ModelStage, Result, training_profile
+from genmodels.stages.profiles import at
+from genmodels.stages.trained import Material, ModelStage, Result
 from genmodels.system.files import data_digest
 from genmodels.system.precision import widened
 from genmodels.training.batches import Batch, generator_for
@@ -39,6 +40,15 @@ FULL = ClassifierConfig(
         evaluations=10,
     ),
 )
+LESS = {
+    "evening": {"steps": 1560, "evaluations": 6},
+    "smoke": {
+        "steps": 100,
+        "evaluations": 4,
+        "curve_images": 100,
+        "test_images": 500,
+    },
+}
 
 
 class LabelledSet(Dataset[Batch]):
@@ -59,16 +69,11 @@ class LabelledSet(Dataset[Batch]):
 
 class ClassifierStage(ModelStage):
     name = "mnist-classifier"
+    reads = "images"
     curve = ("validation_loss", "test_loss")
 
     def config(self, profile: str) -> ClassifierConfig:
-        smoke = profile == "smoke"
-        return replace(
-            FULL,
-            training=training_profile(FULL.training, profile, steps=64),
-            curve_images=100 if smoke else FULL.curve_images,
-            test_images=500 if smoke else FULL.test_images,
-        )
+        return at(profile, FULL, LESS)
 
     def build(self, config: ClassifierConfig) -> DigitClassifier:
         return DigitClassifier(config.model)

@@ -9,7 +9,7 @@ shipped. A result whose networks have been trained again since is refused.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from genmodels.language.continuations import PROMPTS, SETTINGS, copied_share, di
 from genmodels.language.generation import generate, replay
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
 from genmodels.system.meters import Clock
 from genmodels.system.proof import Again
@@ -119,13 +120,13 @@ def real_windows(text: PreparedText, count: int, length: int) -> list[list[int]]
 
 class GenerationStage(Stage):
     name = "generation"
+    reads = "text"
+    needs = GenerationConfig().networks
     result = GenerationResult
 
     def config(self, profile: str) -> GenerationConfig:
-        full = GenerationConfig()
-        if profile == "full":
-            return full
-        return replace(full, subjects=full.subjects[:2], settings=("greedy", AGAIN), samples=2, new_tokens=12)
+        less = {"evening": {"samples": 4}, "smoke": {"samples": 2, "new_tokens": 8}}
+        return at(profile, GenerationConfig(), less)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Draw, measure, publish; a minute or two, so there is no checkpoint (``restart`` changes nothing)."""

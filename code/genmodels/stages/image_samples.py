@@ -1,20 +1,17 @@
 """Stage ``pixelcnn-samples``: thousands of images of every image model, measured beside real test images.
 
-For each model the first ``samples`` images of the seed: Fréchet distance, classes, confidence of the shipped classifier
-and nearest training images (``pixelcnn/quality.py``). A model is held to training images binarised
-as it was taught them, and so is the row of real test images: the floor. At the other end stands ``independent``: each pixel
-drawn on its own from the mean training image, what is known without looking at any other pixel. Of the model that the report shows also: the same
-seed at a lower temperature, its worst samples, the test images it finds least likely, its likelihood by class.
-
-Ships packed bits and small arrays; ``verify`` draws the first images again, measures all images again, and scores the least
-likely ones again. What needs the training images it cannot redo: the reference's mean and covariance, and the search among
-all of them. A result whose models or classifier have been trained again since is refused. Another model is one more name in
-``ImageSamplesConfig.models``.
+For each model the first ``samples`` images of the seed: Fréchet distance, classes, confidence of the shipped classifier,
+nearest training images (``pixelcnn/quality.py``), each held to training images binarised as it was taught them; so is the row
+of real test images, the floor. At the other end ``independent``: each pixel drawn alone from the mean training image. Of the
+model shown also: the same seed at a lower temperature, its worst samples, the test images it finds least likely, by class.
+Ships packed bits and small arrays; ``verify`` draws the first images again, measures all again, scores the least likely again,
+but not what needs the training images: the reference's mean and covariance, and the search among all of them. A result
+whose models or classifier have been trained again since is refused. Another model is one more name in ``MODELS``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +29,7 @@ from genmodels.pixelcnn.quality import CLASSES, measured
 from genmodels.pixelcnn.sampling import independent, replay, sample
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
+from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
 from genmodels.system.meters import Clock
 from genmodels.system.processes import Workers, cores
@@ -58,6 +56,7 @@ class ImageSamplesConfig:
     temperature: float = setting(0.8, "دمای پایین‌تر", "همان دانه")
     cool: int = setting(100, "نمونه‌های دمای پایین‌تر")
     gallery: int = setting(10, "تصویرهای هر ردیف")
+    reference: int = setting(0, "تصویرهای مرجع", "تصویرهای آموزش که همه با آن‌ها سنجیده می‌شوند", off=0)
     seed: int = setting(0, "دانهٔ تصادفی")
 
 
@@ -113,11 +112,13 @@ def _drawn(job: tuple[str, str, int, int]) -> np.ndarray:
 
 class ImageSamplesStage(Stage):
     name = "pixelcnn-samples"
+    reads = "images"
+    needs = (*MODELS, ImageSamplesConfig().classifier)
     result = ImageSamplesResult
 
     def config(self, profile: str) -> ImageSamplesConfig:
-        full = ImageSamplesConfig()
-        return full if profile == "full" else replace(full, samples=40, neighbours=20, cool=10)
+        smoke = {"samples": 100, "neighbours": 20, "reference": 1000}
+        return at(profile, ImageSamplesConfig(), {"evening": {"samples": 500, "neighbours": 500}, "smoke": smoke})
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Draw, measure, publish: about a minute a model, by a process a core. ``restart`` is void: no checkpoint."""
@@ -135,8 +136,8 @@ class ImageSamplesStage(Stage):
         test = mnist.every(test, plan.test_images)
         real = {"dynamic": test, "threshold": mnist.threshold(mnist.every(images.test_images, plan.test_images))}
         train = images.train_images[: len(images.train_images) - plan.validation_images]
+        train = mnist.every(train, config.reference or len(train))
         kinds = {name: results[name].config.binarization for name in config.models} | {INDEPENDENT: "dynamic"}
-
         mean = (train.double().mean(0) / 255).float()
         drawn = {INDEPENDENT: independent(mean, config.samples, config.seed)} | _drawn_beside(config, profile)
         drawn |= {f"{REAL}-{kind}": mnist.every(real[kind], config.samples) for kind in set(kinds.values())}
@@ -193,7 +194,6 @@ class ImageSamplesStage(Stage):
             images = result.images(name)[:REPLAYED]
             again = replay(network, images, torch.Generator().manual_seed(config.seed), temperature)
             checks.append(Check(f"samples {name}", again.holds, f"{again} in {len(images)} images"))
-
         classifier = results[config.classifier].model()
         for name in result.measures:
             features, logs = measured(classifier, result.images(name))

@@ -96,7 +96,12 @@ class PixelStudy(TrialsStage):
     """
 
     name = "pixelcnn-study"
+    reads = "images"
     result = PixelStudyResult
+    less = {
+        "evening": {"steps": 40, "evaluations": 2, "curve_images": 50, "test_images": 200},
+        "smoke": {"steps": 4, "batch_size": 4, "evaluations": 1, "curve_images": 4, "test_images": 16},
+    }
     BUDGET: dict[str, Any] = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
     TRAINING = TrainingConfig(learning_rate=4e-3, momentum=MUON, **BUDGET)
     WITHOUT_MUON = TrainingConfig(learning_rate=2e-3, **BUDGET)
@@ -128,10 +133,6 @@ class PixelStudy(TrialsStage):
             "drawn": PixelRun(plain, expected_targets=False),
             "adamw": PixelRun(replace(plain, training=self.WITHOUT_MUON)),
         }
-
-    def short(self, run: PixelRun) -> PixelRun:
-        brief = replace(run.training, steps=4, warmup_steps=1, evaluations=1)
-        return replace(run, experiment=replace(run.experiment, training=brief, curve_images=8, test_images=16))
 
     def gather(self, runs: dict[str, PixelRun], folder: Path | None) -> Images:
         shared = {

@@ -37,7 +37,8 @@ from genmodels.pixelcnn.model import PixelCNN, PixelModel, apply_directly, cross
 from genmodels.pixelcnn.spectral import apply_fastest, worth_spectral
 from genmodels.stages import payload
 from genmodels.stages.base import Check, compare_metrics
-from genmodels.stages.trained import Material, ModelStage, Result, training_profile
+from genmodels.stages.profiles import Less, at
+from genmodels.stages.trained import Material, ModelStage, Result
 from genmodels.system.files import data_digest
 from genmodels.system.places import data_folder
 from genmodels.system.precision import autocast
@@ -62,6 +63,20 @@ FULL = PixelCNNConfig(
     ),
     curve_images=500,
 )
+
+
+def in_brief(evening_steps: int) -> Less:
+    """The other profiles of a network on images: small batches, at which the same images make more steps."""
+    return {
+        "evening": {
+            "steps": evening_steps,
+            "batch_size": 32,
+            "evaluations": 8,
+            "curve_images": 100,
+            "test_images": 2000,
+        },
+        "smoke": {"steps": 12, "batch_size": 8, "evaluations": 4, "curve_images": 10, "test_images": 60},
+    }
 
 
 class ImageSet(Dataset[Batch]):
@@ -106,18 +121,14 @@ def tiny_images(config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]
 
 class PixelCNNStage(ModelStage):
     name = "pixelcnn"
+    reads = "images"
     with_data: str | None = WHOLE
     curve = ("validation_loss", "test_loss")
     full: PixelCNNConfig = FULL
+    less: Less = in_brief(evening_steps=1000)
 
     def config(self, profile: str) -> PixelCNNConfig:
-        smoke = profile == "smoke"
-        return replace(
-            self.full,
-            training=training_profile(self.full.training, profile, steps=64),
-            curve_images=100 if smoke else self.full.curve_images,
-            test_images=500 if smoke else self.full.test_images,
-        )
+        return at(profile, self.full, self.less)
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
         return PixelCNN(config.model)
@@ -233,6 +244,7 @@ class GatedStage(PixelCNNStage):
         ),
         curve_images=500,
     )
+    less = in_brief(evening_steps=500)
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
         assert isinstance(config.model, GatedModelConfig)
@@ -249,6 +261,7 @@ class ThresholdStage(PixelCNNStage):
         binarization="threshold",
         training=TrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
     )
+    less = in_brief(evening_steps=300)
 
 
 NO_CLIP = 1e9

@@ -30,7 +30,8 @@ from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check
-from genmodels.stages.trained import Material, ModelStage, Result, training_profile
+from genmodels.stages.profiles import Less, at
+from genmodels.stages.trained import Material, ModelStage, Result
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import IGNORED, NgramDataset
@@ -64,10 +65,20 @@ def log_unigram(counts: np.ndarray) -> Tensor:
     return torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
 
 
+def in_brief(evening_steps: int) -> Less:
+    """The other profiles of a language model."""
+    return {
+        "evening": {"steps": evening_steps, "evaluations": 5, "curve_documents": 10},
+        "smoke": {"steps": 8, "batch_size": 2, "evaluations": 4, "curve_documents": 1},
+    }
+
+
 class LanguageStage(ModelStage):
     """What the two networks share; a subclass gives the full config and the network."""
 
     files = (*ModelStage.files, "tokenizer.json")
+    reads = "text"
+    less: Less = in_brief(evening_steps=400)
 
     @property
     @abstractmethod
@@ -77,13 +88,7 @@ class LanguageStage(ModelStage):
     def tiny_model(self) -> RecurrentModelConfig | TransformerModelConfig: ...
 
     def config(self, profile: str) -> LanguageModelConfig:
-        smoke = profile == "smoke"
-        return replace(
-            self.full,
-            training=training_profile(self.full.training, profile, steps=30),
-            curve_documents=4 if smoke else self.full.curve_documents,
-            evaluation_documents=8 if smoke else self.full.evaluation_documents,
-        )
+        return at(profile, self.full, self.less)
 
     def objective(self, config: Any) -> Objective:
         return TOKENS
@@ -226,6 +231,7 @@ class ClassicRecurrentStage(RecurrentStage):
 
     name = "rnn-classic"
     full = replace(RecurrentStage.full, text=TextConfig(corpus="classic"), training=replace(TRAINING, steps=1850))
+    less = in_brief(evening_steps=230)
 
     def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
         metrics = super().final_metrics(config, material, model)
@@ -270,6 +276,7 @@ class BestRecurrentStage(RecurrentStage):
         model=RecurrentModelConfig(dropout=0.2),
         training=replace(RecurrentStage.full.training, **LONGER),
     )
+    less = in_brief(evening_steps=200)
 
 
 class BestTransformerStage(TransformerStage):
@@ -283,3 +290,4 @@ class BestTransformerStage(TransformerStage):
         window=256,
         training=replace(TransformerStage.full.training, batch_size=8, **LONGER),
     )
+    less = in_brief(evening_steps=200)

@@ -60,12 +60,11 @@ class StudyStage(TrialsStage):
     """Trainings of language models on the same prepared text."""
 
     result = StudyResult
-
-    def short(self, run: StudyRun) -> StudyRun:
-        brief = replace(run.training, steps=4, warmup_steps=1, evaluations=min(1, run.training.evaluations))
-        return replace(
-            run, experiment=replace(run.experiment, training=brief, curve_documents=2, evaluation_documents=2)
-        )
+    reads = "text"
+    less = {
+        "evening": {"steps": 25, "evaluations": 2, "curve_documents": 5, "evaluation_documents": 20},
+        "smoke": {"steps": 4, "batch_size": 2, "evaluations": 1, "curve_documents": 1, "evaluation_documents": 2},
+    }
 
     def gather(self, runs: dict[str, StudyRun], folder: Path | None) -> PreparedText:
         if len({(run.experiment.text, run.experiment.evaluation_documents) for run in runs.values()}) != 1:
@@ -100,7 +99,7 @@ class StudyStage(TrialsStage):
             model.initialize_output_bias(log_unigram(arrays["unigram_counts"]))
 
     def common_arrays(self, material: PreparedText) -> dict[str, np.ndarray]:
-        return {"unigram_counts": np.bincount(material.tokens["train"], minlength=material.tokenizer.vocabulary_size)}
+        return {"unigram_counts": np.bincount(material.tokens["train"], minlength=material.config.vocabulary)}
 
     def common_metrics(self, runs: dict[str, StudyRun], material: PreparedText) -> dict[str, Any]:
         judged = next(iter(runs.values())).experiment.evaluation_documents

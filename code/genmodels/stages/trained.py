@@ -22,7 +22,7 @@ from torch import nn
 from torch.utils.data import Dataset
 
 from genmodels import store
-from genmodels.config import TrainingConfig, to_plain
+from genmodels.config import to_plain
 from genmodels.errors import StaleResult
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage, compare_metrics
@@ -243,10 +243,3 @@ def same_behaviour(now: Sequence[float], then: Sequence[float]) -> Check:
     """Whether a fingerprint made again is the stored one."""
     worst = largest_difference(now, then)
     return Check("behaviour", worst <= FINGERPRINT_TOLERANCE, f"largest relative difference {worst:.1e}")
-
-
-def training_profile(full: TrainingConfig, profile: str, steps: int) -> TrainingConfig:
-    """The ``smoke`` profile is the ``full`` one with few steps and evaluations: seconds instead of minutes."""
-    if profile == "full":
-        return full
-    return replace(full, steps=steps, warmup_steps=min(full.warmup_steps, steps // 5), evaluations=4)

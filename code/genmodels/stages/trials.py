@@ -26,6 +26,7 @@ from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import UserError
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.stages.profiles import Less, at
 from genmodels.stages.trained import FINGERPRINT_TOLERANCE, Trainable, first_loss, largest_difference
 from genmodels.system import processes
 from genmodels.system.files import read_json, write_json
@@ -75,14 +76,11 @@ class TrialsStage(Trainable, Stage):
     """
 
     result: type[TrialsResult] = TrialsResult
+    less: Less  # what of each run's experiment is smaller in the other profiles
 
     @abstractmethod
     def runs(self) -> dict[str, Any]:
         """The runs of the ``full`` profile, in order."""
-
-    @abstractmethod
-    def short(self, run: Any) -> Any:
-        """A run in the ``smoke`` profile: a few steps, little to judge on."""
 
     @abstractmethod
     def gather(self, runs: dict[str, Any], folder: Path | None) -> Any:
@@ -124,8 +122,9 @@ class TrialsStage(Trainable, Stage):
         return {}
 
     def config(self, profile: str) -> dict[str, Any]:
-        runs = self.runs()
-        return runs if profile == "full" else {key: self.short(run) for key, run in runs.items()}
+        return {
+            key: replace(run, experiment=at(profile, run.experiment, self.less)) for key, run in self.runs().items()
+        }
 
     def start(self, run: Any, arrays: dict[str, np.ndarray]) -> nn.Module:
         """The seeded model, initialised."""

@@ -143,7 +143,7 @@ def _kept(config: TextConfig, place: Path, tell: bool = False) -> PreparedText |
 
 def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], workers: int | None) -> PreparedText:
     started = time.perf_counter()
-    corpus = wikipedia.load(raw)
+    corpus = wikipedia.load(raw).thinned(config.documents)
     print(f"genmodels: {corpus.summary()}", file=sys.stderr)
     if workers is None:
         workers = cores() if corpus.characters > SERIAL_CHARACTERS else 1
@@ -182,7 +182,7 @@ def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], 
 def _clean(corpus: Corpus, folder: Path, pool: Workers) -> dict[str, Any]:
     """Write ``<split>.clean``, the cleaned paragraphs of each document; returns what cleaning did."""
     cleaning = Cleaning()
-    with progress_bar(total=sum(corpus.sizes.values()), desc="clean", unit="document") as bar:
+    with progress_bar(total=sum((corpus.taken or corpus.sizes).values()), desc="clean", unit="document") as bar:
         for split in ORDER:
             documents = (document.paragraphs for document in corpus.stream(split))
             kept = cleaning.stream(documents, split != "train", pool)
@@ -202,7 +202,9 @@ def _normalize(corpus: Corpus, kind: str, folder: Path, pool: Workers) -> dict[s
                 counts[stage][split].update(counter)
             yield from rows
 
-    with progress_bar(total=sum(corpus.sizes.values()), desc=f"normalise ({kind})", unit="document") as bar:
+    with progress_bar(
+        total=sum((corpus.taken or corpus.sizes).values()), desc=f"normalise ({kind})", unit="document"
+    ) as bar:
         for split in SPLITS:
             write_spool(folder / f"{split}.texts", (row for row in _counted(texts(split), bar) if row[0]))
             (folder / f"{split}.clean").unlink()

@@ -14,9 +14,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from genmodels.config import chosen_profile
 from genmodels.errors import UserError
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.store import result_folder
 from genmodels.system.files import data_digest
 from genmodels.system.meters import Clock
 
@@ -30,7 +32,8 @@ class SpeedStage(Stage):
         return import_module(self.module)
 
     def config(self, profile: str) -> dict[str, Any]:
-        return self._measured().SETTINGS[profile]
+        settings = self._measured().SETTINGS
+        return settings.get(profile, settings["full"])
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Measure and publish; minutes at most, so there is no checkpoint (``restart`` changes nothing)."""
@@ -123,9 +126,12 @@ class _HeldOutSpeed(SpeedStage):
     """One whose ways are compared on the held-out texts that stage ``text`` ships."""
 
     def contradict(self, result: ShippedResult) -> list[Check]:
+        """On any held-out texts: those of the same profile, or of the document that shows a shipped speed beside its own text."""
         from genmodels import stages
 
-        return self._measured().agree(stages.load("text", result.manifest["profile"]).held_out)
+        profiles = (result.manifest["profile"], chosen_profile())
+        there = [profile for profile in profiles if (result_folder("text", profile) / "manifest.json").is_file()]
+        return self._measured().agree(stages.load("text", (there or profiles)[0]).held_out)
 
 
 class TextSpeed(_HeldOutSpeed):
@@ -172,6 +178,7 @@ class Vocabularies(SpeedStage):
     """Not a speed, but a measurement of the same kind: minutes, no weights."""
 
     name, module = "vocabularies", "genmodels.stages.speed.vocabularies"
+    reads = "text"
 
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         row = dict.fromkeys(("vocabulary", "tokens", "characters", "words"), int)
