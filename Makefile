@@ -21,7 +21,7 @@ STAGE   ?=
 ONLY    ?=
 FRESH   ?=
 NEEDED  ?=
-LIGHT   ?=
+WITH_WEIGHTS ?=
 # For `make submission`: taken letter by letter (make would expand a $), and given to the shell as variables, so that no quote
 # or space in a name can hurt.
 override STUDENT := $(value STUDENT)
@@ -41,16 +41,7 @@ report: $(OUT)/.rendered
 
 $(OUT)/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 	@mkdir -p $(OUT) && rm -f $(OUT)/rubric.json
-	@quarto=$$(quarto --version 2>/dev/null); \
-	case "$$quarto" in 0.*|1.[0-8]|1.[0-8].*) echo "Quarto $$quarto is too old (1.9 or later) and is not used"; quarto= ;; esac; \
-	if [ -n "$$quarto" ]; then \
-	  echo "rendering with Quarto $$quarto"; \
-	  QUARTO_PYTHON="$$PWD/$(PY)" GENMODELS_RUBRIC="$$PWD/$(OUT)/rubric.json" quarto render --output-dir $(OUT) && \
-	  $(PY) -m genmodels rubric; \
-	else \
-	  echo "rendering with Pandoc and Typst"; \
-	  $(PY) -m genmodels render $(if $(FRESH),--fresh); \
-	fi
+	@$(PY) -m genmodels render $(if $(FRESH),--fresh)
 	@mkdir -p $(OUT) && touch $@
 
 install: .venv/.installed
@@ -96,7 +87,7 @@ data: .venv/.installed
 	$(PY) -m genmodels data
 
 submission: .venv/.installed
-	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
+	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(WITH_WEIGHTS),--with-weights) $(if $(FRESH),--fresh)
 
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:
@@ -115,7 +106,7 @@ help:
 	@echo '                     NEEDED=1: also what has to follow); make PROFILE=evening renders those results into _output/evening'
 	@echo 'make status          every stage: whose result, of which data, what is stale, how long it takes (PROFILE=)'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
-	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (LIGHT=1: without weights and arrays)'
+	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (WITH_WEIGHTS=1: 120 MB)'
 	@echo 'make bench           measure the stages speed-… on this machine and print them'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

@@ -167,7 +167,7 @@ end
 
 local function callout(div, kind) -- of Typst; those of HTML are made by callouts.lua, before
   for name in pairs(div.attributes) do
-    if name ~= "title" then fail("the callout option " .. name .. " is outside the subset", name .. "=") end
+    if name ~= "title" and name ~= "collapse" then fail("the callout option " .. name .. " is outside the subset", name .. "=") end
   end
   if div.identifier ~= "" then fail("a callout cannot have a label: #" .. div.identifier, "#" .. div.identifier) end
   local title = div.attributes.title and pandoc.read(div.attributes.title, "markdown").blocks[1].content

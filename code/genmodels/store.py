@@ -34,7 +34,7 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from genmodels.config import differences
-from genmodels.errors import StaleResult, UserError
+from genmodels.errors import StaleResult, UserError, WeightsAbsent
 from genmodels.system import processes
 from genmodels.system.device import processor
 from genmodels.system.files import (
@@ -49,8 +49,7 @@ from genmodels.system.files import (
 from genmodels.system.places import ASSETS, PROJECT, cache_folder
 from genmodels.system.precision import bf16_is_native
 
-FORMAT = 1
-SHIPPED = ASSETS / "shipped.json"
+FORMAT, WEIGHTS, SHIPPED = 1, "weights.safetensors", ASSETS / "shipped.json"
 WAY_OUT = "free some space or set GENMODELS_CACHE to a folder you can write to"
 LIBRARIES = ("torch", "numpy", "hazm", "tokenizers", "safetensors")
 
@@ -103,7 +102,7 @@ class StoredResult:
         return self._read(name, read)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return self._read("weights.safetensors", lambda path: load_safetensors(path.read_bytes()))
+        return self._read(WEIGHTS, lambda path: load_safetensors(path.read_bytes()))
 
     def _read(self, name: str, read: Callable[[Path], Any]) -> Any:
         """What ``read`` makes of a payload file; ``StaleResult`` where it makes nothing of it."""
@@ -190,9 +189,7 @@ def publish(
         if history is not None:
             payload["history.csv"] = history.to_csv(index=False, lineterminator="\n").encode()
         if weights is not None:
-            payload["weights.safetensors"] = save_safetensors(
-                {k: v.detach().cpu().contiguous() for k, v in weights.items()}
-            )
+            payload[WEIGHTS] = save_safetensors({k: v.detach().cpu().contiguous() for k, v in weights.items()})
         if arrays is not None:
             payload["slice.npz"] = array_bytes(**arrays)
         for name, content in payload.items():
@@ -240,8 +237,8 @@ def is_shipped(result: StoredResult) -> bool:
 
 def list_shipped(stages: Iterable[str]) -> None:
     """Write that list: from now on the full results that lie here are the shipped ones."""
-    manifests = {name: result_folder(name, "full") / "manifest.json" for name in stages}
-    write_json(SHIPPED, {name: file_digest(path) for name, path in manifests.items() if path.is_file()})
+    places = ((name, result_folder(name, "full") / "manifest.json") for name in stages)
+    write_json(SHIPPED, {name: file_digest(path) for name, path in places if path.is_file()})
 
 
 def remake(stage: str, profile: str) -> str:
@@ -286,7 +283,11 @@ def load(
     ):
         raise StaleResult(f"{folder / 'manifest.json'} is damaged: its payload or data are no tables; {again}")
     present = payload_names(folder)
-    if stray := present ^ set(manifest["payload"]):
+    stray = present ^ set(manifest["payload"])
+    if stray == {WEIGHTS} and WEIGHTS not in present:
+        way_out = f"ask for a hand-in of `make submission WITH_WEIGHTS=1`, or {again}"
+        raise WeightsAbsent(f"the weights of {stage!r}, profile {profile!r}, are not here; {way_out}")
+    if stray:
         raise StaleResult(f"{folder}: {', '.join(sorted(stray))} missing or not in the manifest; {again}")
     for name, wanted in manifest["payload"].items():
         if (found := file_digest(folder / name)) != wanted:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from genmodels import stages, store
 from genmodels.config import chosen_profile, to_plain
-from genmodels.errors import UserError
+from genmodels.errors import UserError, WeightsAbsent
 from genmodels.system.processes import Workers, cores
 from genmodels.system.proof import CONTRADICTED, kind
 
@@ -95,6 +95,8 @@ class Stage(ABC):
             checks = [Check("manifest", True, detail)]
             self.belongs(result)
             return checks + self.contradict(result)
+        except WeightsAbsent as error:
+            return [*checks, Check("weights", None, told(error))]
         except Exception as error:  # what is wrong with one result is its own failed check, not the end of all
             return [*checks, Check("contents" if checks else "manifest", False, told(error))]
 
@@ -176,6 +178,8 @@ def _verify(job: Job) -> tuple[str, list[Check]]:
             return name, [*checks, Check(stage.with_data, None, "takes the data and minutes: make verify")]
         try:
             checks += stage.contradict_with_data(profile, folder)
-        except Exception as error:  # as in Stage.verify
+        except WeightsAbsent as error:  # as in Stage.verify
+            checks.append(Check(stage.with_data, None, told(error)))
+        except Exception as error:
             checks.append(Check(stage.with_data, False, told(error)))
     return name, checks
