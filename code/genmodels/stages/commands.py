@@ -39,10 +39,10 @@ def train(arguments: argparse.Namespace) -> int:
 def _announce(found: Plan, names: list[str], arguments: argparse.Namespace) -> None:
     """Say what the training will cost and what else it concerns."""
     if found.needed and not arguments.needed:
-        print("not asked for, but concerned (train --needed trains them, too):", file=sys.stderr)
+        print("not asked for, but concerned (train --needed trains them, too):")
     for name, why in found.needed.items():
-        print(f"  {name}: {why}", file=sys.stderr)
-    print("; ".join(filter(None, (told(names, arguments.profile), why_fp32()))), file=sys.stderr, flush=True)
+        print(f"  {name}: {why}")
+    print("; ".join(filter(None, (told(names, arguments.profile), why_fp32()))), flush=True)
 
 
 def status(arguments: argparse.Namespace) -> int:
