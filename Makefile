@@ -20,8 +20,8 @@ OUT     := _output$(if $(filter-out full,$(PROFILE)),/$(PROFILE))
 STAGE   ?=
 ONLY    ?=
 FRESH   ?=
-WITH_WEIGHTS ?=
 NEEDED  ?=
+WITH_WEIGHTS ?=
 # For `make submission`: taken letter by letter (make would expand a $), and given to the shell as variables, so that no quote
 # or space in a name can hurt.
 override STUDENT := $(value STUDENT)

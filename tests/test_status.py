@@ -115,11 +115,11 @@ def test_training_says_what_it_will_do_and_does_it(monkeypatch: pytest.MonkeyPat
     for name in ("rnn", "generation"):
         monkeypatch.setattr(stages.get(name), "run", lambda *_, name=name: done.append(name) or tmp_path)
     assert main(["train", "rnn"]) == 0 and done == ["rnn"]
-    told = capsys.readouterr().err
+    told = capsys.readouterr().out
     assert "not asked for, but concerned (train --needed trains them, too):\n  generation: made from rnn\n" in told
     assert "1 stages, profile full: about" in told
     assert main(["train", "rnn", "--needed"]) == 0 and done == ["rnn", "rnn", "generation"]
-    assert "  generation: made from rnn\n2 stages" in capsys.readouterr().err
+    assert "  generation: made from rnn\n2 stages" in capsys.readouterr().out
     assert main(["status", "rnn", "generation", "text"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[1].split()[:3] == ["rnn", "own", "a"] and lines[3].split()[:2] == ["text", "absent"]

@@ -1,5 +1,4 @@
-"""``python -m genmodels data | prepare | train | status | results | verify | continue | draw | render | rubric | submission | bench``: the
-commands behind the Makefile.
+"""``python -m genmodels COMMAND``, data, prepare, train, status, results, verify, continue, draw, render, rubric, submission, bench: what the Makefile calls.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -12,15 +11,16 @@ import errno
 import io
 import os
 import sys
-import time
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from genmodels.config import PROFILE_VARIABLE, PROFILES, chosen_profile
-from genmodels.errors import CheckFailed, UserError
-from genmodels.stages import STAGES, known
+from genmodels.errors import UserError
+from genmodels.stages import STAGES
 from genmodels.system.files import atomic_writer
-from genmodels.system.places import OUTPUT, PROJECT, cache_folder, place
+from genmodels.system.places import OUTPUT, PROJECT, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -48,87 +48,6 @@ def command_prepare(arguments: argparse.Namespace) -> int:
     text = prepared(TextConfig(corpus=arguments.corpus), arguments.data, arguments.workers)
     for split, tokens in text.tokens.items():
         print(f"{arguments.corpus} {split}: {len(text.offsets[split]) - 1} documents, {len(tokens)} tokens")
-    return 0
-
-
-def command_train(arguments: argparse.Namespace) -> int:
-    from genmodels import stages
-    from genmodels.system import processes
-
-    leads = processes.is_leader()
-    names = stages.known(arguments.stage or stages.trained_in(arguments.profile))
-    if leads:
-        names = announced(names, arguments)
-    for name in names:
-        started = time.monotonic()
-        stage = stages.get(name)
-        if not (leads or stage.shares_work):
-            continue
-        path = stage.run(arguments.profile, arguments.data, arguments.restart)
-        if leads:
-            print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
-    return 0
-
-
-def announced(names: list[str], arguments: argparse.Namespace) -> list[str]:
-    """Say what the training will cost and what else it concerns; the stages to be trained, those with ``--needed``."""
-    from genmodels.stages.status import plan, told
-    from genmodels.system.precision import why_fp32
-
-    found = plan(names, arguments.profile, arguments.data)
-    if arguments.needed:
-        names = found.names()
-    elif found.needed:
-        print("not asked for, but concerned (train --needed trains them, too):", file=sys.stderr)
-    for name, why in found.needed.items():
-        print(f"  {name}: {why}", file=sys.stderr)
-    print("; ".join(filter(None, (told(names, arguments.profile), why_fp32()))), file=sys.stderr, flush=True)
-    return names
-
-
-def command_status(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.status import row
-
-    print(f"{'stage':20} {'result':8} {'data':10} {'minutes':>7}  needs; why stale")
-    for name in known(arguments.stage):
-        one = row(name, arguments.profile)
-        cost = "?" if one.minutes is None else f"{one.minutes:.1f}"
-        rest = "; ".join(filter(None, (", ".join(one.needs), one.why)))
-        print(f"{name:20} {one.state:8} {(one.source or '-')[:10]:10} {cost:>7}  {rest}".rstrip(), flush=True)
-    return 0
-
-
-def command_results(arguments: argparse.Namespace) -> int:
-    from genmodels import store
-    from genmodels.stages.importing import import_results
-
-    if arguments.action == "ship":
-        store.list_shipped(STAGES)
-        return 0
-    if arguments.zip is None:
-        raise UserError("which zip? genmodels results import ZIP")
-    for folder in import_results(arguments.zip):
-        print(folder)
-    print("now let them be contradicted: python -m genmodels verify", file=sys.stderr)
-    return 0
-
-
-def command_verify(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.base import verified
-    from genmodels.system.proof import CONTRADICTED, MARKS, UNCHECKED, held, kind
-
-    cache_folder()  # one that cannot be is a mistake of the call, and contradicts nothing
-    found, names = [], known(arguments.stage)
-    for name, checks in verified(
-        names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers
-    ):
-        for check in checks:
-            found.append(said := kind(check))
-            why = f"{said}: " if said == UNCHECKED else ""
-            print(f"{MARKS[said]} {name}/{arguments.profile} {check.name}: {why}{check.detail}", flush=True)
-    if failed := found.count(CONTRADICTED):
-        raise CheckFailed(f"{failed} of {len(found)} checks failed: the shipped results do not hold")
-    print(f"verify: {held(len(found), found.count(UNCHECKED))}")
     return 0
 
 
@@ -169,6 +88,11 @@ def with_quarto(arguments: argparse.Namespace) -> bool:
     from genmodels.render import quarto
 
     return not arguments.without_quarto and quarto.version() is not None
+
+
+def of_stages(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command of ``stages/commands.py``, which is read when it is called: it takes torch."""
+    return lambda arguments: getattr(import_module("genmodels.stages.commands"), name)(arguments)
 
 
 def command_render(arguments: argparse.Namespace) -> int:
@@ -235,12 +159,12 @@ def status_and_results(commands: Any) -> argparse.ArgumentParser:
         "status", help="every stage: whose result, of which data, what is stale, minutes it takes"
     )
     status.add_argument("stage", nargs="*", help="default: all")
-    status.set_defaults(run=command_status)
+    status.set_defaults(run=of_stages("status"))
 
     results = commands.add_parser("results", help="bring results home that were trained elsewhere")
     results.add_argument("action", choices=("import", "ship"), help="ship: what lies in cache/ is now the shipped one")
     results.add_argument("zip", nargs="?", type=place, help="folders <stage>/<profile> of cache/, zipped")
-    results.set_defaults(run=command_results)
+    results.set_defaults(run=of_stages("results"))
     return status
 
 
@@ -257,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
         "--needed", action="store_true", help="train also what else the change concerns; it is named before"
     )
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
-    train.set_defaults(run=command_train)
+    train.set_defaults(run=of_stages("train"))
 
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
@@ -265,12 +189,11 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=place, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified"
     )
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
-    verify.set_defaults(run=command_verify)
-
-    for command in (train, verify, *_asking(commands), status_and_results(commands)):
+    verify.set_defaults(run=of_stages("verify"))
+    with_profile = [train, verify, *_asking(commands), status_and_results(commands), *_document(commands)]
+    for command in with_profile:
         command.add_argument("--profile", choices=PROFILES, default=chosen_profile(), help="default: %(default)s")
 
-    _document(commands)
     bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
     bench.add_argument("name", nargs="*", help="default: all; on a GPU speed-training")
     bench.add_argument("--profile", choices=PROFILES, default="full")
@@ -304,8 +227,8 @@ def _asking(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParse
     return [more, draw]
 
 
-def _document(commands: argparse._SubParsersAction) -> None:
-    """The commands about the document."""
+def _document(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
+    """The commands about the document; returns those of one profile's."""
     render = commands.add_parser("render", help="render report.qmd, by Quarto where it is")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
     render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
@@ -319,8 +242,6 @@ def _document(commands: argparse._SubParsersAction) -> None:
         command.add_argument(
             "--output", type=place, help="output folder (default: _output, of a profile: _output/PROFILE)"
         )
-    for command in (render, rubric):
-        command.add_argument("--profile", choices=PROFILES, default=chosen_profile(), help="default: %(default)s")
 
     submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
@@ -331,6 +252,7 @@ def _document(commands: argparse._SubParsersAction) -> None:
     for command in (render, submission):
         command.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
         command.add_argument("--without-quarto", action="store_true", help="by Pandoc and Typst, also where Quarto is")
+    return [render, rubric]
 
 
 def main(arguments: list[str] | None = None) -> int:

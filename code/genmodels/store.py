@@ -49,8 +49,7 @@ from genmodels.system.files import (
 from genmodels.system.places import ASSETS, PROJECT, cache_folder
 from genmodels.system.precision import bf16_is_native
 
-FORMAT, WEIGHTS = 1, "weights.safetensors"
-SHIPPED = ASSETS / "shipped.json"
+FORMAT, WEIGHTS, SHIPPED = 1, "weights.safetensors", ASSETS / "shipped.json"
 WAY_OUT = "free some space or set GENMODELS_CACHE to a folder you can write to"
 LIBRARIES = ("torch", "numpy", "hazm", "tokenizers", "safetensors")
 
@@ -238,8 +237,8 @@ def is_shipped(result: StoredResult) -> bool:
 
 def list_shipped(stages: Iterable[str]) -> None:
     """Write that list: from now on the full results that lie here are the shipped ones."""
-    manifests = {name: result_folder(name, "full") / "manifest.json" for name in stages}
-    write_json(SHIPPED, {name: file_digest(path) for name, path in manifests.items() if path.is_file()})
+    places = ((name, result_folder(name, "full") / "manifest.json") for name in stages)
+    write_json(SHIPPED, {name: file_digest(path) for name, path in places if path.is_file()})
 
 
 def remake(stage: str, profile: str) -> str:
