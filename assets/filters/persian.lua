@@ -345,13 +345,16 @@ local function page_of(span)
   return typst and pandoc.RawInline("typst", "#page-of(<" .. span.attributes.to .. ">);") or pandoc.Str("\u{2060}")
 end
 
--- ``::: {.beside}``: two blocks, side by side.
+-- ``::: {.beside}``: the first block, and beside it the others.
 local function side_by_side(div)
-  if not (typst and div.classes:includes("beside")) then return nil end
-  local out = pandoc.Blocks { pandoc.RawBlock("typst", "#beside[") }
-  out:insert(div.content[1])
-  out:insert(pandoc.RawBlock("typst", "]["))
-  for index = 2, #div.content do out:insert(div.content[index]) end
+  if #div.content == 0 or not div.classes:includes("beside") then return nil end
+  local first = div.content:remove(1)
+  if not typst then
+    div.content = { first, pandoc.Div(div.content) }
+    return div
+  end
+  local out = pandoc.Blocks { pandoc.RawBlock("typst", "#beside["), first, pandoc.RawBlock("typst", "][") }
+  out:extend(div.content)
   out:insert(pandoc.RawBlock("typst", "]"))
   return out
 end
