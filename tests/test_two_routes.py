@@ -22,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+import browser as chromium
 from common import PATIENCE
 from genmodels.render.document import render
 
@@ -259,6 +260,19 @@ def test_page_one_and_the_appendix_on_a_screen(page_one: tuple[Path, Path]) -> N
     first, others = re.search(r'<div class="beside">(.*?)<div>(.*?)</div>', source, re.DOTALL).groups()
     assert "<img" in first and others.count("<p>") == 2 and "contents-here" not in source
     assert page.headings == ["1 بخش یکم", "1.1 زیربخش", "2 فراتر از خواسته", "2.1 بخش دوم", "منابع"]
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")
+def test_the_appendix_is_folded_and_a_link_into_it_opens_it(page_one: tuple[Path, Path]) -> None:
+    opened = "[...document.querySelectorAll('details.beyond')].map(fold => fold.open)"
+    with chromium.Browser() as window:
+        for target in ("sec-more", "tbl-more"):  # the heading above the fold, and what is in it
+            window.open(page_one[0])
+            assert window.evaluate(opened) == [False]
+            follow = f"document.querySelector('main p a[href=\"#{target}\"]').click()"
+            window.evaluate(f"{follow}, new Promise(done => setTimeout(done))")  # after the page's own turn
+            assert window.evaluate(opened) == [True], target
+        assert window.errors() == []
 
 
 @pytest.mark.skipif(not shutil.which("pdftotext"), reason="pdftotext is not here to read the PDF back")

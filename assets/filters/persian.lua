@@ -138,7 +138,7 @@ end
 
 local SHORT_ROWS, SHORT_TEXT = 12, 1500 -- a table no longer than this (rows, characters) is not broken over pages
 
--- A screen has no pages: the column of their numbers, empty in HTML, goes.
+-- A screen has no pages: the column of their numbers, empty in HTML, goes, and with it the widths that reckoned with it.
 local function without_pages(tbl)
   for column = #tbl.colspecs, 1, -1 do
     local empty, rows = true, 0
@@ -151,6 +151,7 @@ local function without_pages(tbl)
     end
     if empty and rows > 0 then
       tbl.colspecs:remove(column)
+      tbl.colspecs = tbl.colspecs:map(function(spec) return { spec[1] } end)
       for _, row in ipairs(tbl.head.rows) do row.cells:remove(column) end
       for _, body in ipairs(tbl.bodies) do
         for _, row in ipairs(body.body) do row.cells:remove(column) end
