@@ -138,7 +138,7 @@ end
 
 local SHORT_ROWS, SHORT_TEXT = 12, 1500 -- a table no longer than this (rows, characters) is not broken over pages
 
--- A screen has no pages: the column of their numbers, empty in HTML, goes.
+-- A screen has no pages: the column of their numbers, empty in HTML, goes, and with it the widths that reckoned with it.
 local function without_pages(tbl)
   for column = #tbl.colspecs, 1, -1 do
     local empty, rows = true, 0
@@ -151,6 +151,7 @@ local function without_pages(tbl)
     end
     if empty and rows > 0 then
       tbl.colspecs:remove(column)
+      tbl.colspecs = tbl.colspecs:map(function(spec) return { spec[1] } end)
       for _, row in ipairs(tbl.head.rows) do row.cells:remove(column) end
       for _, body in ipairs(tbl.bodies) do
         for _, row in ipairs(body.body) do row.cells:remove(column) end
@@ -345,13 +346,16 @@ local function page_of(span)
   return typst and pandoc.RawInline("typst", "#page-of(<" .. span.attributes.to .. ">);") or pandoc.Str("\u{2060}")
 end
 
--- ``::: {.beside}``: two blocks, side by side.
+-- ``::: {.beside}``: the first block, and beside it the others.
 local function side_by_side(div)
-  if not (typst and div.classes:includes("beside")) then return nil end
-  local out = pandoc.Blocks { pandoc.RawBlock("typst", "#beside[") }
-  out:insert(div.content[1])
-  out:insert(pandoc.RawBlock("typst", "]["))
-  for index = 2, #div.content do out:insert(div.content[index]) end
+  if #div.content == 0 or not div.classes:includes("beside") then return nil end
+  local first = div.content:remove(1)
+  if not typst then
+    div.content = { first, pandoc.Div(div.content) }
+    return div
+  end
+  local out = pandoc.Blocks { pandoc.RawBlock("typst", "#beside["), first, pandoc.RawBlock("typst", "][") }
+  out:extend(div.content)
   out:insert(pandoc.RawBlock("typst", "]"))
   return out
 end

@@ -49,13 +49,9 @@ document.addEventListener("toggle", reachable, true); // a fold that opens
 
 // What goes beyond the assignment is folded, a section at a time; a link, a search or paper opens it.
 function foldBeyond() {
-  const part = document.getElementById("sec-beyond");
-  if (!part) return;
-  const heads = [...part.querySelectorAll("h2")]; // Quarto's sections are elements; elsewhere headings follow each other
-  if (part.tagName === "H1") {
-    for (let node = part.nextElementSibling; node && node.tagName !== "H1"; node = node.nextElementSibling) {
-      if (node.tagName === "H2") heads.push(node);
-    }
+  const heads = [];
+  for (let node = document.getElementById("sec-beyond")?.nextElementSibling; node && node.tagName !== "H1"; node = node.nextElementSibling) {
+    if (node.tagName === "H2") heads.push(node);
   }
   for (const head of heads) {
     const fold = document.createElement("details");
@@ -69,8 +65,9 @@ function foldBeyond() {
   }
   const unfold = () => {
     const target = location.hash.length > 1 ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
-    const around = target?.closest("details.beyond") ?? target?.parentElement.querySelector(`:scope > #${CSS.escape(target.id)} > details.beyond, :scope > #${CSS.escape(target.id)} + details.beyond`);
-    if (around && !around.open) { around.open = true; target.scrollIntoView(); }
+    const next = target?.nextElementSibling;
+    const fold = target?.closest("details.beyond") ?? (next?.matches("details.beyond") ? next : null);
+    if (fold && !fold.open) { fold.open = true; target.scrollIntoView(); }
   };
   addEventListener("hashchange", unfold);
   document.addEventListener("click", (event) => { // a second click on the same link changes no hash

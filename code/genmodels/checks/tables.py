@@ -170,11 +170,11 @@ def tally(made: Sequence[Any]) -> str:
 
 
 def held(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]], point: str) -> Markdown:
-    """How the checks of one point ended, the document's own and ``verify``'s: «✓ ۱۲ درست»."""
+    """How the checks of one point ended, the document's own and ``verify``'s: «✓ ۱۲ درست», or «—» without a check."""
     from IPython.display import Markdown
 
     again = [check for stage, found in verified.items() for check in found if _point(stage, check.name) == point]
-    return Markdown(tally([*(outcome for outcome in outcomes if outcome.point == point), *again]))
+    return Markdown(tally([*(outcome for outcome in outcomes if outcome.point == point), *again]) or "—")
 
 
 def summary(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]]) -> str:
