@@ -1,0 +1,225 @@
+"""The models inside the page: the engine in JavaScript, under Node, computes what the package computes.
+
+Tiny networks with random weights, so that no shipped result decides; every kind of layer that the page can be given.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from genmodels.config import GatedModelConfig, PixelCNNModelConfig, RecurrentModelConfig, TransformerModelConfig
+from genmodels.errors import UserError
+from genmodels.language.generation import Sampling
+from genmodels.language.kneser_ney import KneserNey
+from genmodels.language.perplexity import token_losses
+from genmodels.language.recurrent import RecurrentLM
+from genmodels.language.transformer import TransformerLM
+from genmodels.pixelcnn.gated import GatedPixelCNN
+from genmodels.pixelcnn.model import PixelCNN
+from genmodels.pixelcnn.sampling import draw
+from genmodels.report import live
+from genmodels.system.whole_weights import quantise, rounded, uniforms
+
+NODE = shutil.which("node")
+WIDGETS = Path(__file__).resolve().parents[1] / "assets" / "html" / "widgets"
+ENGINE = [str(WIDGETS / f"{name}.js") for name in ("engine", "networks", "counts", "painters")]
+needs_node = pytest.mark.skipif(NODE is None, reason="no Node here: the engine is tested in the browser alone")
+LEVELS, VOCABULARY, LINES = 15, 300, 600
+
+
+def engine(content: dict[str, Any], *asks: list[Any]) -> list[Any]:
+    told = json.dumps({"scripts": ENGINE, "content": content, "asks": asks})
+    done = subprocess.run([NODE, Path(__file__).with_name("engine.cjs")], input=told, capture_output=True, text=True)
+    assert not done.returncode and not done.stderr, done.stderr
+    return json.loads(done.stdout)
+
+
+def numbers(values: list[Any]) -> np.ndarray:
+    return np.array([-np.inf if value == "-inf" else value for value in values], dtype=float)
+
+
+def shaken(model: torch.nn.Module, seed: int, by: float) -> Any:
+    """Weights and biases that are none of them zero, so that nothing can hide; dead taps stay dead."""
+    draws = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=draws), alpha=by)
+        for module in model.modules():
+            if hasattr(module, "live_weight"):
+                module.weight.copy_(module.live_weight)
+    return model.eval()
+
+
+@pytest.fixture(scope="module")
+def language_models() -> dict[str, Any]:
+    stream = np.minimum(np.random.RandomState(0).geometric(0.02, 4000), VOCABULARY - 1)
+    offsets = np.array([0, 500, 1700, 4000])
+    stream[offsets[:-1]] = 0
+    attention = {"width": 24, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 20, "context": 16}
+    return {
+        "rnn": shaken(RecurrentLM(RecurrentModelConfig(embedding=10, hidden=14, layers=2), VOCABULARY), 1, 0.2),
+        "transformer": shaken(TransformerLM(TransformerModelConfig(**attention), VOCABULARY), 2, 0.2),
+        "ngram": KneserNey.fit(stream, offsets, 3, VOCABULARY).pruned((1, 1, 2)),
+    }
+
+
+@pytest.fixture(scope="module")
+def image_models() -> dict[str, Any]:
+    gated = {"channels": 4, "layers": 2, "first_kernel": 5, "kernel": 3}
+    return {
+        "stack": shaken(PixelCNN(PixelCNNModelConfig(channels=5, kernels=(7, 3, 1, 1))), 3, 0.1),
+        "gated": shaken(GatedPixelCNN(GatedModelConfig(**gated, residual=True, placed=True)), 4, 0.1),
+        "plain": shaken(GatedPixelCNN(GatedModelConfig(**gated, residual=False, placed=False)), 5, 0.1),
+    }
+
+
+def language_content(models: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: live.counts(model) if isinstance(model, KneserNey) else live.language_model(model, LEVELS)
+        for name, model in models.items()
+    }
+
+
+def test_whole_numbers_are_within_half_a_step() -> None:
+    weight = torch.randn(5, 3, 7, generator=torch.Generator().manual_seed(0))
+    weight[2] = 0
+    whole, scale = quantise(weight, 31)
+    assert whole.dtype == torch.int8 and whole.abs().amax() == 31 and not whole[2].any()
+    assert ((whole * scale.view(5, 1, 1) - weight).abs() <= scale.view(5, 1, 1) * 0.50001).all()
+    for levels in (0, 128):
+        with pytest.raises(UserError, match="eight bits"):
+            quantise(weight, levels)
+
+
+@needs_node
+def test_random_numbers_are_the_same_in_both_languages() -> None:
+    places = [0, 1, 2, 783, 784, 10**6, 2**31 - 1]
+    for seed in (0, 1, 7, 2**32 - 1):
+        assert engine({}, ["draws", seed, places])[0] == uniforms(seed, np.array(places)).tolist()
+    many = uniforms(3, np.arange(100_000))
+    assert abs(many.mean() - 0.5) < 0.005 and abs(np.corrcoef(many[1:], many[:-1])[0, 1]) < 0.01
+
+
+@needs_node
+def test_bytes_come_back_from_their_signs() -> None:
+    for count in range(1, 40):
+        content = np.random.RandomState(count).bytes(count)
+        size, text = live.written(content)
+        assert size == count and not set('"/<\\') & set(text) and len(text) == 2 * -(-8 * count // 13)
+        (found,) = engine({}, ["bytesOf", text, size])
+        assert bytes(found) == content
+
+
+@needs_node
+def test_logits_losses_and_looks_are_those_of_the_rounded_model(language_models: dict[str, Any]) -> None:
+    draws = np.random.RandomState(1)
+    for _ in range(4):
+        ids = [0, *draws.randint(1, VOCABULARY, 15).tolist()]
+        asks = [["read", name, ids] for name in language_models], [["logits", name, ids] for name in language_models]
+        answers = engine(language_content(language_models), *asks[0], *asks[1])
+        for (name, model), read, logits in zip(language_models.items(), answers[:3], answers[3:]):
+            if isinstance(model, KneserNey):
+                with np.errstate(divide="ignore"):
+                    wanted = np.log(model.distribution(ids))
+                losses = -model.log_probabilities(np.array(ids), np.array([0, len(ids)]))
+            else:
+                model = rounded(model, LEVELS)
+                with torch.no_grad():
+                    wanted = model(torch.tensor([ids]))[0][0, -1].numpy()
+                losses = token_losses(model, ids)
+            assert np.allclose(numbers(logits), wanted, atol=1e-3, rtol=0), name
+            assert np.allclose(read["losses"], losses, atol=1e-3, rtol=0)
+            p = np.exp(wanted - np.logaddexp.reduce(wanted))
+            likely = np.argsort(-p, kind="stable")[:10]
+            assert np.allclose([each for _, each in read["likeliest"]], p[likely], atol=1e-3)
+        looks = answers[1]["looks"]
+        assert [len(row) for row in looks] == list(range(1, 17)) and np.allclose([sum(row) for row in looks], 1)
+
+
+@needs_node
+def test_a_longer_text_forgets_its_older_half_as_generate_does(language_models: dict[str, Any]) -> None:
+    """Also where the model had read a shorter one before, or another one."""
+    model = rounded(language_models["transformer"], LEVELS)
+    ids = [0, *np.random.RandomState(2).randint(1, VOCABULARY, 29).tolist()]
+    lengths, window = (5, 16, 17, 20, 30, 18, 3), {5: 5, 16: 16, 17: 8, 20: 11, 30: 12, 18: 9, 3: 3}
+    answers = engine(
+        language_content(language_models), *(["logits", "transformer", ids[:length]] for length in lengths)
+    )
+    for length, found in zip(lengths, answers):
+        with torch.no_grad():
+            wanted = model(torch.tensor([ids[length - window[length] : length]]))[0][0, -1].numpy()
+        assert np.allclose(found, wanted, atol=1e-3), length
+
+
+def drawn_token(logits: np.ndarray, u: float, sampling: Sampling) -> int:
+    """As ``generation.generate`` draws, with the random number given."""
+    p = sampling.probabilities(torch.from_numpy(logits)[None])[0].double().cumsum(0)
+    return int(torch.searchsorted(p, u * p[-1], right=True))
+
+
+@needs_node
+def test_the_same_seed_gives_the_same_continuation(language_models: dict[str, Any]) -> None:
+    content, settings = language_content(language_models), {"temperature": 0.8, "topK": 40, "topP": 0.9}
+    sampling, ids = Sampling(temperature=0.8, top_k=40, top_p=0.9), {name: [0, 5, 17] for name in language_models}
+    for place in range(6):
+        asks = [["next", name, ids[name], settings, 11, place] for name in ids]
+        for name, found in zip(ids, engine(content, *asks)):
+            model = language_models[name]
+            if isinstance(model, KneserNey):
+                with np.errstate(divide="ignore"):
+                    logits = np.log(model.distribution(ids[name]))
+            else:
+                with torch.no_grad():
+                    logits = rounded(model, LEVELS)(torch.tensor([ids[name]]))[0][0, -1].numpy()
+            assert found == drawn_token(logits, uniforms(11, np.array([place]))[0], sampling), name
+            ids[name].append(found)
+
+
+@needs_node
+def test_every_cut_keeps_what_sampling_keeps() -> None:
+    logits = np.random.RandomState(3).randn(50) * 2
+    cases = [(t, k, p) for t in (0.5, 1.0, 1.7) for k in (None, 1, 7) for p in (None, 0.3, 0.95)]
+    places = np.linspace(0.001, 0.999, 23)
+    asks = [
+        ["choose", logits.tolist(), u, {"temperature": t} | ({"topK": k} if k else {}) | ({"topP": p} if p else {})]
+        for t, k, p in cases
+        for u in places
+    ]
+    wanted = [drawn_token(logits, u, Sampling(t, k, p)) for t, k, p in cases for u in places]
+    assert engine({}, *asks) == wanted
+
+
+def image(answers: list[Any], count: int) -> np.ndarray:
+    """(count, 28, 28) from rows of one image, while all are the same, or of all."""
+    rows = [[part["pixels"] for part in (row * count if len(row) == 1 else row)] for row in answers]
+    return np.array(rows).transpose(1, 0, 2)
+
+
+@needs_node
+@pytest.mark.parametrize("kept", [0, 100, 300, 784])
+def test_images_are_those_of_the_package_pixel_by_pixel(image_models: dict[str, Any], kept: int) -> None:
+    given = (torch.rand(28, 28, generator=torch.Generator().manual_seed(9)) < 0.3).float()
+    mask = torch.arange(784).view(28, 28) < kept
+    numbers = torch.from_numpy(uniforms(5, np.arange(3 * 784))).view(3, 28, 28)
+    pixels = given.flatten().int().tolist()
+    for name, model in image_models.items():
+        content = {name: live.image_model(model, 127)}
+        answers = engine(content, ["begin", name, pixels, kept, 3, 0.9, 5], *[["row"]] * 28)[1:]
+        wanted = draw(rounded(model, 127), numbers, temperature=0.9, given=given, mask=mask)[:, 0].numpy()
+        assert np.array_equal(image(answers, 3), wanted), name
+        with torch.no_grad():
+            logits = rounded(model, 127)(torch.from_numpy(wanted[:, None]).float())[:, 0]
+        found = np.array([[part["p"] for part in (row * 3 if len(row) == 1 else row)] for row in answers])
+        assert np.allclose(found.transpose(1, 0, 2), torch.sigmoid(logits.double() / 0.9).numpy(), atol=1e-5)
+
+
+def test_the_engine_is_short() -> None:
+    assert sum(len(Path(path).read_text("utf-8").splitlines()) for path in [*ENGINE, WIDGETS / "live.js"]) <= LINES
