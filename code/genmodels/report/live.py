@@ -9,7 +9,6 @@ before a reader touches the figure; other formats than HTML, and documents with 
 from __future__ import annotations
 
 import base64
-import json
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -123,7 +122,9 @@ def image_model(model: PixelModel, levels: int) -> dict[str, Any]:
         if isinstance(conv, PlacedMaskedConv2d):
             parcel.add(f"{name}.slopes", conv.slopes)
         layers[name] = {"taps": taps, "inputs": conv.in_channels, "outputs": conv.out_channels}
-    kind = {"kind": "gated", "residual": model.config.residual} if isinstance(model, GatedPixelCNN) else {"kind": "stack"}
+    kind = (
+        {"kind": "gated", "residual": model.config.residual} if isinstance(model, GatedPixelCNN) else {"kind": "stack"}
+    )
     return kind | {"side": model.image_size[0], "layers": layers} | parcel.packed()
 
 

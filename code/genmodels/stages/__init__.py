@@ -41,6 +41,7 @@ STAGES = {
     "vocabularies": "genmodels.stages.speed.base:Vocabularies",
     "generation": "genmodels.stages.generation:GenerationStage",
     "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
+    "page": "genmodels.stages.page:PageStage",  # after every stage that the page runs
 }
 
 
