@@ -51,6 +51,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
+        self.send("Emulation.setFocusEmulationEnabled", enabled=True)  # a busy machine may show no window in front
 
     def __enter__(self) -> Browser:
         return self

@@ -27,6 +27,8 @@ from genmodels.pixelcnn.model import PixelCNN
 from genmodels.pixelcnn.sampling import draw
 from genmodels.report import live
 from genmodels.system.whole_weights import quantise, rounded, uniforms
+from genmodels.text.cleaning import clean_paragraph
+from genmodels.text.normalization import normalize
 
 NODE = shutil.which("node")
 WIDGETS = Path(__file__).resolve().parents[1] / "assets" / "html" / "widgets"
@@ -223,3 +225,44 @@ def test_images_are_those_of_the_package_pixel_by_pixel(image_models: dict[str, 
 
 def test_the_engine_is_short() -> None:
     assert sum(len(Path(path).read_text("utf-8").splitlines()) for path in [*ENGINE, WIDGETS / "live.js"]) <= LINES
+
+
+PROSE = "و این جمله‌ای از متنی بلند است که از پاک‌سازی می‌گذرد."
+TYPED = {  # what a reader may type -> what it becomes
+    "كتاب هاي علي": "کتاب‌های علی",
+    "در سال 1999 و ٢٠٠٠": "در سال ۱۹۹۹ و ۲۰۰۰",
+    "H2O و COVID-19": "H2O و COVID-19",
+    "می نویسد و نمی خواند": "می‌نویسد و نمی‌خواند",
+    "کتابها  بزرگ تر شد": "کتابها بزرگ‌تر شد",
+    "سلام ، دنیا !": "سلام، دنیا!",
+    'او گفت "بله" و رفت': "او گفت «بله» و رفت",
+    "کِتابِ أحمد": "کتاب احمد",
+    "کـــتاب": "کتاب",
+    "خانه ای در رده ی نخست": "خانه‌ای در رده‌ی نخست",
+    "چرا?چون": "چرا؟ چون",
+    "خانهها": "خانه‌ها",
+    " \u200cایران\u200c ": "ایران",
+    "": "",
+}
+
+
+@needs_node
+def test_typed_text_becomes_what_the_models_were_taught() -> None:
+    """Where hazm's lists of words are not needed the page normalises as ``text.normalization`` does, and says so."""
+    script = (
+        "globalThis.report = {}; require(process.argv[1]);"
+        "const [classes, texts] = JSON.parse(require('fs').readFileSync(0, 'utf8'));"
+        "process.stdout.write(JSON.stringify(texts.map(report.typed(classes))))"
+    )
+    texts = [*TYPED, *TYPED.values()]
+    done = subprocess.run(
+        [NODE, "-e", script, WIDGETS / "typed.js"],
+        input=json.dumps([live.classes(), texts]), capture_output=True, text=True,
+    )  # fmt: skip
+    assert not done.stderr, done.stderr
+    found = json.loads(done.stdout)
+    assert [each["text"] for each in found] == [*TYPED.values()] * 2
+    for given, each in zip(texts, found):
+        assert bool(each["changes"]) == (given != each["text"]), given
+        taught = normalize(clean_paragraph(f"{given.strip()} {PROSE}"))
+        assert taught == f"{each['text']} {PROSE}".strip(), given

@@ -24,7 +24,7 @@ function ask(name, ...given) {
   });
 }
 
-/** The models of the block `data-NAME`, ready to be asked; unpacked once. */
-const open = (name) => (opened[name] ??= ask("open", data(name).models));
+/** The models of the block `data-NAME_models`, ready to be asked; unpacked once. */
+const open = (name) => (opened[name] ??= ask("open", data(`${name}_models`)));
 
 globalThis.report.live = { ask, open };

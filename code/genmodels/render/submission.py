@@ -62,8 +62,8 @@ def submit(
 ) -> Path:
     """Render the report for ``student`` with ``number`` and pack the hand-in into the folder ``output``; the zip's path.
 
-    What is not given comes from the document's front matter. ``light`` leaves weights and arrays behind (the project in
-    the zip then cannot render without training). Raises ``UserError`` where a name or number is missing or cannot stand
+    What is not given comes from the document's front matter. ``light`` leaves weights and arrays behind, in the page
+    too (the project in the zip then cannot render without training). Raises ``UserError`` where a name or number is missing or cannot stand
     on a title page, and where a check of the document fails: no zip is written then.
     Sentences that do not fit the results are marked in the document; they are told on stderr and hinder nothing.
     """
@@ -73,7 +73,10 @@ def submit(
     name = f"submission-{_file_name(who['student-id'])}"
     # What is given is meant letter by letter; in the front matter a name is Markdown, and stays what `make` shows.
     given = dict(zip(FIELDS, (student, number)))
-    front = {key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()}
+    front: dict[str, str | bool] = {
+        key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()
+    }
+    front |= {"live": False} if light else {}  # the models inside the page are weights, too
     output = Path(output) if output else project / "_output"
     place, kept = output / name, project / "_output" / reuse.FOLDER
     if fresh:
@@ -131,7 +134,7 @@ def project_files(project: Path = PROJECT, light: bool = False) -> Iterator[tupl
                 yield inner.as_posix(), path
 
 
-def with_front(text: str, values: Mapping[str, str]) -> str:
+def with_front(text: str, values: Mapping[str, str | bool]) -> str:
     """The document ``text`` with ``values`` in its front matter, the rest of it as it was."""
     front = FRONT_MATTER.match(text)
     head, own = (front["head"], front["yaml"]) if front else ("---\n", "")

@@ -9,11 +9,14 @@ before a reader touches the figure; other formats than HTML, and documents with 
 from __future__ import annotations
 
 import base64
+import json
 import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
+from matplotlib.figure import Figure
 from torch import Tensor
 
 from genmodels.data.mnist import pack_images
@@ -23,13 +26,22 @@ from genmodels.language.recurrent import OUTPUT_SCALE, RecurrentLM
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
 from genmodels.pixelcnn.model import PixelModel
+from genmodels.pixelcnn.sampling import draw
+from genmodels.report.canvas import BLUE, new_figure
+from genmodels.report.image_samples import completions
+from genmodels.report.names import STAGE_NAMES
+from genmodels.report.persian import fa, fa_int
+from genmodels.report.plotting import persian_text, persian_ticks
 from genmodels.report.widgets import block
-from genmodels.system.whole_weights import is_matrix, quantise
+from genmodels.system.whole_weights import is_matrix, quantise, rounded, uniforms
+from genmodels.text.characters import ARABIC, ARABIC_LETTERS, LATIN, LOOK_ALIKES, VOWEL_MARKS
+from genmodels.text.tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
 
+WITHOUT_SCRIPTS = "این شکل در مرورگری که اسکریپت‌ها را اجرا کند با خود مدل‌ها کار می‌کند."
 # 91 printable signs: without what ends a text or an element, and without /, so that no chance text is a path or an address.
 SIGNS = bytes(code for code in range(32, 127) if chr(code) not in '"/<\\')
 
@@ -129,9 +141,23 @@ def image_model(model: PixelModel, levels: int) -> dict[str, Any]:
 
 
 def writers(models: Mapping[str, Any], levels: int, beginning: str) -> Markdown:
-    """The language models by stage, side by side; ``beginning`` is what the field holds at first."""
+    """The language models by stage, side by side; ``beginning`` is what the field holds at first. The page needs the merges,
+    too (``widgets.merges``)."""
     content = {name: counts(m) if isinstance(m, KneserNey) else language_model(m, levels) for name, m in models.items()}
-    return block("writers", {"models": content, "beginning": beginning})
+    told = {"names": list(models), "beginning": beginning, "classes": classes()}
+    return _live("writers", told, content)
+
+
+def classes() -> dict[str, Any]:
+    """Classes of characters for ``typed.js``, escaped as JavaScript's regular expressions read them: the look-alikes of each
+    Persian letter, vowel marks, Latin and Arabic letters."""
+    alike: dict[str, str] = {}
+    for letter in LOOK_ALIKES:
+        alike[ARABIC_LETTERS(letter)] = alike.get(ARABIC_LETTERS(letter), "") + letter
+    escaped = {
+        name: json.dumps(of)[1:-1] for name, of in (("marks", VOWEL_MARKS), ("latin", LATIN), ("arabic", ARABIC))
+    }
+    return escaped | {"alike": {letter: json.dumps(others)[1:-1] for letter, others in alike.items()}}
 
 
 def painters(models: Mapping[str, PixelModel], levels: int, image: Tensor, rows: int) -> Markdown:
@@ -140,4 +166,72 @@ def painters(models: Mapping[str, PixelModel], levels: int, image: Tensor, rows:
     given[rows:] = 0
     packed = base64.b64encode(pack_images(given[None]).tobytes()).decode("ascii")
     content = {name: image_model(model, levels) for name, model in models.items()}
-    return block("painters", {"models": content, "image": packed, "rows": rows})
+    return _live("painters", {"names": list(models), "image": packed, "rows": rows}, content)
+
+
+def _live(name: str, told: dict[str, Any], models: dict[str, Any]) -> Markdown:
+    """What a figure knows at once, the models that it opens later, and a word for pages without scripts."""
+    from IPython.display import Markdown
+
+    word = f'```{{=html}}\n<noscript id="data-{name}_absent"><p>{WITHOUT_SCRIPTS}</p></noscript>\n```'
+    return Markdown("\n\n".join([block(name, told).data, block(f"{name}_models", models).data, word]))
+
+
+def expectations(models: Mapping[str, Any], levels: int, tokenizer: Tokenizer, beginning: str) -> Figure:
+    """What the figure of ``writers`` shows first: each model's ten likeliest tokens after ``beginning``, in percent."""
+    ids = [tokenizer.bos, *tokenizer.encode(beginning)]
+    symbols = tokenizer.as_bpe()
+    figure, axes = new_figure(6.6, 2.7, 1, len(models))
+    for ax, (name, model) in zip(axes[::-1], models.items()):  # the first on the right
+        p = following(model, levels, ids)
+        likely = np.argsort(-p, kind="stable")[:10]
+        names = ["پایان متن" if i == tokenizer.eos else symbols.text(int(i)) for i in likely]
+        ax.barh(range(10), 100 * p[likely], color=BLUE, alpha=0.75, edgecolor="black", linewidth=0.6)
+        ax.set_yticks(range(10), [persian_text(each) for each in names])
+        ax.set_title(persian_text(STAGE_NAMES[name]), fontsize=9)
+        ax.invert_yaxis()
+        ax.invert_xaxis()
+        ax.yaxis.tick_right()
+        ax.grid(False, axis="y")
+        persian_ticks(ax)
+    return figure
+
+
+@torch.no_grad()
+def following(model: Any, levels: int, ids: list[int]) -> np.ndarray:
+    """p of every token after ``ids``, (V,) fp64, as the page's model gives it."""
+    if isinstance(model, KneserNey):
+        return model.distribution(ids)
+    logits, _ = rounded(model, levels)(torch.tensor([ids]))
+    return torch.softmax(logits[0, -1].double(), 0).numpy()
+
+
+def finished(models: Mapping[str, PixelModel], levels: int, image: Tensor, rows: int, count: int = 4) -> Figure:
+    """What the figure of ``painters`` draws first: ``count`` completions by each network, a row each, with the page's random
+    numbers of seed 1."""
+    height, width = image.shape
+    mask = (torch.arange(height) < rows)[:, None].expand(height, width)
+    numbers = torch.from_numpy(uniforms(1, np.arange(count * image.numel()))).view(count, height, width)
+    drawn = [draw(rounded(model, levels), numbers, given=image * mask, mask=mask)[:, 0] for model in models.values()]
+    return completions(image.expand(len(models), height, width), mask, torch.stack(drawn))
+
+
+def exactness_rows(page: Any) -> list[dict[str, str]]:
+    """``page`` (result of stage ``page``): the losses of the page's models beside those of the measured models."""
+    rows = []
+    for name, found in page.metrics["models"].items():
+        on_images, counted = name.startswith("pixelcnn"), name == "ngram"
+        levels = page.config.image_levels if on_images else page.config.text_levels
+        kept = f"مرتبهٔ {fa_int(len(page.config.least))}، {fa_int(sum(page.metrics['grams']))} n-gram"
+        difference = found["page"] - found["measured"]
+        rows.append(
+            {
+                "مدل": STAGE_NAMES[name],
+                "در صفحه": kept if counted else f"وزن‌های درست با {fa_int(2 * levels + 1)} مقدار",
+                "زیان سنجیده": fa(found["measured"], 3),
+                "زیان در صفحه": fa(found["page"], 3),
+                "اختلاف (نات)": fa(difference, 3),
+                "اختلاف (٪)": fa(100 * difference / found["measured"], 2),
+            }
+        )
+    return rows
