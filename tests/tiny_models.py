@@ -21,11 +21,13 @@ VOCABULARY = 300
 
 
 def shaken(model: torch.nn.Module, seed: int, by: float) -> Any:
-    """Weights and biases that are none of them zero, so that nothing can hide; dead taps stay dead."""
+    """Weights and biases that are none of them zero, so that nothing can hide, of a seed; dead taps stay dead."""
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(torch.randn(parameter.shape, generator=draws), alpha=by)
+        for name, parameter in model.named_parameters():
+            parameter.copy_(
+                torch.randn(parameter.shape, generator=draws) * by + (1.0 if name.endswith("gain") else 0.0)
+            )
         for module in model.modules():
             if hasattr(module, "live_weight"):
                 module.weight.copy_(module.live_weight)
@@ -38,8 +40,8 @@ def language(context: int = 16) -> dict[str, Any]:
     stream[offsets[:-1]] = 0
     attention = {"width": 24, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 20, "context": context}
     return {
-        "rnn": shaken(RecurrentLM(RecurrentModelConfig(embedding=10, hidden=14, layers=2), VOCABULARY), 1, 0.2),
-        "transformer": shaken(TransformerLM(TransformerModelConfig(**attention), VOCABULARY), 2, 0.2),
+        "rnn": shaken(RecurrentLM(RecurrentModelConfig(embedding=10, hidden=14, layers=2), VOCABULARY), 1, 0.4),
+        "transformer": shaken(TransformerLM(TransformerModelConfig(**attention), VOCABULARY), 2, 0.3),
         "ngram": KneserNey.fit(stream, offsets, 3, VOCABULARY).pruned((1, 1, 2)),
     }
 
@@ -47,9 +49,9 @@ def language(context: int = 16) -> dict[str, Any]:
 def images() -> dict[str, Any]:
     gated = {"channels": 4, "layers": 2, "first_kernel": 5, "kernel": 3}
     return {
-        "stack": shaken(PixelCNN(PixelCNNModelConfig(channels=5, kernels=(7, 3, 1, 1))), 3, 0.1),
-        "gated": shaken(GatedPixelCNN(GatedModelConfig(**gated, residual=True, placed=True)), 4, 0.1),
-        "plain": shaken(GatedPixelCNN(GatedModelConfig(**gated, residual=False, placed=False)), 5, 0.1),
+        "stack": shaken(PixelCNN(PixelCNNModelConfig(channels=5, kernels=(7, 3, 1, 1))), 3, 0.3),
+        "gated": shaken(GatedPixelCNN(GatedModelConfig(**gated, residual=True, placed=True)), 4, 0.4),
+        "plain": shaken(GatedPixelCNN(GatedModelConfig(**gated, residual=False, placed=False)), 5, 0.4),
     }
 
 
@@ -79,7 +81,7 @@ def continued(model: Any, levels: int, ids: list[int], seed: int, count: int, sa
 
 
 def tokenizer() -> BPE:
-    """With the ids of ``language``."""
+    """Of ids that ``language`` has; it has some more, and shows them as nothing."""
     return train(["ایران کشوری است که در آسیا است", "کتاب در ایران"], VOCABULARY, first_id=2)
 
 

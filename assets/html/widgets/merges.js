@@ -45,7 +45,7 @@ function tokenizer({ pairs, bytes: order, first, pattern }) {
 
   /** As in the report: a space is _, a half-space -, and bytes that are no whole character hexadecimal. */
   function show(id) {
-    const raw = Uint8Array.from(symbols.get(id));
+    const raw = Uint8Array.from(symbols.get(id) ?? []);
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw).replaceAll(" ", "_").replaceAll("\u200c", "-");
     } catch {

@@ -3,7 +3,7 @@
 
 const { button, controls, data, el, fa, mount, slider, status, live, typed } = globalThis.report;
 const NAMES = { ngram: "کنسر–نی", rnn: "شبکهٔ بازگشتی", transformer: "ترنسفورمر" };
-const END = 1, LENGTH = 40, WAIT = 250; // <eos>; tokens of a continuation; milliseconds after a key
+const SPECIAL = ["آغاز متن", "پایان متن"], END = 1, LENGTH = 40, WAIT = 250; // <bos>, <eos>; tokens of a continuation; ms after a key
 
 const percent = (p) => `${fa((100 * p).toFixed(p < 0.0995 ? 1 : 0))}٪`;
 const mean = (losses) => losses.reduce((sum, loss) => sum + loss, 0) / losses.length;
@@ -55,9 +55,9 @@ function start() {
       text.textContent = "";
       measure.textContent = losses.length ? `زیان ${fa(mean(losses).toFixed(2))} نات بر توکن؛ سرگشتگی ${fa(Math.exp(mean(losses)).toFixed(1))}` : "هنوز چیزی نوشته نشده است.";
       list.replaceChildren(...likeliest.map(([id, p]) => {
-        const bar = el("span", { class: "bar", "aria-hidden": "true" }), word = id === END ? "پایان متن" : tokens.show(id);
+        const bar = el("span", { class: "bar", "aria-hidden": "true" }), word = SPECIAL[id] ?? tokens.show(id);
         bar.style.inlineSize = `${(2.5 * p / top).toFixed(2)}em`;
-        return el("li", {}, el("button", { type: "button", "aria-label": `${word}، ${percent(p)}`, "aria-disabled": String(id === END), click: () => id !== END && add(id) },
+        return el("li", {}, el("button", { type: "button", "aria-label": `${word}، ${percent(p)}`, "aria-disabled": String(id <= END), click: () => id > END && add(id) },
           el("bdi", { dir: "auto" }, word), el("span", { class: "number" }, percent(p)), bar));
       }));
     }
