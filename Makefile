@@ -22,6 +22,7 @@ ONLY    ?=
 FRESH   ?=
 NEEDED  ?=
 WITH_WEIGHTS ?=
+LIGHT   ?=
 # For `make submission`: taken letter by letter (make would expand a $), and given to the shell as variables, so that no quote
 # or space in a name can hurt.
 override STUDENT := $(value STUDENT)
@@ -41,7 +42,7 @@ report: $(OUT)/.rendered
 
 $(OUT)/.rendered: .venv/.installed $(SOURCES) $(MISSING)
 	@mkdir -p $(OUT) && rm -f $(OUT)/rubric.json
-	@$(PY) -m genmodels render $(if $(FRESH),--fresh)
+	@$(PY) -m genmodels render $(if $(FRESH),--fresh) $(if $(LIGHT),--light)
 	@mkdir -p $(OUT) && touch $@
 
 install: .venv/.installed
@@ -87,7 +88,7 @@ data: .venv/.installed
 	$(PY) -m genmodels data
 
 submission: .venv/.installed
-	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(WITH_WEIGHTS),--with-weights) $(if $(FRESH),--fresh)
+	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(WITH_WEIGHTS),--with-weights) $(if $(FRESH),--fresh) $(if $(LIGHT),--light)
 
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:
@@ -107,6 +108,7 @@ help:
 	@echo 'make status          every stage: whose result, of which data, what is stale, how long it takes (PROFILE=)'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
 	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (WITH_WEIGHTS=1: 120 MB)'
+	@echo 'LIGHT=1              for make and make submission: an HTML page without its models'
 	@echo 'make bench           measure the stages speed-… on this machine and print them'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

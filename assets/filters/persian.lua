@@ -431,7 +431,15 @@ local function student(meta)
   end
 end
 
+-- `live: false` in the front matter leaves the models out of the page: the static figures stay.
+local function without_models(blocks)
+  return blocks:walk { RawBlock = function(block)
+    if block.text:find('id="data%-writers') or block.text:find('id="data%-painters') then return {} end
+  end }
+end
+
 function Pandoc(doc)
+  if doc.meta.live == false then doc.blocks = without_models(doc.blocks) end
   for _, key in ipairs { "title", "subtitle", "date" } do
     if doc.meta[key] then doc.meta[key] = persian_inlines(doc.meta[key]) end
   end

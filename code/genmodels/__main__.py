@@ -105,7 +105,8 @@ def command_render(arguments: argparse.Namespace) -> int:
     kept = output / reuse.KEPT
     if arguments.fresh:
         kept.unlink(missing_ok=True)
-    by = {"reuse_from": kept, "timings": arguments.timings, "quarto": with_quarto(arguments)}
+    front = {"live": False} if arguments.light else None
+    by = {"front": front, "reuse_from": kept, "timings": arguments.timings, "quarto": with_quarto(arguments)}
     for path in render(PROJECT, arguments.to, output, **by):
         print(path)
     return command_rubric(arguments)
@@ -122,7 +123,8 @@ def command_submission(arguments: argparse.Namespace) -> int:
     from genmodels.render.submission import submit
 
     quarto = with_quarto(arguments)
-    path = submit(arguments.student, arguments.id, arguments.output, arguments.with_weights, arguments.fresh, quarto)
+    how = (arguments.with_weights, arguments.fresh, quarto, arguments.light)
+    path = submit(arguments.student, arguments.id, arguments.output, *how)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
@@ -250,6 +252,7 @@ def _document(commands: argparse._SubParsersAction) -> list[argparse.ArgumentPar
     submission.add_argument("--with-weights", action="store_true", help="so that it can be executed and verified there")
     submission.set_defaults(run=command_submission)
     for command in (render, submission):
+        command.add_argument("--light", action="store_true", help="an HTML page without its models (live: false)")
         command.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
         command.add_argument("--without-quarto", action="store_true", help="by Pandoc and Typst, also where Quarto is")
     return [render, rubric]

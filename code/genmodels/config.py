@@ -180,6 +180,16 @@ class NgramConfig:
     seed: int = setting(1, "دانهٔ تصادفی", "تنها برای نمونه‌ها؛ شمردن تصادفی نیست")
 
 
+@dataclass(frozen=True)
+class PageConfig:
+    """The models as the HTML page carries them: few enough levels that it stays small, enough that losses stay."""
+
+    text_levels: int = setting(15, "بزرگ‌ترین وزن متن", "عدد درست، با یک مقیاس در هر سطر")
+    image_levels: int = setting(127, "بزرگ‌ترین وزن تصویر", "عدد درست، با یک مقیاس در هر سطر")
+    least: tuple[int, ...] = setting((1, 2, 2), "کمترین شمار n-gram", "در هر مرتبه؛ کمیاب‌تر کنار می‌رود")
+    text: TextConfig = TextConfig()
+
+
 def to_plain(config: Any) -> Any:
     """A config, or a mapping of configs, as JSON-able values (tuples become lists), for manifests and comparison."""
     return json.loads(json.dumps(config, default=dataclasses.asdict))

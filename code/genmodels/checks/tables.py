@@ -43,7 +43,7 @@ POINTS = {
 # What ``verify`` finds belongs to a point, too: by the name of its check, else by the result that it is of.
 CHECK_POINTS = {"manifest": "all", "test_perplexity": "2.3", "test_bits_per_character": "2.3", "documents": "2.3"}
 STAGE_POINTS = {
-    "speed-training": "1.2",
+    "speed-training": "1.2", "page": "all",
     "pixelcnn": "1.3", "pixelcnn-gated": "1.3", "pixelcnn-threshold": "1.3", "pixelcnn-homework": "1.3", "pixelcnn-study": "1.3",
     "mnist-classifier": "1.4", "pixelcnn-samples": "1.4", "speed-sampling": "1.4",
     "text": "2.1", "speed-text": "2.1", "speed-bpe": "2.1", "vocabularies": "2.1",
@@ -67,6 +67,7 @@ CHECK_NAMES = {
     "contents": "آنچه در نتیجه است",
     "opening": "نخستین گام‌ها در اندازهٔ کامل",
     "counts": "شمارها",
+    "rounded": "مدل با وزن‌های گردشده",
     "slice": "نام سنجه‌ها",
     "whole_test_nll_nats": "زیان روی همهٔ آزمون (نات بر تصویر)",
     "weights": "وزن‌ها همان وزن‌های امروزند",

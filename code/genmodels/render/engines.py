@@ -105,7 +105,7 @@ class Built:
     def metadata(self, settings: dict[str, Any]) -> dict[str, Any]:
         """What Quarto would hand to its templates and filters."""
         keep = ("title", "subtitle", "abstract", "description", "keywords", "lang", "dir", "number-sections", "nocite",
-                "toc", "student-id", "collaborators", "ai-statement", "section-numbering")  # fmt: skip
+                "toc", "student-id", "collaborators", "ai-statement", "section-numbering", "live")  # fmt: skip
         names = [title_page.literal(a["name"] if isinstance(a, dict) else a) for a in as_list(settings.get("author"))]
         data = {key: settings[key] for key in keep if settings.get(key) is not None}
         if "student-id" in data:

@@ -54,6 +54,7 @@ def submit(
     weights: bool = False,
     fresh: bool = False,
     quarto: bool = False,
+    light: bool = False,
     project: Path = PROJECT,
 ) -> Path:
     """Render the report for ``student`` with ``number`` and pack the hand-in into the folder ``output``; the zip's path.
@@ -61,7 +62,8 @@ def submit(
     What is not given comes from the document's front matter. Without ``weights`` the execution goes along instead
     (``handed``). Raises ``UserError`` where a name or number is missing or cannot stand on a title page, and where a check
     of the document fails: no zip is written then.
-    ``quarto``: by Quarto, as ``make`` where it is. Sentences that do not fit the results are marked in the document; they are told on stderr and hinder nothing.
+    ``quarto``: by Quarto, as ``make`` where it is. ``light``: a page without its models. Sentences that do not
+    fit the results are marked in the document; they are told on stderr and hinder nothing.
     """
     text = read_text(project / SOURCE)
     own = split_front_matter(text, SOURCE)[0]
@@ -70,7 +72,10 @@ def submit(
     name = f"submission-{_file_name(who['student-id'])}"
     # What is given is meant letter by letter; in the front matter a name is Markdown, and stays what `make` shows.
     given = dict(zip(FIELDS, (student, number)))
-    front = {key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()}
+    front: dict[str, str | bool] = {
+        key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()
+    }
+    front |= {"live": False} if light else {}  # the models inside the page are weights, too
     output = Path(output) if output else project / "_output"
     profile = handed.profile(project)
     kept = project / "_output" / ("" if profile == handed.FULL else profile) / reuse.KEPT  # where ``make`` kept it
@@ -135,7 +140,7 @@ def pack(target: Path, folder: str, members: Mapping[str, bytes | Path], project
     return target
 
 
-def with_front(text: str, values: Mapping[str, str]) -> str:
+def with_front(text: str, values: Mapping[str, str | bool]) -> str:
     """The document ``text`` with ``values`` in its front matter, the rest of it as it was."""
     front = FRONT_MATTER.match(text)
     head, own = (front["head"], front["yaml"]) if front else ("---\n", "")

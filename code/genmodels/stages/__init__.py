@@ -43,6 +43,7 @@ STAGES = {
     "vocabularies": "genmodels.stages.speed.base:Vocabularies",
     "generation": "genmodels.stages.generation:GenerationStage",
     "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
+    "page": "genmodels.stages.page:PageStage",  # after every stage that the page runs
 }
 
 SPEEDS = tuple(name for name in STAGES if name.startswith("speed-"))  # of a machine, not of a training
