@@ -82,6 +82,7 @@ class TrialsStage(Training, Stage):
     """
 
     result: type[TrialsResult] = TrialsResult
+    files: tuple[str, ...] = ("history.csv", "metrics.json", "slice.npz")
 
     @abstractmethod
     def runs(self) -> dict[str, Any]:
@@ -130,6 +131,14 @@ class TrialsStage(Training, Stage):
         """What the metrics hold beside the runs'."""
         return {}
 
+    def plan(self, run: Any, measures: dict[str, Any]) -> TrainingConfig:
+        """The training whose history is kept: the run's, unless a study chose of it."""
+        return run.training
+
+    def extra(self, profile: str) -> dict[str, Any]:
+        """What else ``store.publish`` is to write, of a study that ships more than ``files``."""
+        return {}
+
     def config(self, profile: str) -> dict[str, Any]:
         runs = self.runs()
         return runs if profile == "full" else {key: self.short(run) for key, run in runs.items()}
@@ -174,9 +183,11 @@ class TrialsStage(Training, Stage):
             metrics={"runs": {key: part["measures"] for key, part in parts.items()}}
             | self.common_metrics(runs, material),
             history=pd.concat([pd.DataFrame(part["history"]).assign(run=key) for key, part in parts.items()]),
+            **self.extra(profile),
         )
         for key in runs:
             self._finished(key, profile).unlink(missing_ok=True)
+            self._finished(key, profile).with_suffix(".pt").unlink(missing_ok=True)
         return path
 
     def _finished(self, key: str, profile: str) -> Path:
@@ -236,7 +247,7 @@ class TrialsStage(Training, Stage):
         return first_loss(model.train(), batch, self.objective(run), run.training.seed)
 
     def belongs(self, result: TrialsResult) -> None:
-        payload.files(result.manifest, "history.csv", "metrics.json", "slice.npz")
+        payload.files(result.manifest, *self.files)
         kinds = {"fingerprint": dict.fromkeys(result.config, list), "seconds": float}
         payload.like(result.manifest, kinds, "manifest.json")
         payload.like(result.metrics, {"runs": dict.fromkeys(result.config, dict)}, "metrics.json")
@@ -245,11 +256,12 @@ class TrialsStage(Training, Stage):
         unknown = set(result.history["run"]) - result.config.keys()
         payload.require(not unknown, f"history.csv has runs that the settings have not: {', '.join(map(str, unknown))}")
         for key, run in result.config.items():
-            plan, measures = run.training, result.metrics["runs"][key]
+            measures = result.metrics["runs"][key]
             shared = {"parameters": int, "train_loss_nats": float, "cpu_seconds": float, "opening": payload.Each(float)}
             payload.like(measures, shared, f"metrics.json, {key}")
-            steps = (len(measures["opening"]), plan.batch_size)
-            for name, part in self.run_belongs(run, measures, result).items():
+            steps = (len(measures["opening"]), run.training.batch_size)
+            parts, plan = self.run_belongs(run, measures, result), self.plan(run, measures)
+            for name, part in parts.items():
                 wanted[f"{key}_{name}"] = replace(part, shape=steps + part.shape)
             rows = result.history[result.history["run"] == key].drop(columns="run")
             if plan.evaluations or len(rows):

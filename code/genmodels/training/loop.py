@@ -38,7 +38,7 @@ from genmodels.system.precision import autocast, is_exact, widened
 from genmodels.system.progress import progress_bar
 from genmodels.training.batches import BatchOrder, generator_for, seed_for
 from genmodels.training.checkpoints import StopRequest, load_checkpoint, misfit, save_checkpoint
-from genmodels.training.optimizers import MuonWithAdamW, make_optimizer
+from genmodels.training.optimizers import MuonWithAdamW, make_optimizer, rate_share
 from genmodels.training.ranks import Batch, Ranks
 
 
@@ -275,7 +275,7 @@ def _train(
             batch = draw(batch, objective, config.seed, step, ranks.rank)
             share = tuple(part.to(ranks.device, non_blocking=True) for part in ranks.share(batch))
             for group, decay in zip(optimizer.param_groups, decays, strict=True):
-                group["lr"] = learning_rate_at(step, config)
+                group["lr"] = learning_rate_at(step, config) * rate_share(group, step)
                 group["weight_decay"] = decay if weight_decays_at(step, config) else 0.0
             with autocast(ranks.device.type, config.bf16):
                 loss = objective.total(wrapped, share) / objective.count(batch)
