@@ -15,7 +15,7 @@ Not here: the training (``training/loop.py``), and what it trains on.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +92,7 @@ def merge(network: TransformerLM) -> TransformerLM:
     return network
 
 
-def _each_linear(network: TransformerLM, made: object) -> None:
+def _each_linear(network: TransformerLM, made: Callable[[nn.Module], nn.Module]) -> None:
     """Exchange every linear map (or ``LoRALinear``) inside the blocks for what ``made`` makes of it."""
     for block in network.blocks:
         for owner in (block.attention, block.feed_forward):

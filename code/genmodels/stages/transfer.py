@@ -40,7 +40,6 @@ from genmodels.stages.transfer_measures import Trained, before, before_belongs, 
 from genmodels.stages.transfer_texts import (
     TransferTexts,
     chosen,
-    encoded,
     first,
     pretrained,
 )
@@ -97,10 +96,7 @@ class TransferStage(TrialsStage):
     # --- what is trained ----------------------------------------------------------------------------------------------
 
     def gather(self, runs: dict[str, Trial], folder: Path | None) -> TransferTexts:
-        self._runs = runs
-        config = runs[SHIPPED].experiment
-        self._judged = config.evaluation_documents
-        return TransferTexts.read(config.source, folder)
+        return TransferTexts.read((run.experiment for run in runs.values()), folder)
 
     def data(self, material: TransferTexts) -> dict[str, Any]:
         return material.identity
@@ -200,15 +196,14 @@ class TransferStage(TrialsStage):
 
     def common_arrays(self, material: TransferTexts) -> dict[str, np.ndarray]:
         """The test documents in the model's tokens, and the token counts that arms from scratch begin with."""
-        configs = [run.experiment for run in self._runs.values()]
-        found = {counts_name(c): material.counts(c).astype(np.int32) for c in configs if c.start != "pretrained"}
+        fresh = [config for config in material.arms if config.start != "pretrained"]
+        found = {counts_name(config): material.counts(config).astype(np.int32) for config in fresh}
         for target in TARGETS:
-            whole = first(encoded(material.tokenizer, material.texts[target]["test"]), self._judged)
-            found |= {f"test_{target}_{name}": array for name, array in zip(PARTS, whole)}
+            found |= {f"test_{target}_{n}": array for n, array in zip(PARTS, material.test_documents(target))}
         return found
 
     def common_metrics(self, runs: dict[str, Trial], material: TransferTexts) -> dict[str, Any]:
-        return before(material, self._judged)
+        return before(material)
 
     def extra(self, profile: str) -> dict[str, Any]:
         return {"weights": load_safetensors(self._finished(SHIPPED, profile).with_suffix(".pt").read_bytes())}

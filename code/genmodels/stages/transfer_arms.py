@@ -1,8 +1,8 @@
 """The arms of stage ``transfer``: which text, how much of it, from which start, what is trained.
 
 Everything that costs processor time stands here: the whole is to take about an hour of one core without bf16. What was
-made smaller for that: two rates an arm, one seed where ways to adapt are compared, two sizes of the near target, and small
-networks from scratch, which on so little text are no worse than one of the pre-trained model's size (``*-large``).
+made smaller for that: two rates an arm, two seeds for the larger texts, one where ways to adapt are compared, fewer sizes
+of the near target, and a small network from scratch; arm ``large`` says what one of the pre-trained model's size does.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from genmodels.stages.language import TransformerStage
 
 BATCH = 8
 EVALUATIONS = {"pretrained": 3, "scratch": 5}  # a network from scratch is soon past its best
-# Steps of the pre-trained network and of one from scratch, by target and kilobytes of training text (0: all). In this
-# order: should a training be stopped for good, what says most is there.
-STEPS = {
-    ("verse", 25): (24, 35), ("verse", 100): (64, 120), ("verse", 0): (140, 320), ("prose", 0): (100, 260),
-    ("verse", 50): (40, 64), ("verse", 200): (96, 200), ("prose", 50): (40, 64),
+# Steps of the pre-trained network and of one from scratch, and seeds, by target and kilobytes of training text (0: all).
+SIZES = {
+    ("verse", 25): (24, 35, 3), ("verse", 100): (64, 120, 3), ("prose", 25): (24, 35, 2), ("verse", 0): (80, 200, 2),
+    ("prose", 100): (64, 120, 2), ("verse", 50): (40, 64, 3), ("verse", 200): (72, 160, 2),
 }  # fmt: skip
-AT = ("verse", 100)  # where ways to adapt are compared
+AT = ("verse", 25)  # where ways to adapt are compared
+AVERAGED = {("verse", 100): (0.25, 0.5, 0.75)}  # shares of the new weights
 OWN_VOCABULARY = 1000
 SMALL = TransformerModelConfig(width=128, layers=2, heads=4, kv_heads=4, hidden=256)
-SHIPPED = f"{AT[0]}-{AT[1]}-lora8"
+SHIPPED = "verse-25-lora8"
 RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3)}
 WAYS: dict[str, dict[str, Any]] = {  # beside training all weights
+    "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2)},
+    "replay": {"replay": 0.25, "rates": (1e-3, 3e-3)},
+    "last-block": {"method": "last-block", "rates": (1e-3, 3e-3)},
     "bias": {"method": "bias", "rates": (1e-2, 3e-2)},
     "embedding": {"method": "embedding", "rates": (1e-3, 3e-3)},
-    "last-block": {"method": "last-block", "rates": (1e-3, 3e-3)},
-    "lora4": {"method": "lora", "rank": 4, "rates": (3e-3, 1e-2)},
-    "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2)},
     "lora32": {"method": "lora", "rank": 32, "rates": (3e-3, 1e-2)},
+    "lora4": {"method": "lora", "rank": 4, "rates": (3e-3, 1e-2)},
     "gradual": {"method": "gradual", "rates": (3e-3, 6e-3)},
-    "replay": {"replay": 0.25, "rates": (1e-3, 3e-3)},
 }
 
 
@@ -51,22 +51,48 @@ def _plan(steps: int, start: str) -> TrainingConfig:
 
 
 def arms() -> dict[str, TransferConfig]:
-    """Every arm by its name, ``target-size-kind``."""
+    """Every arm by its name, ``target-size-kind``; what says most comes first, should there be no time for the rest."""
+    sizes = list(SIZES)
+    return _by_start(sizes[:3]) | _ways() | _by_start(sizes[3:])
+
+
+def _name(target: str, size: int, kind: str) -> str:
+    return f"{target}-{size or 'all'}-{kind}"
+
+
+def _tuned(target: str, size: int) -> TransferConfig:
+    """The pre-trained network with all its weights trained."""
+    steps, _, seeds = SIZES[target, size]
+    plan = _plan(steps, "pretrained")
+    averages = AVERAGED.get((target, size), ())
+    return TransferConfig(
+        TransformerStage.full.model, plan, target, size, rates=RATES["full"], seeds=seeds, averages=averages
+    )
+
+
+def _fresh(target: str, size: int) -> TransferConfig:
+    """A small network from scratch on the same text, in the pre-trained model's tokens."""
+    plan = _plan(SIZES[target, size][1], "scratch")
+    tuned = replace(_tuned(target, size), averages=())
+    return replace(tuned, model=SMALL, training=plan, start="scratch", rates=RATES["scratch"])
+
+
+def _by_start(sizes: list[tuple[str, int]]) -> dict[str, TransferConfig]:
     found = {}
-    for (target, size), (steps, longer) in STEPS.items():
-        name, network = f"{target}-{size or 'all'}", TransformerStage.full.model
-        tuned = TransferConfig(network, _plan(steps, "pretrained"), target, size, rates=RATES["full"])
-        fresh = replace(tuned, model=SMALL, training=_plan(longer, "scratch"), start="scratch", rates=RATES["scratch"])
-        compared = (target, size) == AT
-        found[f"{name}-full"] = replace(tuned, averages=(0.25, 0.5, 0.75) if compared else ())
-        found[f"{name}-scratch"] = fresh
-        found[f"{name}-own"] = replace(fresh, start="own", vocabulary=OWN_VOCABULARY)
-        if compared:
-            found |= {f"{name}-{way}": replace(tuned, seeds=1, **changes) for way, changes in WAYS.items()}
-            longer = round(steps / (1 - found[f"{name}-replay"].replay))  # as many windows of the target as the others
-            found[f"{name}-replay"] = replace(found[f"{name}-replay"], training=_plan(longer, "pretrained"))
-            large = replace(fresh, model=network, rates=RATES["full"], seeds=1)
-    return found | {"-".join(map(str, AT)) + "-large": large}
+    for place in sizes:
+        found[_name(*place, "full")] = _tuned(*place)
+        found[_name(*place, "scratch")] = fresh = _fresh(*place)
+        found[_name(*place, "own")] = replace(fresh, start="own", vocabulary=OWN_VOCABULARY)
+    return found
+
+
+def _ways() -> dict[str, TransferConfig]:
+    tuned, steps = replace(_tuned(*AT), seeds=1), SIZES[AT][0]
+    found = {_name(*AT, way): replace(tuned, **changes) for way, changes in WAYS.items()}
+    for name, config in found.items():  # as many windows of the target for all
+        found[name] = replace(config, training=_plan(round(steps / (1 - config.replay)), "pretrained"))
+    large = replace(_fresh(*AT), model=tuned.model, rates=RATES["full"], seeds=1)
+    return found | {_name(*AT, "large"): large}
 
 
 def brief(config: TransferConfig) -> TransferConfig:

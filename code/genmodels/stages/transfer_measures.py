@@ -16,7 +16,7 @@ from genmodels.language.perplexity import evaluate
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE
-from genmodels.stages.transfer_texts import TransferTexts, encoded, first
+from genmodels.stages.transfer_texts import TransferTexts
 from genmodels.stages.trials import Trial
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.training import loop
@@ -59,7 +59,7 @@ def measured(tried: list[Trained], finals: list[Trained], material: TransferText
         "opening": tried[0].record.losses[:1],
     }
     if config.start == "pretrained":
-        there = first(material.wikipedia, config.evaluation_documents)
+        there = material.remembered
         found["wikipedia_bits_per_character"] = [evaluate(e.network, *there).bits_per_character for e in finals]
         found["averages"] = _averages(config, finals[0], material)
     if config.target == "verse":
@@ -76,7 +76,7 @@ def _averages(config: TransferConfig, final: Trained, material: TransferTexts) -
         between.load_state_dict(adaptation.averaged(old, new, share))
         between.eval()
         read = {split: material.documents(config, split) for split in ("validation", "test")}
-        read["wikipedia"] = first(material.wikipedia, config.evaluation_documents)
+        read["wikipedia"] = material.remembered
         found[f"{share:g}"] = {
             f"{name}_bits_per_character": evaluate(between, *documents).bits_per_character
             for name, documents in read.items()
@@ -95,15 +95,15 @@ def _poems(config: TransferConfig, network: TransformerLM, tokenizer: Tokenizer)
     return {"form": verse.form(whole), "sample": poems[0]}
 
 
-def before(material: TransferTexts, count: int) -> dict[str, Any]:
-    """The pre-trained model as it is, on the first ``count`` documents (0: all), and the form of what people wrote."""
+def before(material: TransferTexts) -> dict[str, Any]:
+    """The pre-trained model as it is, and the form of what people wrote."""
     network = material.result.model()
     found: dict[str, Any] = {"before": {}, "form": {}}
     for target in TARGETS:
-        judged = evaluate(network, *first(encoded(material.tokenizer, material.texts[target]["test"]), count))
+        judged = evaluate(network, *material.test_documents(target))
         nats = judged.document_nll_nats.round(3).tolist()
         found["before"][target] = {"bits_per_character": judged.bits_per_character, "document_nll_nats": nats}
-    there = evaluate(network, *first(material.wikipedia, count))
+    there = evaluate(network, *material.remembered)
     found["before"]["wikipedia"] = {
         "bits_per_character": there.bits_per_character,
         "characters": int(there.document_characters.sum()),

@@ -8,6 +8,7 @@ older preparation may have made.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -73,20 +74,22 @@ class TransferTexts:
     """The target texts, normalised, and the shipped model they are carried to."""
 
     texts: dict[str, dict[str, tuple[str, ...]]]  # by target and split
-    source: str
+    arms: tuple[TransferConfig, ...]
+    source: str  # of the pre-trained model
     folder: Path | None
     learnt: dict[tuple[str, int, int], Tokenizer] = field(default_factory=dict)  # by text, its size, vocabulary
 
     @classmethod
-    def read(cls, source: str, folder: Path | None) -> TransferTexts:
-        """``DataError`` where the ghazals are not there, ``StaleResult`` where the pre-trained model is not."""
+    def read(cls, arms: Iterable[TransferConfig], folder: Path | None) -> TransferTexts:
+        """What ``arms`` read. ``DataError`` where the ghazals are not there, ``StaleResult`` where the pre-trained model is not."""
         found = {
             target: {
                 split: tuple(t for t, _ in prepare_chunk(("fluent", list(rows)))[0]) for split, rows in splits.items()
             }
             for target, splits in hafez.load(folder).items()
         }
-        return cls(found, source, folder)
+        arms = tuple(arms)
+        return cls(found, arms, arms[0].source, folder)
 
     @cached_property
     def result(self) -> Any:
@@ -138,6 +141,15 @@ class TransferTexts:
         if key not in self.learnt:
             self.learnt[key] = Tokenizer.train(self.training_text(config), config.vocabulary)
         return self.learnt[key]
+
+    def test_documents(self, target: str) -> Documents:
+        """The test documents of a target in the model's tokens."""
+        return first(encoded(self.tokenizer, self.texts[target]["test"]), self.arms[0].evaluation_documents)
+
+    @property
+    def remembered(self) -> Documents:
+        """The test documents of Wikipedia on which forgetting is measured."""
+        return first(self.wikipedia, self.arms[0].evaluation_documents)
 
     def documents(self, config: TransferConfig, split: str) -> Documents:
         """The held-out documents that an arm is judged on, in its own tokens."""
