@@ -164,17 +164,7 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)
 
-    transfer = commands.add_parser("transfer", help="carry a public pre-trained model over to the ghazals of Hafez")
-    transfer.add_argument(
-        "--from", dest="source", required=True, help="a causal model: a name of the Hugging Face hub, or a folder"
-    )
-    transfer.add_argument("--target", choices=("verse", "prose"), default="verse")
-    transfer.add_argument("--kilobytes", type=int, default=0, help="of training text (default: all)")
-    transfer.add_argument("--steps", type=int, default=200, help="of the optimiser (default: 200)")
-    transfer.add_argument("--rate", type=float, default=1e-4, help="learning rate (default: 1e-4)")
-    transfer.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
-    transfer.set_defaults(run=command_transfer)
-
+    _add_transfer(commands)
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
     verify.add_argument(
@@ -212,6 +202,19 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("name", nargs="*", help="default: all")
     bench.set_defaults(run=command_bench)
     return top
+
+
+def _add_transfer(commands: argparse._SubParsersAction) -> None:
+    transfer = commands.add_parser("transfer", help="carry a public pre-trained model over to the ghazals of Hafez")
+    transfer.add_argument(
+        "--from", dest="source", required=True, help="a causal model: a name of the Hugging Face hub, or a folder"
+    )
+    transfer.add_argument("--target", choices=("verse", "prose"), default="verse")
+    transfer.add_argument("--kilobytes", type=int, default=0, help="of training text (default: all)")
+    transfer.add_argument("--steps", type=int, default=200, help="of the optimiser (default: 200)")
+    transfer.add_argument("--rate", type=float, default=1e-4, help="learning rate (default: 1e-4)")
+    transfer.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
+    transfer.set_defaults(run=command_transfer)
 
 
 def main(arguments: list[str] | None = None) -> int:

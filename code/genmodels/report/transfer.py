@@ -29,7 +29,7 @@ WAYS = {  # of adapting, by the amount that is trained
     "replay": "همه، با بازپخش",
 }  # fmt: skip
 PUBLIC = [  # as their own pages say
-    ("HooshvareLab/gpt2-fa", "GPT-2، خودبازگشتی", "ادامه دادن متن", "@parsgpt2"),
+    ("HooshvareLab/gpt2-fa", "GPT-2، خودبازگشتی", "ادامه دادن متن", "@parsgpt2021"),
     ("bolbolzaban/gpt2-persian", "GPT-2 medium، بافت ۲۵۶", "شعر فارسی؛ رقم و لاتین را نمی‌خواند", "@khashei2020"),
     ("HooshvareLab/bert-fa-base-uncased", "BERT، دوسویه", "رده‌بندی و برچسب‌زنی، نه ادامه دادن", "@farahani2021"),
 ]
@@ -118,11 +118,11 @@ def growth(result: Any) -> Figure:
 
 def ways(result: Any) -> dict[str, str]:
     """The ways to adapt that were compared, and the key of each one's arm."""
-    at = name("verse", _compared(result), "")
+    at = name("verse", compared(result), "")
     return {way: f"{at}{way}" for way in WAYS if f"{at}{way}" in result.config}
 
 
-def _compared(result: Any) -> int:
+def compared(result: Any) -> int:
     """The size of the text at which ways to adapt were compared."""
     return next(run.experiment.kilobytes for run in result.config.values() if run.experiment.method == "lora")
 
