@@ -163,7 +163,6 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=command_train)
-
     _add_transfer(commands)
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
