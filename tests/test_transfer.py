@@ -89,7 +89,8 @@ def test_an_honest_result_verifies(stage: SmallTransfer) -> None:
         ["manifest", "weights", "documents before", f"documents {SHIPPED}", *KEPT], True
     )
     result = stage.load("full")
-    assert result.manifest["data"]["pretrained"] == {"source": "transformer/full", "preparation": 1}
+    wanted = {"source": "transformer/full", "preparation": 1, "corpus_sha256": "unknown"}
+    assert result.manifest["data"]["pretrained"] == wanted
     for key, run in result.config.items():
         measures, config = result.metrics["runs"][key], run.experiment
         assert len(measures["test_bits_per_character"]) == config.seeds == len(measures["stopped"])

@@ -123,7 +123,11 @@ class TransferTexts:
             "file_sha256": hafez.DIGEST,
             "digest": data_digest(*rows, weights),
             "weights": weights,
-            "pretrained": {"source": self.source, "preparation": version_of(manifest)},
+            "pretrained": {
+                "source": self.source,
+                "preparation": version_of(manifest),
+                "corpus_sha256": manifest["data"].get("corpus_sha256", "unknown"),
+            },
         }
 
     def training_text(self, config: TransferConfig) -> tuple[str, ...]:
