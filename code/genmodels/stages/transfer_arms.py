@@ -1,7 +1,7 @@
 """The arms of stage ``transfer``: which text, how much of it, from which start, what is trained.
 
 Everything that costs processor time stands here: the whole is to take about an hour of one core without bf16. What was
-made smaller for that: two rates an arm, two seeds for the larger texts, one where ways to adapt are compared, fewer sizes
+made smaller for that: two rates an arm (three from scratch), two seeds for the larger texts, one where ways to adapt are compared, fewer sizes
 of the near target, and a small network from scratch; arm ``large`` says what one of the pre-trained model's size does.
 """
 
@@ -15,17 +15,19 @@ from genmodels.stages.language import TransformerStage
 
 BATCH = 8
 EVALUATIONS = {"pretrained": 3, "scratch": 5}  # a network from scratch is soon past its best
-# Steps of the pre-trained network and of one from scratch, and seeds, by target and kilobytes of training text (0: all).
+# By target and kilobytes of training text (0: all): steps of the pre-trained network, of one from scratch in its tokens and
+# in its own, and seeds. From scratch takes more, up to where validation text says that it has overfitted.
 SIZES = {
-    ("verse", 25): (24, 35, 3), ("verse", 100): (64, 120, 3), ("prose", 25): (24, 35, 2), ("verse", 0): (80, 200, 2),
-    ("prose", 100): (64, 120, 2), ("verse", 50): (40, 64, 3), ("verse", 200): (72, 160, 2),
+    ("verse", 25): (24, 56, 84, 3), ("prose", 25): (24, 56, 84, 2), ("verse", 0): (80, 280, 420, 2),
+    ("verse", 100): (64, 160, 240, 3), ("verse", 50): (40, 100, 150, 3), ("prose", 100): (64, 160, 240, 2),
+    ("verse", 200): (72, 220, 330, 2),
 }  # fmt: skip
 AT = ("verse", 25)  # where ways to adapt are compared
 AVERAGED = {("verse", 100): (0.25, 0.5, 0.75)}  # shares of the new weights
 OWN_VOCABULARY = 1000
 SMALL = TransformerModelConfig(width=128, layers=2, heads=4, kv_heads=4, hidden=256)
 SHIPPED = "verse-25-lora8"
-RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3)}
+RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3, 1.2e-2)}
 WAYS: dict[str, dict[str, Any]] = {  # beside training all weights
     "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2)},
     "replay": {"replay": 0.25, "rates": (1e-3, 3e-3)},
@@ -53,7 +55,7 @@ def _plan(steps: int, start: str) -> TrainingConfig:
 def arms() -> dict[str, TransferConfig]:
     """Every arm by its name, ``target-size-kind``; what says most comes first, should there be no time for the rest."""
     sizes = list(SIZES)
-    return _by_start(sizes[:3]) | _ways() | _by_start(sizes[3:])
+    return _by_start(sizes[:2]) | _ways() | _by_start(sizes[2:])
 
 
 def _name(target: str, size: int, kind: str) -> str:
@@ -62,7 +64,7 @@ def _name(target: str, size: int, kind: str) -> str:
 
 def _tuned(target: str, size: int) -> TransferConfig:
     """The pre-trained network with all its weights trained."""
-    steps, _, seeds = SIZES[target, size]
+    steps, *_, seeds = SIZES[target, size]
     plan = _plan(steps, "pretrained")
     averages = AVERAGED.get((target, size), ())
     return TransferConfig(
@@ -70,19 +72,20 @@ def _tuned(target: str, size: int) -> TransferConfig:
     )
 
 
-def _fresh(target: str, size: int) -> TransferConfig:
-    """A small network from scratch on the same text, in the pre-trained model's tokens."""
-    plan = _plan(SIZES[target, size][1], "scratch")
-    tuned = replace(_tuned(target, size), averages=())
-    return replace(tuned, model=SMALL, training=plan, start="scratch", rates=RATES["scratch"])
+def _fresh(target: str, size: int, start: str) -> TransferConfig:
+    """A small network from scratch on the same text, in the pre-trained model's tokens or in its own."""
+    _, steps, own_steps, _ = SIZES[target, size]
+    fresh = replace(_tuned(target, size), model=SMALL, start=start, rates=RATES["scratch"], averages=())
+    if start == "own":
+        return replace(fresh, training=_plan(own_steps, "scratch"), vocabulary=OWN_VOCABULARY)
+    return replace(fresh, training=_plan(steps, "scratch"))
 
 
 def _by_start(sizes: list[tuple[str, int]]) -> dict[str, TransferConfig]:
     found = {}
     for place in sizes:
         found[_name(*place, "full")] = _tuned(*place)
-        found[_name(*place, "scratch")] = fresh = _fresh(*place)
-        found[_name(*place, "own")] = replace(fresh, start="own", vocabulary=OWN_VOCABULARY)
+        found |= {_name(*place, start): _fresh(*place, start) for start in ("scratch", "own")}
     return found
 
 
@@ -91,7 +94,7 @@ def _ways() -> dict[str, TransferConfig]:
     found = {_name(*AT, way): replace(tuned, **changes) for way, changes in WAYS.items()}
     for name, config in found.items():  # as many windows of the target for all
         found[name] = replace(config, training=_plan(round(steps / (1 - config.replay)), "pretrained"))
-    large = replace(_fresh(*AT), model=tuned.model, rates=RATES["full"], seeds=1)
+    large = replace(_fresh(*AT, "scratch"), model=tuned.model, rates=RATES["full"], seeds=1)
     return found | {_name(*AT, "large"): large}
 
 
