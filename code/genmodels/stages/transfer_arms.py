@@ -1,8 +1,8 @@
 """The arms of stage ``transfer``: which text, how much of it, from which start, what is trained.
 
 Everything that costs processor time stands here: the whole is to take about an hour of one core without bf16. What was
-made smaller for that: two rates an arm (three from scratch), two seeds for the larger texts, one where ways to adapt are compared, fewer sizes
-of the near target, and a small network from scratch; arm ``large`` says what one of the pre-trained model's size does.
+made smaller for that: two or three rates an arm, two seeds for the larger texts, one where ways to adapt are compared,
+fewer sizes of the near target, a small network from scratch (arm ``large``: one of the pre-trained model's size).
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ SMALL = TransformerModelConfig(width=128, layers=2, heads=4, kv_heads=4, hidden=
 SHIPPED = "verse-25-lora8"
 RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3, 1.2e-2)}
 WAYS: dict[str, dict[str, Any]] = {  # beside training all weights
-    "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2)},
+    "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2, 3e-2)},
     "replay": {"replay": 0.25, "rates": (1e-3, 3e-3)},
     "last-block": {"method": "last-block", "rates": (1e-3, 3e-3)},
-    "bias": {"method": "bias", "rates": (1e-2, 3e-2)},
+    "bias": {"method": "bias", "rates": (1e-2, 3e-2, 1e-1)},
     "embedding": {"method": "embedding", "rates": (1e-3, 3e-3)},
-    "lora32": {"method": "lora", "rank": 32, "rates": (3e-3, 1e-2)},
-    "lora4": {"method": "lora", "rank": 4, "rates": (3e-3, 1e-2)},
+    "lora32": {"method": "lora", "rank": 32, "rates": (3e-3, 1e-2, 3e-2)},
+    "lora4": {"method": "lora", "rank": 4, "rates": (3e-3, 1e-2, 3e-2)},
     "gradual": {"method": "gradual", "rates": (3e-3, 6e-3)},
 }
 
@@ -55,7 +55,7 @@ def _plan(steps: int, start: str) -> TrainingConfig:
 def arms() -> dict[str, TransferConfig]:
     """Every arm by its name, ``target-size-kind``; what says most comes first, should there be no time for the rest."""
     sizes = list(SIZES)
-    return _by_start(sizes[:2]) | _ways() | _by_start(sizes[2:])
+    return _by_start(sizes[:4]) | _ways() | _by_start(sizes[4:])
 
 
 def _name(target: str, size: int, kind: str) -> str:
