@@ -31,9 +31,9 @@ RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3, 1.2e-2)}
 WAYS: dict[str, dict[str, Any]] = {  # beside training all weights
     "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2, 3e-2)},
     "replay": {"replay": 0.25, "rates": (1e-3, 3e-3)},
-    "last-block": {"method": "last-block", "rates": (1e-3, 3e-3)},
+    "last-block": {"method": "last-block", "rates": (1e-3, 3e-3, 1e-2)},
     "bias": {"method": "bias", "rates": (1e-2, 3e-2, 1e-1)},
-    "embedding": {"method": "embedding", "rates": (1e-3, 3e-3)},
+    "embedding": {"method": "embedding", "rates": (1e-3, 3e-3, 1e-2)},
     "lora32": {"method": "lora", "rank": 32, "rates": (3e-3, 1e-2, 3e-2)},
     "lora4": {"method": "lora", "rank": 4, "rates": (3e-3, 1e-2, 3e-2)},
     "gradual": {"method": "gradual", "rates": (3e-3, 6e-3)},
