@@ -18,16 +18,16 @@ EVALUATIONS = {"pretrained": 3, "scratch": 5}  # a network from scratch is soon 
 # By target and kilobytes of training text (0: all): steps of the pre-trained network, of one from scratch in its tokens and
 # in its own, and seeds. From scratch takes more, up to where validation text says that it has overfitted.
 SIZES = {
-    ("verse", 25): (24, 56, 84, 3), ("prose", 25): (24, 56, 84, 2), ("verse", 0): (80, 280, 420, 2),
-    ("verse", 100): (64, 160, 240, 3), ("verse", 50): (40, 100, 150, 3), ("prose", 100): (64, 160, 240, 2),
-    ("verse", 200): (72, 220, 330, 2),
+    ("verse", 25): (24, 56, 84, 3), ("prose", 25): (24, 56, 84, 2), ("verse", 0): (80, 200, 300, 2),
+    ("verse", 100): (64, 120, 200, 3), ("verse", 50): (40, 80, 140, 3), ("prose", 100): (64, 120, 200, 2),
+    ("verse", 200): (72, 160, 250, 2),
 }  # fmt: skip
 AT = ("verse", 25)  # where ways to adapt are compared
 AVERAGED = {("verse", 100): (0.25, 0.5, 0.75)}  # shares of the new weights
 OWN_VOCABULARY = 1000
 SMALL = TransformerModelConfig(width=128, layers=2, heads=4, kv_heads=4, hidden=256)
 SHIPPED = "verse-25-lora8"
-RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3, 1.2e-2)}
+RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3), "fast": (3e-3, 6e-3, 1.2e-2)}  # fast: where steps are few
 WAYS: dict[str, dict[str, Any]] = {  # beside training all weights
     "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2, 3e-2)},
     "replay": {"replay": 0.25, "rates": (1e-3, 3e-3)},
@@ -75,7 +75,8 @@ def _tuned(target: str, size: int) -> TransferConfig:
 def _fresh(target: str, size: int, start: str) -> TransferConfig:
     """A small network from scratch on the same text, in the pre-trained model's tokens or in its own."""
     _, steps, own_steps, _ = SIZES[target, size]
-    fresh = replace(_tuned(target, size), model=SMALL, start=start, rates=RATES["scratch"], averages=())
+    rates = RATES["fast" if size == AT[1] else "scratch"]
+    fresh = replace(_tuned(target, size), model=SMALL, start=start, rates=rates, averages=())
     if start == "own":
         return replace(fresh, training=_plan(own_steps, "scratch"), vocabulary=OWN_VOCABULARY)
     return replace(fresh, training=_plan(steps, "scratch"))
