@@ -136,9 +136,9 @@ def test_tables_and_figure() -> None:
 
 def test_an_arm_that_is_not_there_is_left_out() -> None:
     result = Made()
-    for gone in ("verse-50-own", "verse-25-gradual"):
+    for gone in ("verse-100-own", "verse-25-gradual"):
         del result.config[gone]
-    assert 50 not in transfer.sizes(result) and "gradual" not in transfer.ways(result)
+    assert 100 not in transfer.sizes(result) and "gradual" not in transfer.ways(result)
     transfer.growth(result)
     result.config["verse-100-full"] = SimpleNamespace(
         experiment=replace(result.config["verse-100-full"].experiment, averages=())

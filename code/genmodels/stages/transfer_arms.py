@@ -1,8 +1,9 @@
 """The arms of stage ``transfer``: which text, how much of it, from which start, what is trained.
 
 Everything that costs processor time stands here: the whole is to take about an hour of one core without bf16. What was
-made smaller for that: two or three rates an arm, two seeds for the larger texts, one where ways to adapt are compared,
-fewer sizes of the near target, a small network from scratch (arm ``large``: one of the pre-trained model's size).
+made smaller for that: two or three rates an arm, two seeds for the largest text, one where ways to adapt are compared,
+no size between 100 kB and all, one size of the near target, a small network from scratch (arm ``large``: one of the
+pre-trained model's size).
 """
 
 from __future__ import annotations
@@ -19,8 +20,7 @@ EVALUATIONS = {"pretrained": 3, "scratch": 5}  # a network from scratch is soon 
 # in its own, and seeds. From scratch takes more, up to where validation text says that it has overfitted.
 SIZES = {
     ("verse", 25): (24, 56, 84, 3), ("prose", 25): (24, 56, 84, 2), ("verse", 0): (80, 400, 400, 2),
-    ("verse", 100): (64, 120, 120, 3), ("verse", 50): (40, 80, 140, 3), ("prose", 100): (64, 120, 200, 2),
-    ("verse", 200): (72, 160, 250, 2),
+    ("verse", 100): (64, 120, 120, 3), ("verse", 50): (40, 80, 140, 3),
 }  # fmt: skip
 AT = ("verse", 25)  # where ways to adapt are compared
 AVERAGED = {("verse", 100): (0.25, 0.5, 0.75)}  # shares of the new weights
