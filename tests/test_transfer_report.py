@@ -33,6 +33,7 @@ class Made:
                 "wikipedia_bits_per_character": [value - 0.8 for value in seeds],
                 "train_characters": 500 * (run.experiment.kilobytes or 400),
                 "trained_parameters": 1000,
+                "train_windows": 100,
                 "rate": 1e-3,
                 "form": {
                     "rhyme_rate": 0.02,
@@ -88,6 +89,16 @@ def test_what_the_start_is_worth(found: dict[int, Comparison], told: str) -> Non
 def test_whether_the_gain_shrinks(first: tuple, last: tuple, told: str) -> None:
     assert told in transfer.shrinking({25: interval(*first), 0: interval(*last)}).data
     assert "تنها یک اندازه" in transfer.shrinking({25: interval(*first)}).data
+
+
+def test_whether_the_rates_are_lower() -> None:
+    result = Made()
+    assert "در همهٔ اندازه‌ها کمتر از نرخ آموزش نخست (۰٫۰۰۳)" in transfer.slower(result, 3e-3).data
+    result.metrics["runs"]["verse-all-full"]["rate"] = 3e-3
+    told = transfer.slower(result, 3e-3).data
+    assert "با ۲۵ کیلوبایت" in told and "همهٔ متن" not in told
+    assert "در هیچ اندازه‌ای" in transfer.slower(result, 1e-3).data
+    assert transfer.passes(result, "verse-25-full") == pytest.approx(24 * 8 / 100)
 
 
 def test_forgetting_in_each_direction() -> None:

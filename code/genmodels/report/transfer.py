@@ -77,6 +77,12 @@ def gains(result: Any, target: str = "verse") -> dict[int, Comparison]:
     return found
 
 
+def passes(result: Any, key: str) -> float:
+    """How many times an arm's training went over its text."""
+    plan = result.config[key].experiment.training
+    return plan.steps * plan.batch_size / result.metrics["runs"][key]["train_windows"]
+
+
 def size_label(size: int) -> str:
     """«۲۵ کیلوبایت», or all of it."""
     return f"{fa_int(size)} کیلوبایت" if size else "همهٔ متن"
@@ -232,6 +238,16 @@ def shrinking(found: Mapping[int, Comparison]) -> Markdown:
     if last.high < first.low:
         return Markdown("با بزرگ شدن متن هدف این سود بیشتر هم می‌شود")
     return Markdown("در این اندازه‌ها کم شدن سود دیده نمی‌شود: بازه‌های دو سر روی هم می‌افتند")
+
+
+def slower(result: Any, first: float) -> Markdown:
+    """The rates chosen for fine-tuning, by size, beside that of the first training."""
+    chosen = {size: result.metrics["runs"][name("verse", size, "full")]["rate"] for size in sizes(result)}
+    lower = [size_label(size) for size, rate in chosen.items() if rate < 0.99 * first]
+    if not lower:
+        return Markdown(f"نرخ برگزیده در هیچ اندازه‌ای کمتر از نرخ آموزش نخست ({fa(first)}) نیست")
+    every = "در همهٔ اندازه‌ها" if len(lower) == len(chosen) else f"با {joined(lower)}"
+    return Markdown(f"نرخ برگزیده {every} کمتر از نرخ آموزش نخست ({fa(first)}) است")
 
 
 def forgetting(result: Any, key: str) -> Markdown:
