@@ -102,14 +102,7 @@ def growth(result: Any) -> Figure:
         look = {"color": colour, "linestyle": style, "marker": marker, "markersize": 4, "capsize": 2}
         left.errorbar(x, y, yerr=spread, label=persian_text(label), linewidth=1.6, **look)
     left.axhline(before(result, "verse"), color=GREY, linewidth=1, linestyle=":")
-    left.annotate(
-        persian_text("مدل ویکی‌پدیا، بی آموزش"),
-        (0.98, before(result, "verse")),
-        xycoords=left.get_yaxis_transform(),
-        ha="right",
-        va="bottom",
-        fontsize=7.5,
-    )
+    left.text(x[0], before(result, "verse"), persian_text("مدل ویکی‌پدیا، بی آموزش"), va="bottom", fontsize=7.5)
     left.set_xscale("log")
     left.set_xticks(x, [fa_int(round(value)) for value in x])
     left.minorticks_off()
