@@ -23,7 +23,7 @@ class Made:
 
     def __init__(self, **bits: float) -> None:
         self.config = {key: SimpleNamespace(experiment=config) for key, config in arms().items()}
-        starts = {"full": 2.9, "scratch": 3.2, "own": 3.3}
+        starts = {"full": 2.9, "scratch": 3.2, "own": 3.3, "large": 3.25}
         runs = {}
         for key, run in self.config.items():
             level = bits.get(key.replace("-", "_"), starts.get(key.rpartition("-")[2], 3.0))

@@ -69,10 +69,11 @@ def against(result: Any, key: str, other: str) -> Comparison:
 
 
 def gains(result: Any, target: str = "verse") -> dict[int, Comparison]:
-    """By size: the pre-trained start against the better one from scratch (negative: the pre-trained one is better)."""
+    """By size: the pre-trained start against the best one from scratch (negative: the pre-trained one is better)."""
     found = {}
     for size in sizes(result, target):
-        best = min((name(target, size, start) for start in ("scratch", "own")), key=lambda key: bits(result, key))
+        others = [key for kind in ("scratch", "own", "large") if (key := name(target, size, kind)) in result.config]
+        best = min(others, key=lambda key: bits(result, key))
         found[size] = against(result, name(target, size, "full"), best)
     return found
 
