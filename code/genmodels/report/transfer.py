@@ -103,7 +103,7 @@ def growth(result: Any) -> Figure:
         look = {"color": colour, "linestyle": style, "marker": marker, "markersize": 4, "capsize": 2}
         left.errorbar(x, y, yerr=spread, label=persian_text(label), linewidth=1.6, **look)
     left.axhline(before(result, "verse"), color=GREY, linewidth=1, linestyle=":")
-    left.text(x[0], before(result, "verse"), persian_text("مدل ویکی‌پدیا، بی آموزش"), va="bottom", fontsize=7.5)
+    left.text(x[0], before(result, "verse"), persian_text("مدل ویکی‌پدیا، بی آموزش"), va="top", fontsize=7.5)
     left.set_xscale("log")
     left.set_xticks(x, [fa_int(round(value)) for value in x])
     left.minorticks_off()
@@ -143,7 +143,7 @@ def _plane(ax: Axes, result: Any) -> None:
             size = fa_int(run.experiment.kilobytes)
             ax.annotate(
                 persian_text(f"میانگین وزن‌ها ({size} کیلوبایت)"),
-                line[2],
+                line[1],
                 xytext=(4, 4),
                 textcoords="offset points",
                 fontsize=7,
