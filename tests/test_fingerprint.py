@@ -40,7 +40,7 @@ MUTATIONS: dict[str, tuple[str, Any, str, str, str]] = {  # stage, owner, functi
     "Newton-Schulz coefficient": ("pixelcnn", optimizers, "half_orthogonal", "3.4445", "3.4446"),
     "size of updates": ("pixelcnn", optimizers.Muon, "step", "max(update.shape)", "min(update.shape)"),
     "beta2": ("pixelcnn", optimizers, "adamw", "config.beta2", "0.991"),
-    "biases decay": ("rnn", optimizers, "adamw", '"weight_decay": 0.0', '"weight_decay": config.weight_decay'),
+    "biases decay": ("rnn", optimizers, "adamw", "else 0.0", "else config.weight_decay"),
     "gradients not clipped": ("pixelcnn", loop._Run, "step", "config.gradient_clip)", "math.inf)"),
     "memory of the average": ("pixelcnn", optimizers.WeightAverage, "update", "10 + step", "11 + step"),
     "other order": ("pixelcnn", batches.BatchOrder, "__iter__", '"order", epoch', '"order", epoch + 1'),

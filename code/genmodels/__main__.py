@@ -1,4 +1,4 @@
-"""``python -m genmodels COMMAND``, data, prepare, train, status, results, verify, continue, draw, render, rubric, submission, bench: what the Makefile calls.
+"""``python -m genmodels COMMAND``, data, prepare, train, transfer, status, results, verify, continue, draw, render, rubric, submission, bench: what the Makefile calls.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -58,6 +58,22 @@ def command_continue(arguments: argparse.Namespace) -> int:
     sampling["repetition_penalty"] = arguments.repetition_penalty
     words = " ".join(arguments.text)
     print(asking.continued(words, arguments.model, arguments.profile, arguments.tokens, arguments.seed, **sampling))
+    return 0
+
+
+def command_transfer(arguments: argparse.Namespace) -> int:
+    from genmodels.stages.transfer_public import carried_over
+
+    found = carried_over(
+        arguments.source, arguments.target, arguments.kilobytes, arguments.steps, arguments.rate, arguments.data
+    )
+    print(f"bits per character on the test ghazals: {found['before']:.3f} before, {found['after']:.3f} after")
+    if found["unknown_share"]:
+        share = f"{found['unknown_share']:.1%} of the tokens"
+        print(f"the tokenizer cannot write all of the text ({share}): these bits are too few")
+    if not found["improved"]:
+        print("no step did better on the validation ghazals than none: try a lower --rate or more --steps")
+    print(f"a sample, the first one drawn:\n{found['sample']}")
     return 0
 
 
@@ -184,6 +200,7 @@ def parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=of_stages("train"))
+    _add_transfer(commands)
 
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
@@ -256,6 +273,19 @@ def _document(commands: argparse._SubParsersAction) -> list[argparse.ArgumentPar
         command.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
         command.add_argument("--without-quarto", action="store_true", help="by Pandoc and Typst, also where Quarto is")
     return [render, rubric]
+
+
+def _add_transfer(commands: argparse._SubParsersAction) -> None:
+    transfer = commands.add_parser("transfer", help="carry a public pre-trained model over to the ghazals of Hafez")
+    transfer.add_argument(
+        "--from", dest="source", required=True, help="a causal model: a name of the Hugging Face hub, or a folder"
+    )
+    transfer.add_argument("--target", choices=("verse", "prose"), default="verse")
+    transfer.add_argument("--kilobytes", type=int, default=0, help="of training text (default: all)")
+    transfer.add_argument("--steps", type=int, default=200, help="of the optimiser (default: 200)")
+    transfer.add_argument("--rate", type=float, default=1e-4, help="learning rate (default: 1e-4)")
+    transfer.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
+    transfer.set_defaults(run=command_transfer)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -170,6 +170,32 @@ class LanguageModelConfig:
 
 
 @dataclass(frozen=True)
+class TransferConfig:
+    """One arm of the transfer study: a network on so much of a target text, from this start, trained in this way.
+
+    ``rates`` are tried with the first seed, and the best on validation text is taken for all ``seeds``.
+    """
+
+    model: TransformerModelConfig
+    training: TrainingConfig
+    target: str = setting("verse", "متن هدف")
+    kilobytes: int = setting(0, "اندازهٔ متن هدف", "هزار بایت UTF-8؛ صفر یعنی همه")
+    start: str = setting("pretrained", "آغاز", "از پیش آموخته، یا از صفر با توکن‌ساز ما یا خودش")
+    source: str = setting("transformer/full", "مدل پیش‌آموخته", "وزن‌ها، توکن‌ساز و متن آزمونِ فراموشی")
+    vocabulary: int = setting(8000, "شمار توکن‌ها")
+    method: str = setting("full", "آنچه آموزش می‌بیند")
+    rank: int = setting(0, "رتبهٔ LoRA", off=0)
+    replay: float = setting(0.0, "سهم بازپخش ویکی‌پدیا", "از پنجره‌ها", off=0.0)
+    rates: tuple[float, ...] = setting((1e-3,), "نرخ‌های آزموده", "با دانهٔ نخست؛ بهترین بر متن اعتبارسنجی")
+    seeds: int = setting(3, "شمار دانه‌ها")
+    averages: tuple[float, ...] = setting((), "سهم وزن‌های تازه در میانگین", off=())
+    window: int = setting(128, "طول پنجره", "توکن پیش‌بینی‌شده در هر نمونه")
+    evaluation_documents: int = setting(0, "سندهای ارزیابی", "صفر یعنی همه")
+    poems: int = setting(16, "شعرهای نمونه", "برای سنجش قالب؛ نخستین نشان داده می‌شود")
+    poem_tokens: int = setting(160, "درازای هر شعر", "توکن")
+
+
+@dataclass(frozen=True)
 class NgramConfig:
     """Modified Kneser-Ney n-gram models on the tokens that the networks see; the last order is the headline."""
 

@@ -12,7 +12,7 @@ STAGE_NAMES = {
     "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
     "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
     "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "rnn-study-small": "اندازه‌های کوچک‌تر",
-    "transformer-study": "اجزای ترنسفورمر",
+    "transformer-study": "اجزای ترنسفورمر", "transfer": "یادگیری انتقالی",
     "mnist-classifier": "رده‌بند رقم‌ها", "pixelcnn-samples": "نمونه‌های تصویر",
     "generation": "نمونه‌های متن", "vocabularies": "اندازه‌های واژگان", "speed-decoding": "سرعت تولید",
     "speed-sampling": "سرعت نمونه‌گیرها",

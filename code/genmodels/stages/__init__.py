@@ -42,6 +42,7 @@ STAGES = {
     "speed-bpe": "genmodels.stages.speed.base:BPESpeed",
     "vocabularies": "genmodels.stages.speed.base:Vocabularies",
     "generation": "genmodels.stages.generation:GenerationStage",
+    "transfer": "genmodels.stages.transfer:TransferStage",  # after the model that it carries over
     "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
     "page": "genmodels.stages.page:PageStage",  # after every stage that the page runs
 }

@@ -77,6 +77,7 @@ class TrialsStage(Trainable, Stage):
 
     result: type[TrialsResult] = TrialsResult
     less: Less  # what of each run's experiment is smaller in the other profiles
+    files: tuple[str, ...] = ("history.csv", "metrics.json", "slice.npz")
 
     @abstractmethod
     def runs(self) -> dict[str, Any]:
@@ -119,6 +120,14 @@ class TrialsStage(Trainable, Stage):
 
     def common_metrics(self, runs: dict[str, Any], material: Any) -> dict[str, Any]:
         """What the metrics hold beside the runs'."""
+        return {}
+
+    def plan(self, run: Any, measures: dict[str, Any]) -> TrainingConfig:
+        """The training whose history is kept: the run's, unless a study chose of it."""
+        return run.training
+
+    def extra(self, profile: str) -> dict[str, Any]:
+        """What else ``store.publish`` is to write, of a study that ships more than ``files``."""
         return {}
 
     def config(self, profile: str) -> dict[str, Any]:
@@ -166,9 +175,11 @@ class TrialsStage(Trainable, Stage):
             metrics={"runs": {key: part["measures"] for key, part in parts.items()}}
             | self.common_metrics(runs, material),
             history=pd.concat([pd.DataFrame(part["history"]).assign(run=key) for key, part in parts.items()]),
+            **self.extra(profile),
         )
         for key in runs:
             self._finished(key, profile).unlink(missing_ok=True)
+            self._finished(key, profile).with_suffix(".pt").unlink(missing_ok=True)
         return path
 
     def _finished(self, key: str, profile: str) -> Path:
@@ -228,7 +239,7 @@ class TrialsStage(Trainable, Stage):
         return first_loss(model.train(), batch, self.objective(run), run.training.seed)
 
     def belongs(self, result: TrialsResult) -> None:
-        payload.files(result.manifest, "history.csv", "metrics.json", "slice.npz")
+        payload.files(result.manifest, *self.files)
         kinds = {"fingerprint": dict.fromkeys(result.config, list), "seconds": float}
         payload.like(result.manifest, kinds, "manifest.json")
         payload.like(result.metrics, {"runs": dict.fromkeys(result.config, dict)}, "metrics.json")
@@ -237,11 +248,12 @@ class TrialsStage(Trainable, Stage):
         unknown = set(result.history["run"]) - result.config.keys()
         payload.require(not unknown, f"history.csv has runs that the settings have not: {', '.join(map(str, unknown))}")
         for key, run in result.config.items():
-            plan, measures = run.training, result.metrics["runs"][key]
+            measures = result.metrics["runs"][key]
             shared = {"parameters": int, "train_loss_nats": float, "cpu_seconds": float, "opening": payload.Each(float)}
             payload.like(measures, shared, f"metrics.json, {key}")
-            steps = (len(measures["opening"]), plan.batch_size)
-            for name, part in self.run_belongs(run, measures, result).items():
+            steps = (len(measures["opening"]), run.training.batch_size)
+            parts, plan = self.run_belongs(run, measures, result), self.plan(run, measures)
+            for name, part in parts.items():
                 wanted[f"{key}_{name}"] = replace(part, shape=steps + part.shape)
             rows = result.history[result.history["run"] == key].drop(columns="run")
             if plan.evaluations or len(rows):

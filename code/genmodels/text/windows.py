@@ -73,6 +73,30 @@ class NgramDataset(Dataset):
         return context[0], target[0]
 
 
+class Joined(Dataset):
+    """Samples of several data sets as one: ``parts`` are (data set, indices into it), an index as often as wanted."""
+
+    def __init__(self, *parts: tuple[NgramDataset, np.ndarray]) -> None:
+        self.parts = [dataset for dataset, _ in parts]
+        self._part = np.concatenate([np.full(len(indices), k) for k, (_, indices) in enumerate(parts)])
+        self._index = np.concatenate([np.asarray(indices, np.int64) for _, indices in parts])
+
+    def __len__(self) -> int:
+        return len(self._index)
+
+    def __getitems__(self, indices: list[int]) -> tuple[torch.Tensor, ...]:
+        """A batch at once, as the parts give it."""
+        chosen = np.asarray(indices, np.int64)
+        whole: list[torch.Tensor] = []
+        for k, part in enumerate(self.parts):
+            places = np.flatnonzero(self._part[chosen] == k)
+            for slot, found in enumerate(part.__getitems__(self._index[chosen[places]].tolist())):
+                if slot == len(whole):
+                    whole.append(found.new_empty(len(chosen), *found.shape[1:]))
+                whole[slot][torch.from_numpy(places)] = found
+        return tuple(whole)
+
+
 def _as_they_are(batch: Any) -> Any:
     """``__getitems__`` has already made tensors of the batch (a named function, so that workers can pickle it)."""
     return batch

@@ -36,11 +36,28 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
 
 
 def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
+    """AdamW in groups of equal weight decay and equal pace; see ``rate_share``."""
     groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+        {
+            "params": [p for p in parameters if (p.ndim >= 2) is matrices and _pace(p) == (share, first)],
+            "weight_decay": config.weight_decay if matrices else 0.0,
+            "share": share,
+            "first_step": first,
+        }
+        for share, first in dict.fromkeys([(1.0, 0), *map(_pace, parameters)])
+        for matrices in (True, False)
     ]
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
+
+
+def _pace(parameter: nn.Parameter) -> tuple[float, int]:
+    """What a parameter says of itself: its share of the learning rate, and the step from which on it moves."""
+    return getattr(parameter, "rate_share", 1.0), getattr(parameter, "rate_from", 0)
+
+
+def rate_share(group: dict[str, Any], step: int) -> float:
+    """Which share of the learning rate a group of parameters has in ``step``: none before its first one."""
+    return group.get("share", 1.0) if step >= group.get("first_step", 0) else 0.0
 
 
 def as_matrix(tensor: Tensor) -> Tensor:
@@ -173,7 +190,7 @@ class Schedule:
 
     def apply(self, step: int) -> None:
         for group, decay in zip(self.optimizer.param_groups, self.decays, strict=True):
-            group["lr"] = learning_rate_at(step, self.config)
+            group["lr"] = learning_rate_at(step, self.config) * rate_share(group, step)
             group["weight_decay"] = decay if weight_decays_at(step, self.config) else 0.0
 
 
