@@ -227,7 +227,7 @@ def test_the_arms_are_what_they_say() -> None:
     for key, config in found.items():
         assert key.startswith(f"{config.target}-{config.kilobytes or 'all'}-") and config.method in adaptation.METHODS
         assert not config.training.bf16 and len(config.rates) in (2, 3)
-        assert (config.start == "own") == key.endswith("-own") and transfer_arms.brief(config).seeds == 1
+        assert (config.start == "own") == key.endswith("-own") and transfer_arms.brief(config, "smoke").seeds == 1
     smoke = transfer.TransferStage().config("smoke")
     assert smoke.keys() == found.keys() and {run.experiment.source for run in smoke.values()} == {"transformer/smoke"}
 

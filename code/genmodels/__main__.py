@@ -61,22 +61,6 @@ def command_continue(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def command_transfer(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.transfer_public import carried_over
-
-    found = carried_over(
-        arguments.source, arguments.target, arguments.kilobytes, arguments.steps, arguments.rate, arguments.data
-    )
-    print(f"bits per character on the test ghazals: {found['before']:.3f} before, {found['after']:.3f} after")
-    if found["unknown_share"]:
-        share = f"{found['unknown_share']:.1%} of the tokens"
-        print(f"the tokenizer cannot write all of the text ({share}): these bits are too few")
-    if not found["improved"]:
-        print("no step did better on the validation ghazals than none: try a lower --rate or more --steps")
-    print(f"a sample, the first one drawn:\n{found['sample']}")
-    return 0
-
-
 def command_draw(arguments: argparse.Namespace) -> int:
     import math
 
@@ -278,14 +262,14 @@ def _document(commands: argparse._SubParsersAction) -> list[argparse.ArgumentPar
 def _add_transfer(commands: argparse._SubParsersAction) -> None:
     transfer = commands.add_parser("transfer", help="carry a public pre-trained model over to the ghazals of Hafez")
     transfer.add_argument(
-        "--from", dest="source", required=True, help="a causal model: a name of the Hugging Face hub, or a folder"
+        "--from", dest="source", required=True, help="a causal model: its name on the hub, or a folder"
     )
     transfer.add_argument("--target", choices=("verse", "prose"), default="verse")
     transfer.add_argument("--kilobytes", type=int, default=0, help="of training text (default: all)")
     transfer.add_argument("--steps", type=int, default=200, help="of the optimiser (default: 200)")
     transfer.add_argument("--rate", type=float, default=1e-4, help="learning rate (default: 1e-4)")
     transfer.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
-    transfer.set_defaults(run=command_transfer)
+    transfer.set_defaults(run=of_stages("transfer"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -2,7 +2,6 @@
 
 Ancestral sampling: pixel i is 1 where u_i < p(x_i = 1 | x_1 .. x_{i-1}); all uniforms u are drawn up front, so that the
 result depends on the generator alone, not on the method. What differs is how the one new probability is computed:
-
 * ``naive``: the whole network on the whole image, for each of the H W pixels. The reference.
 * ``cropped``: at each layer only the patch that the pixel depends on. Zeros are padded at the true border of the image
   only: anywhere else the neighbours are real features, and a padded zero would be a different network.

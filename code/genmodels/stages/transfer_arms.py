@@ -67,10 +67,9 @@ def _tuned(target: str, size: int) -> TransferConfig:
     """The pre-trained network with all its weights trained."""
     steps, *_, seeds = SIZES[target, size]
     plan = _plan(steps, "pretrained")
-    averages = AVERAGED.get((target, size), ())
-    return TransferConfig(
-        TransformerStage.full.model, plan, target, size, rates=RATES["full"], seeds=seeds, averages=averages
-    )
+    averages, network = AVERAGED.get((target, size), ()), TransformerStage.full.model
+    assert isinstance(network, TransformerModelConfig)
+    return TransferConfig(network, plan, target, size, rates=RATES["full"], seeds=seeds, averages=averages)
 
 
 def _fresh(target: str, size: int, start: str) -> TransferConfig:
