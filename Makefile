@@ -11,10 +11,17 @@ PY      := .venv/bin/python
 ifneq ($(filter C POSIX,$(LC_ALL)),)
 export LC_ALL := C.UTF-8
 endif
+# Which results: those of a full training, of an evening's, or of a smoke test; their document has its own folder.
 PROFILE ?= full
+ifneq ($(PROFILE),full)
+export GENMODELS_PROFILE := $(PROFILE)
+endif
+OUT     := _output$(if $(filter-out full,$(PROFILE)),/$(PROFILE))
 STAGE   ?=
 ONLY    ?=
 FRESH   ?=
+NEEDED  ?=
+WITH_WEIGHTS ?=
 LIGHT   ?=
 # For `make submission`: taken letter by letter (make would expand a $), and given to the shell as variables, so that no quote
 # or space in a name can hurt.
@@ -26,25 +33,17 @@ export STUDENT ID
 SOURCES := $(wildcard report.qmd _quarto.yml _environment references.bib) \
   $(shell find code assets cache -type f ! -path '*/__pycache__/*' ! -path '*.egg-info/*' ! -path '*/.*' \
           ! -path 'cache/checkpoints/*' ! -iname desktop.ini ! -iname thumbs.db ! -path '*/__MACOSX/*' 2>/dev/null)
-MISSING := $(if $(FRESH),force,$(if $(wildcard _output/report.html),$(if $(wildcard _output/report.pdf),,force),force))
+MISSING := $(if $(FRESH),force,$(if $(wildcard $(OUT)/report.html),$(if $(wildcard $(OUT)/report.pdf),,force),force))
 
-.PHONY: report install test train verify bench data submission clean distclean help force
+.PHONY: report install test train verify status bench data submission clean distclean help force
 .DELETE_ON_ERROR:
 
-report: _output/.rendered
+report: $(OUT)/.rendered
 
-_output/.rendered: .venv/.installed $(SOURCES) $(MISSING)
-	@mkdir -p _output && rm -f _output/rubric.json
-	@quarto=$$(quarto --version 2>/dev/null); \
-	case "$$quarto" in 0.*|1.[0-8]|1.[0-8].*) echo "Quarto $$quarto is too old (1.9 or later) and is not used"; quarto= ;; esac; \
-	if [ -n "$$quarto" ]; then \
-	  echo "rendering with Quarto $$quarto"; \
-	  QUARTO_PYTHON="$$PWD/$(PY)" quarto render && $(PY) -m genmodels rubric; \
-	else \
-	  echo "rendering with Pandoc and Typst"; \
-	  $(PY) -m genmodels render $(if $(FRESH),--fresh); \
-	fi
-	@mkdir -p _output && touch $@
+$(OUT)/.rendered: .venv/.installed $(SOURCES) $(MISSING)
+	@mkdir -p $(OUT) && rm -f $(OUT)/rubric.json
+	@$(PY) -m genmodels render $(if $(FRESH),--fresh) $(if $(LIGHT),--light)
+	@mkdir -p $(OUT) && touch $@
 
 install: .venv/.installed
 
@@ -74,10 +73,13 @@ test: .venv/.installed
 	$(PY) -m pytest -q -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder $(ONLY)
 
 train: .venv/.installed
-	$(PY) -m genmodels train $(STAGE) --profile $(PROFILE)
+	$(PY) -m genmodels train $(STAGE) --profile $(PROFILE) $(if $(NEEDED),--needed)
 
 verify: .venv/.installed
 	$(PY) -m genmodels verify $(STAGE) --profile $(PROFILE)
+
+status: .venv/.installed
+	@$(PY) -m genmodels status --profile $(PROFILE)
 
 bench: .venv/.installed
 	$(PY) -m genmodels bench
@@ -86,7 +88,7 @@ data: .venv/.installed
 	$(PY) -m genmodels data
 
 submission: .venv/.installed
-	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(LIGHT),--light) $(if $(FRESH),--fresh)
+	@$(PY) -m genmodels submission --student="$$STUDENT" --id="$$ID" $(if $(WITH_WEIGHTS),--with-weights) $(if $(FRESH),--fresh) $(if $(LIGHT),--light)
 
 # The shipped results in cache/ and the raw data in data/ stay.
 clean:
@@ -101,9 +103,12 @@ help:
 	@echo 'make FRESH=1         the same, executing every chunk also where nothing but prose has changed since the last time'
 	@echo 'make test            run the tests (ONLY=tests/test_mnist.py for some of them)'
 	@echo 'make data            fetch MNIST and the Persian Wikipedia text into GENMODELS_DATA or data/'
-	@echo 'make train           train every stage one after the other (PROFILE=full|smoke, STAGE="pixelcnn rnn transformer")'
+	@echo 'make train           train every stage one after the other (PROFILE=full|evening|smoke, STAGE="pixelcnn rnn transformer",'
+	@echo '                     NEEDED=1: also what has to follow); make PROFILE=evening renders those results into _output/evening'
+	@echo 'make status          every stage: whose result, of which data, what is stale, how long it takes (PROFILE=)'
 	@echo 'make verify          try to contradict the shipped results in cache/ (PROFILE=, STAGE=)'
-	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (LIGHT=1: without weights and arrays)'
-	@echo 'make bench           run the benchmarks'
+	@echo 'make submission      STUDENT="..." ID="...": one zip to hand in, in _output/ (WITH_WEIGHTS=1: 120 MB)'
+	@echo 'LIGHT=1              for make and make submission: an HTML page without its models'
+	@echo 'make bench           measure the stages speed-… on this machine and print them'
 	@echo 'make clean           delete what rendering and testing made; cache/ and data/ stay (distclean: .venv too)'
 	@echo 'PYTHON=/path/python  the interpreter .venv is made with (default: the first of 3.11, 3.12, 3.13 found)'

@@ -103,7 +103,7 @@ def examine(row: Row) -> dict[str, Any]:
     taken = torch.backends.cpu.get_cpu_capability().lower()
     assert taken == LIMITS.get(row.limit, (0, taken))[1], f"PyTorch computes with {taken}"
     from genmodels import checks, stages
-    from genmodels.stages.base import FINGERPRINT_TOLERANCE
+    from genmodels.stages.trained import FINGERPRINT_TOLERANCE
 
     worst = {name: fingerprints(name) for name in stages.STAGES}
     told = [f"{name}: fingerprint differs by {by:.1e}" for name, by in worst.items() if not by <= FINGERPRINT_TOLERANCE]

@@ -118,8 +118,8 @@ def rendered(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
     # The one execution also serves a `make` after the tests (and the other way round): it is kept under the digest of
     # all that decides it. A test process that comes before it has ended waits for it instead of executing, too.
-    kept = ROOT / "_output" / reuse.FOLDER
-    with exclusive_lock(kept.with_name(".tests.lock")), contextlib.redirect_stderr(io.StringIO()) as told:
+    kept = ROOT / "_output" / reuse.KEPT
+    with exclusive_lock(kept.parent.with_name(".tests.lock")), contextlib.redirect_stderr(io.StringIO()) as told:
         pages = render(ROOT, output_dir=tmp_path_factory.mktemp("output"), reuse_from=kept)
     files = {path.suffix[1:]: path for path in pages}
     assert "warning" not in told.getvalue(), told.getvalue()  # such as a letter that no font of the report can draw

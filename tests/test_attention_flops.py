@@ -26,7 +26,7 @@ from genmodels.attention.layers import (
 from genmodels.attention.scaling import CACHE_BYTES, LAYER_FLOPS, crossings, curves
 from genmodels.errors import UserError
 from genmodels.report import attention_lengths
-from genmodels.report.attention_labels import KIND_LABELS
+from genmodels.report.attention import KIND_LABELS
 
 DOUBLE = {"dtype": torch.float64}
 

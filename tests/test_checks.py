@@ -18,7 +18,7 @@ from torch import nn
 from genmodels import checks, stages
 from genmodels.attention import cost
 from genmodels.checks import arithmetic, language, tables
-from genmodels.checks.check import Evidence, Outcome, Registered, _made, largest, registered, run
+from genmodels.checks.check import Evidence, Outcome, Registered, _made, max_with_nan, registered, run
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import CheckFailed
 from genmodels.language import attention
@@ -64,7 +64,9 @@ def made(evidence: Evidence, key: str) -> Outcome:
 
 
 def test_no_check_holds_on_what_is_no_number() -> None:
-    assert largest(1.0, 3.0, 2.0) == 3.0 and all(map(math.isnan, (largest(0.0, math.nan), largest(math.nan, 0.0))))
+    assert max_with_nan(1.0, 3.0, 2.0) == 3.0 and all(
+        map(math.isnan, (max_with_nan(0.0, math.nan), max_with_nan(math.nan, 0.0)))
+    )
 
 
 def test_every_check_holds_on_what_is_shipped(shipped: dict[str, Any]) -> None:

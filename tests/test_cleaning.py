@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from genmodels.data.wikipedia import Document
-from genmodels.system import workers
+from genmodels.system import processes
 from genmodels.text import streaming
 from genmodels.text.cleaning import Cleaning, clean_documents, clean_paragraph, excerpt
 from genmodels.text.rules import RULES
@@ -268,9 +268,9 @@ def test_chunks_and_workers_do_not_change_what_is_measured(monkeypatch):
     results = []
     for size, number in ((10**9, 1), (100, 1), (300, 2)):
         monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", size)
-        monkeypatch.setattr(workers, "START_METHOD", "fork")
+        monkeypatch.setattr(processes, "START_METHOD", "fork")
         cleaning = Cleaning()
-        with workers.Workers(number) as pool:
+        with processes.Workers(number) as pool:
             results.append((list(cleaning.stream(documents, False, pool)), cleaning.statistics()))
     assert results[0] == results[1] == results[2]
     assert sum(not kept for kept in results[0][0]) == 3

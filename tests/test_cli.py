@@ -17,7 +17,7 @@ from genmodels.errors import UserError
 from genmodels.render import document as rendering
 from genmodels.render import submission
 from genmodels.system import files, processes
-from genmodels.training import ranks
+from genmodels.training import batches
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
@@ -128,8 +128,15 @@ def test_names_that_are_no_utf8_lose_no_work(
 
 
 def test_unknown_benchmark(capsys: pytest.CaptureFixture[str]) -> None:
-    code, error = run(capsys, "bench", "nothing")
-    assert code == 2 and one_line(error)
+    for arguments in (["nothing"], ["text"], ["speed-bpe", "--device", "cuda"]):
+        code, error = run(capsys, "bench", *arguments)
+        assert code == 2 and one_line(error)
+
+
+def test_a_benchmark_prints_what_its_stage_measures(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", "speed-decoding", "--profile", "smoke"]) == 0
+    told = capsys.readouterr().out
+    assert "# speed-decoding\n" in told and "\n| kv_heads | tokens | cache_seconds |" in told and "\n| rnn | " in told
 
 
 def test_bad_grammar_is_argparse_exit_2() -> None:
@@ -162,10 +169,10 @@ def test_a_persian_path_in_a_locale_without_persian(tmp_path: Path) -> None:
 def test_only_a_contradiction_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, passed: bool | None, code: int
 ) -> None:
-    from genmodels.stages import base, verification
+    from genmodels.stages import base
 
     checks = [base.Check("manifest", True, "whole"), base.Check("opening", passed, "no bf16")]
-    monkeypatch.setattr(verification, "verified", lambda names, *_, **__: iter([(name, checks) for name in names]))
+    monkeypatch.setattr(base, "verified", lambda names, *_, **__: iter([(name, checks) for name in names]))
     assert main(["verify", "text"]) == code
     out, error = capsys.readouterr()
     _, line, *end = out.splitlines()
@@ -219,8 +226,7 @@ def test_all_names_before_any_work(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, place: int
 ) -> None:
     monkeypatch.setattr(stages, "get", lambda name: pytest.fail("it works"))
-    monkeypatch.setattr("runpy.run_path", lambda *_, **__: pytest.fail("it works"))
-    names = ["decoding", "peers"] if command == "bench" else ["speed-bpe", "text"]
+    names = ["speed-decoding", "speed-peers"] if command == "bench" else ["speed-bpe", "text"]
     names.insert(place, "typo")
     code, error = run(capsys, command, *names)
     assert code == 2 and one_line(error) and "'typo'" in error and names[0 if place else 1] in error
@@ -257,7 +263,7 @@ def test_stray_variables_of_torchrun_are_one_line_and_no_success(
 def test_variables_of_one_process_change_nothing(monkeypatch: pytest.MonkeyPatch, harmless: dict[str, str]) -> None:
     for name, value in harmless.items():
         monkeypatch.setenv(name, value)
-    assert processes.place() == (0, 1, 0) and processes.is_leader() and ranks.Ranks().size == 1
+    assert processes.place() == (0, 1, 0) and processes.is_leader() and batches.Ranks().size == 1
     assert store.provenance()["device"]["processes"] == 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import StaleResult
 from genmodels.language import comparison as lm
 from genmodels.language.attention import attention_weights
+from genmodels.language.continuations import topic_share
 from genmodels.language.perplexity import evaluate
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
@@ -76,7 +78,51 @@ def test_the_fast_lstm_is_the_written_out_one() -> None:
 
 def test_source_shows_the_code_without_its_docstring() -> None:
     shown = settings.source(attention_weights).data
-    assert shown.startswith("```python\ndef attention_weights") and '"""' not in shown and "softmax" in shown
+    assert shown.startswith("```python\n# genmodels/language/attention.py\ndef attention_weights")
+    assert '"""' not in shown and "softmax" in shown and "..." not in shown
+
+
+def test_source_cuts_a_long_function_and_says_so() -> None:
+    shown = settings.source(lm.texts_compared, begin="drawn, measured", end="losses = ").data.split("\n")
+    assert shown[1:3] == ["# genmodels/language/comparison.py", "def texts_compared(models, result, starts, setting):"]
+    assert shown[3].strip() == shown[-2].strip() == "..." and len(shown) == 8
+    with pytest.raises(ValueError, match="no line holds"):
+        settings.source(lm.texts_compared, begin="nothing of the kind")
+
+
+def test_topic_share_finds_texts_that_stay_and_texts_that_do_not() -> None:
+    embedding = torch.eye(9)
+    starts = [[0, 1], [3, 4], [6, 7]]
+    stays = [[[1, 2, 0]], [[4, 5, 3]], [[7, 8, 6]]]
+    assert topic_share(starts, stays, embedding) == 1.0
+    assert topic_share(starts, [stays[1], stays[2], stays[0]], embedding) == 0.0
+    assert np.isnan(topic_share(starts, [[], [], []], embedding))
+
+
+def test_texts_are_rated_by_both_networks() -> None:
+    """The mean loss of a text is what ``evaluate`` finds for the same tokens behind the same beginning."""
+    networks = models()
+    drawn = [[[5, 6, 7], [8]], [[9, 10], []]]
+    measured = {"greedy": {"repetition": 0.5}, "temperature-0.8": {"repetition": 0.25, "distinct_2": 0.75}}
+    result = SimpleNamespace(ids=lambda name, setting: drawn, measures=dict.fromkeys(networks, measured))
+    starts = [[0, 3], [0, 4]]
+    found = lm.texts_compared(networks, result, starts)
+    for (name, told), other in zip(found.items(), reversed(list(networks))):
+        losses = {rater: np.mean(_token_by_token(network, starts, drawn)) for rater, network in networks.items()}
+        assert told.own_loss == pytest.approx(losses[name], rel=1e-4)
+        assert told.others_loss == pytest.approx(losses[other], rel=1e-4)
+        assert (told.greedy_repetition, told.repetition, told.distinct_2) == (0.5, 0.25, 0.75)
+
+
+def _token_by_token(network: Any, starts: list[list[int]], drawn: list[list[list[int]]]) -> list[float]:
+    """Losses of the drawn tokens, read one after the other as in generation."""
+    found = []
+    for start, sample in [(start, sample) for start, samples in zip(starts, drawn) for sample in samples if sample]:
+        features, state = network.features(torch.tensor([start]), network.initial_state(1, 16))
+        for token in sample:
+            found.append(float(-torch.log_softmax(network.logits(features)[0, -1], -1)[token].detach()))
+            features, state = network.features(torch.tensor([[token]]), state)
+    return found
 
 
 def test_generated_text_cannot_break_a_table() -> None:

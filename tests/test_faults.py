@@ -186,7 +186,9 @@ WRITERS: dict[str, Callable[[Path, int], object]] = {
     "hand-in": lambda place, version: submission.pack(
         place / "a.zip", "a", {"report.pdf": b"x" * 100_000 * version}, place
     ),
-    "execution": lambda place, version: reuse.keep(place, "k", parse("`{python} x`", 1, "a"), str(version), 1.0),
+    "execution": lambda place, version: reuse.keep(
+        place / "a", "k", parse("`{python} x`", 1, "a"), {}, reuse.Execution.ended(str(version), 1.0), True
+    ),
 }
 
 

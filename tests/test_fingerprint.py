@@ -16,9 +16,9 @@ from genmodels.language import attention, transformer
 from genmodels.language import base as lm_base
 from genmodels.pixelcnn import masked_conv
 from genmodels.stages import images
-from genmodels.stages.base import FINGERPRINT_TOLERANCE, largest_difference
+from genmodels.stages.trained import FINGERPRINT_TOLERANCE, largest_difference
 from genmodels.system import precision
-from genmodels.training import batches, loop, optimizers, ranks
+from genmodels.training import batches, loop, optimizers
 
 
 def make(name: str) -> list[float]:
@@ -30,10 +30,10 @@ honest = cache(make)
 
 
 MUTATIONS: dict[str, tuple[str, Any, str, str, str]] = {  # stage, owner, function, text, what stands there instead
-    "learning rate 0.1% off": ("pixelcnn", loop, "learning_rate_at", "swing = ", "swing = 1.001 * "),
-    "warm-up from zero": ("pixelcnn", loop, "learning_rate_at", "(step + 1)", "step"),
-    "linear cooldown": ("pixelcnn", loop, "learning_rate_at", "math.sqrt(progress)", "progress"),
-    "decay from the start": ("pixelcnn", loop, "weight_decays_at", "step >= config.weight_decay_from", "True"),
+    "learning rate 0.1% off": ("pixelcnn", optimizers, "learning_rate_at", "swing = ", "swing = 1.001 * "),
+    "warm-up from zero": ("pixelcnn", optimizers, "learning_rate_at", "(step + 1)", "step"),
+    "linear cooldown": ("pixelcnn", optimizers, "learning_rate_at", "math.sqrt(progress)", "progress"),
+    "decay from the start": ("pixelcnn", optimizers, "weight_decays_at", "step >= config.weight_decay_from", "True"),
     "decay 1% off": ("pixelcnn", optimizers.Muon, "step", '* group["weight_decay"]', '* 1.01 * group["weight_decay"]'),
     "momentum 0.1% off": ("pixelcnn", optimizers.Muon, "step", '"momentum"]\n', '"momentum"] * 0.999\n'),
     "no Nesterov": ("pixelcnn", optimizers.Muon, "step", "keep))", "1))"),
@@ -41,8 +41,8 @@ MUTATIONS: dict[str, tuple[str, Any, str, str, str]] = {  # stage, owner, functi
     "size of updates": ("pixelcnn", optimizers.Muon, "step", "max(update.shape)", "min(update.shape)"),
     "beta2": ("pixelcnn", optimizers, "adamw", "config.beta2", "0.991"),
     "biases decay": ("rnn", optimizers, "adamw", "else 0.0", "else config.weight_decay"),
-    "gradients not clipped": ("pixelcnn", loop, "_train", "config.gradient_clip)", "math.inf)"),
-    "memory of the average": ("pixelcnn", loop.WeightAverage, "update", "10 + step", "11 + step"),
+    "gradients not clipped": ("pixelcnn", loop._Run, "step", "config.gradient_clip)", "math.inf)"),
+    "memory of the average": ("pixelcnn", optimizers.WeightAverage, "update", "10 + step", "11 + step"),
     "other order": ("pixelcnn", batches.BatchOrder, "__iter__", '"order", epoch', '"order", epoch + 1'),
     "other draws": ("pixelcnn", loop, "draw", '"draws", step', '"draws", step + 1'),
     "other masks of dropout": ("rnn", loop, "draw", '"dropout", step', '"dropout", step + 1'),
@@ -82,7 +82,7 @@ def test_nothing_of_the_machine_is_in_it(monkeypatch: pytest.MonkeyPatch, name: 
     monkeypatch.setattr(torch.Tensor, "backward", lambda loss: (seen.append(loss.dtype), backward(loss))[1])
     assert make(name) == wanted and set(seen) == {torch.float64}
     assert any(loss != torch.tensor(loss).item() for loss in wanted)  # not even the record is rounded to fp32
-    assert torch.get_default_dtype() == torch.float32 and ranks.Ranks(alone=True).device.type == "cuda"
+    assert torch.get_default_dtype() == torch.float32 and batches.Ranks(alone=True).device.type == "cuda"
 
 
 def test_dropout_drawn_alike_everywhere_keeps_the_mean() -> None:

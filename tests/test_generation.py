@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language.base import LanguageModel
-from genmodels.language.generation import Sampling, _draw, generate, stream
+from genmodels.language.continuations import copied_share, distinct_n, repetition_rate
+from genmodels.language.generation import Sampling, _draw, generate
 from genmodels.language.recurrent import RecurrentLM
-from genmodels.language.text_measures import copied_share, distinct_n, repetition_rate
 from genmodels.language.transformer import TransformerLM
 
 VOCABULARY = 23
@@ -111,16 +111,6 @@ def test_stop_token_ends_its_row_only(make) -> None:
     first = generate(model, [0, 3], 1, seeded())[0][0]
     assert generate(model, [0, 3], 5, seeded(), stop=first) == [[]]
     assert generate(model, [0, 3], 0, seeded()) == [[]]
-
-
-@both
-def test_stream_gives_the_tokens_of_generate(make) -> None:
-    model = make()
-    expected = generate(model, [0, 3], 20, seeded(), top_k=7, stop=6)[0]
-    assert list(stream(model, [0, 3], 20, seeded(), top_k=7, stop=6)) == expected
-    pieces = stream(model, [0, 3], 20, seeded(), top_k=7)
-    assert next(pieces) == generate(model, [0, 3], 1, seeded(), top_k=7)[0][0]
-    pieces.close()
 
 
 logits_rows = st.lists(st.floats(-8, 8, width=32), min_size=2, max_size=30).map(lambda row: torch.tensor([row]))
@@ -267,11 +257,9 @@ def test_bad_prompts_are_refused_before_anything_runs(make) -> None:
     with pytest.raises(UserError, match="token id 23 is outside"):
         generate(model, [[0, 1], [23]], 3, seeded())
     with pytest.raises(UserError, match="token id -1 is outside"):
-        stream(model, [-1], 3, seeded())
+        generate(model, [-1], 3, seeded())
     with pytest.raises(UserError, match="negative"):
         generate(model, [0], -1, seeded())
-    with pytest.raises(UserError, match="one prompt"):
-        stream(model, [[0], [1]], 3, seeded())  # type: ignore[list-item]
 
 
 def test_measures_by_hand() -> None:

@@ -13,9 +13,8 @@ from common import outcome, reseal
 from genmodels import stages, store
 from genmodels.config import RecurrentModelConfig, TextConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.language.prompts import PROMPTS, SETTINGS
+from genmodels.language.continuations import PROMPTS, SETTINGS, copied_share, longest_copy
 from genmodels.language.recurrent import RecurrentLM
-from genmodels.language.text_measures import copied_share, longest_copy
 from genmodels.language.transformer import TransformerLM
 from genmodels.report import continuations
 from genmodels.report.names import DECODING_NAMES
@@ -146,8 +145,8 @@ def test_a_beginning_that_stands_in_the_training_text_is_refused(
 
 def test_another_beginning_changes_no_other_sample(stage: SmallStage) -> None:
     model = stages.load("rnn").model()
-    two = generation.draw(model, [[0, 5, 6], [0, 7]], AGAIN, CONFIG, stop=1)
-    assert generation.draw(model, [[0, 5, 6], [0, 9, 9]], AGAIN, CONFIG, stop=1)[0] == two[0]
+    two = generation.continued(model, [[0, 5, 6], [0, 7]], AGAIN, CONFIG, stop=1)
+    assert generation.continued(model, [[0, 5, 6], [0, 9, 9]], AGAIN, CONFIG, stop=1)[0] == two[0]
 
 
 def test_real_windows_stay_inside_their_documents() -> None:

@@ -1,7 +1,7 @@
 """The glossary: one list that is whole, in order, and kept by the report's text.
 
-Each term is introduced once, with its English in parentheses, where running prose first uses it; the summary at the
-head, headings, captions, tables and code do not count. Not here: spelling and punctuation (``test_persian_lint.py``).
+Each term is introduced once, with its English in parentheses, where running prose first uses it; the page of answers
+before the first section, the quoted questions, headings, captions, tables and code do not count. Not here: spelling and punctuation (``test_persian_lint.py``).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NEAR = 45  # characters: how far before its English a term may stand
 INTRODUCED = re.compile(r"\((?P<en>[A-Za-z][A-Za-z\-– ]*(?:, [A-Z][A-Za-z]*)?)(?:، (?:یک|یعنی|همان)[^()]*)?\)")
 # What is no running prose; each is replaced by blanks, so that places stay.
 _SILENT = (
-    r"\A---\n.*?\n---\n", r"^```.*?^```[ \t]*$", r"^# چکیده.*?(?=^# )", r"\$\$.*?\$\$", r"(?<!\$)\$[^$\n]*\$",
+    r"\A---\n.*?\n---\n", r"^```.*?^```[ \t]*$", r"\A.*?(?=^# )", r"^> [^\n]*", r"\$\$.*?\$\$", r"(?<!\$)\$[^$\n]*\$",
     r"`[^`\n]*`", r"\{[#.][^}\n]*\}", r"\]\([^)\n]*\)", r"^#+ [^\n]*", r"^\|[^\n]*", r"^: [^\n]*",
 )  # fmt: skip
 LOSS, CROSS = Term("زیان", "loss"), Term("آنتروپی متقاطع", "cross-entropy")
@@ -40,24 +40,19 @@ def running_prose(source: str) -> str:
     return source
 
 
-def whole_source(source: str) -> str:
-    """As ``running_prose``, with the summary at the head."""
-    return running_prose(source.replace("# چکیده", "# خلاصه", 1))
-
-
 def faults(source: str, entries: Sequence[Term] | None = None) -> list[str]:
     """What the .qmd text ``source`` does against its glossary, a line each; empty where all is well."""
     entries = glossary.terms() if entries is None else entries
-    prose, head = running_prose(source), whole_source(source)
+    prose = running_prose(source)
     by_english = {term.en: term for term in entries}
     introduced: dict[str, list[int]] = {}
     found = []
-    for match in INTRODUCED.finditer(head):
+    for match in INTRODUCED.finditer(prose):
         english = match["en"] if match["en"] in by_english else singular(match["en"])
         term, line = by_english.get(english), source.count("\n", 0, match.start()) + 1
         if term is None:
             found.append(f"line {line}: «{match['en']}» is introduced, but not in the glossary")
-        elif not (word := seen(introduced_as(term), head[max(0, match.start() - NEAR) : match.start()])):
+        elif not (word := seen(introduced_as(term), prose[max(0, match.start() - NEAR) : match.start()])):
             found.append(f"line {line}: «{match['en']}» stands for another Persian word than «{introduced_as(term)}»")
         else:
             introduced.setdefault(term.fa, []).append(max(0, match.start() - NEAR) + word.start())
@@ -139,10 +134,10 @@ def test_faults_are_found(text: str, fault: str | None) -> None:
     assert (found == []) if fault is None else any(fault in line for line in found), found
 
 
-def test_the_summary_may_use_terms_early_and_may_introduce_them() -> None:
-    early = "# چکیده\n\nزیان شبکه کم است.\n\n# بخش\n\n" + "واژه " * 20 + "زیان (loss).\n"
+def test_the_page_of_answers_and_the_questions_may_use_terms_early() -> None:
+    early = "زیان شبکه کم است.\n\n# بخش\n\n> خواسته: زیان.\n\n" + "واژه " * 20 + "زیان (loss).\n"
     assert not faults(early, [LOSS])
-    assert not faults("# چکیده\n\nزیان (loss) کم است.\n\n# بخش\n\nزیان.\n", [LOSS])
+    assert "never introduced" in faults("زیان (loss) کم است.\n\n# بخش\n\nزیان.\n", [LOSS])[0]
 
 
 def test_everyday_words_may_come_first_and_long_terms_are_one() -> None:

@@ -222,23 +222,24 @@ def test_the_point_moves_by_keyboard_and_by_dragging(page: chromium.Browser) -> 
     go_to(page, "fig-field")
     page.evaluate("document.querySelector('#fig-field canvas').scrollIntoView({block: 'center'})")
     page.evaluate("document.querySelector('#fig-field canvas').focus()")
-    assert "سطر ۲۱، ستون ۱۳:" in text(page, said)
+    assert "سطر ۲۰، ستون ۱۲:" in text(page, said)
     page.key("ArrowLeft")
     page.key("ArrowUp")
-    assert "سطر ۲۰، ستون ۱۲:" in text(page, said)
+    assert "سطر ۱۹، ستون ۱۱:" in text(page, said)
     box = page.evaluate(
         "(({x, y, width, height}) => [x, y, width, height])(document.querySelector('#fig-field canvas').getBoundingClientRect())"
     )
     corner = (box[0] + 0.5 * box[2] / 28, box[1] + 0.5 * box[3] / 28)
     page.mouse("mousePressed", box[0] + box[2] / 2, box[1] + box[3] / 2)
-    assert "سطر ۱۵، ستون ۱۵:" in text(page, said)
+    assert "سطر ۱۴، ستون ۱۴:" in text(page, said)
     page.mouse("mouseMoved", *corner)
     page.mouse("mouseReleased", *corner)
-    assert "سطر ۱، ستون ۱: از ۰ پیکسل پیشین ۰" in text(page, said)
+    assert "سطر ۰، ستون ۰: از ۰ پیکسل پیشین ۰" in text(page, said)
 
 
 def test_the_images_grow_pixel_by_pixel(page: chromium.Browser) -> None:
-    """At the end the canvas shows the bits; before it, the first rows alone; playing moves the slider."""
+    """At the end the canvas shows the bits and hides before the figure; before it, the first rows alone, counted; playing
+    moves the slider."""
     read = """(() => { const canvas = document.querySelector('#fig-samples canvas');
         const { data } = canvas.getContext('2d').getImageData(0, 0, 28, 28);
         return Array.from({ length: 784 }, (_, i) => [...data.slice(4 * i, 4 * i + 3)].join()); })()"""
@@ -247,13 +248,18 @@ def test_the_images_grow_pixel_by_pixel(page: chromium.Browser) -> None:
     )
     ink = ["0,0,0" if bit else "255,255,255" for bit in first]
     assert 0 < sum(first) < 784 and page.evaluate(read) == ink
+    figure, canvas = "#fig-samples figure > [aria-describedby]", "#fig-samples canvas"
+    assert (style(page, figure, "display"), style(page, canvas, "display")) == ("block", "none")
     slider = "document.querySelector('#fig-samples [type=range]')"
     page.evaluate(f"{slider}.value = 280; {slider}.dispatchEvent(new Event('input'))")
     shown = page.evaluate(read)
+    assert (style(page, figure, "display"), style(page, canvas, "display")) == ("none", "block")
+    assert text(page, "#fig-samples .widget-count") == "۲۸۰ پیکسل از ۷۸۴"
     assert shown[:280] == ink[:280] and not {"0,0,0", "255,255,255"} & set(shown[280:]) and shown[280] != shown[281]
     play = "document.querySelector('#fig-samples button')"
     after = f"new Promise(done => setTimeout(() => done(Number({slider}.value)), 400))"
     assert page.evaluate(f"{play}.click(), {after}") > 280
+    assert text(page, "#fig-samples .widget-count") != "۲۸۰ پیکسل از ۷۸۴", "the count stands still while playing"
     assert page.evaluate(f"{play}.click(), {play}.textContent") == "پخش"
     page.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
     page.evaluate(f"{slider}.value = 0; {slider}.dispatchEvent(new Event('input'))")
@@ -399,5 +405,7 @@ def test_a_words_losses_are_shown_by_keyboard_and_pointer(page: chromium.Browser
     assert page.evaluate(shown) == wanted(words[2])
     page.key("ArrowRight")
     assert page.evaluate(shown) == wanted(words[1])
+    pressed = "[...document.querySelectorAll('.passage .word')].map(word => word.ariaPressed === 'true').indexOf(true)"
+    assert page.evaluate(pressed) == 1
     page.evaluate("document.querySelectorAll('.passage .word')[40].dispatchEvent(new MouseEvent('mouseenter'))")
     assert page.evaluate(shown) == wanted(words[40])

@@ -14,12 +14,22 @@ from hypothesis import strategies as st
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.pixelcnn.classifier import DigitClassifier, measured
 from genmodels.pixelcnn.evaluation import nll_nats
-from genmodels.pixelcnn.frechet import Gaussian, squared_distance
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.pixelcnn.neighbours import nearest, sources
-from genmodels.pixelcnn.quality import UNSURE, Reference, class_entropy_bits, class_shares, measures, pixel_entropy_bits
+from genmodels.pixelcnn.quality import (
+    UNSURE,
+    DigitClassifier,
+    Gaussian,
+    Reference,
+    class_entropy_bits,
+    class_shares,
+    measured,
+    measures,
+    nearest,
+    pixel_entropy_bits,
+    sources,
+    squared_distance,
+)
 
 SMALL = ClassifierModelConfig(channels=(4, 4, 4), features=8)
 

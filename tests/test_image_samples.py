@@ -17,14 +17,15 @@ from genmodels import stages, store
 from genmodels.config import ClassifierModelConfig, PixelCNNModelConfig
 from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.pixelcnn.sampling import sample
+from genmodels.pixelcnn.quality import near
+from genmodels.pixelcnn.sampling import independent, sample
 from genmodels.report import image_samples as section
 from genmodels.report import names
 from genmodels.stages import image_samples
 from genmodels.stages.classifier import ClassifierStage, shifted
-from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, draw, independent, near
+from genmodels.stages.image_samples import INDEPENDENT, ImageSamplesConfig, ImageSamplesStage, first_images
 from genmodels.stages.images import PixelCNNStage
-from genmodels.system import files, workers
+from genmodels.system import files, processes
 
 REAL_LOAD = stages.load
 CONFIG = ImageSamplesConfig(models=("pixelcnn", "pixelcnn-threshold"), samples=30, neighbours=20, cool=12)
@@ -215,14 +216,16 @@ def test_a_forged_result_is_contradicted(made: Any, forge: Callable[..., None], 
 
 def test_chunks_of_any_size_draw_the_same(stage: SmallSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     model = stages.load("pixelcnn").model()
-    whole = draw(model, 17, seed=4)
+    whole = first_images(model, 17, seed=4)
     monkeypatch.setattr("genmodels.stages.image_samples.CHUNK", 5)
-    assert torch.equal(draw(model, 17, seed=4), whole) and not torch.equal(draw(model, 17, seed=5), whole)
+    assert torch.equal(first_images(model, 17, seed=4), whole) and not torch.equal(
+        first_images(model, 17, seed=5), whole
+    )
 
 
 def test_processes_beside_each_other_draw_the_same(stage: SmallSamples, monkeypatch: pytest.MonkeyPatch) -> None:
     alone = image_samples._drawn_beside(CONFIG, "full")
-    monkeypatch.setattr(workers, "START_METHOD", "fork")  # the toy stages live in this process
+    monkeypatch.setattr(processes, "START_METHOD", "fork")  # the toy stages live in this process
     monkeypatch.setattr(image_samples, "cores", lambda: 2)
     monkeypatch.setattr(image_samples, "BESIDE", 1)
     beside = image_samples._drawn_beside(CONFIG, "full")

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from genmodels.language.perplexity import evaluate
-from genmodels.stages.base import Result
 from genmodels.stages.language import ASKED, RecurrentStage, TransformerStage
+from genmodels.stages.trained import Result
 
 
 def shipped(stage: Any) -> Result:

@@ -155,7 +155,7 @@ def test_changed_behaviour_is_noticed(stage: SmallNgram, monkeypatch: pytest.Mon
 
 def test_profiles_and_bad_orders(stage: SmallNgram, monkeypatch: pytest.MonkeyPatch) -> None:
     smoke = ngram.NgramStage().config("smoke")
-    assert smoke.orders == (1, 2, 3) and smoke.train_documents == 50
+    assert smoke.orders == NgramConfig().orders and 0 < smoke.text.documents < 100
     monkeypatch.setattr(stage, "config", lambda profile: replace(NgramConfig(), orders=(3, 2)))
     with pytest.raises(UserError, match="must rise"):
         stage.run("full")

@@ -21,8 +21,8 @@ import torch
 from common import reseal
 from genmodels import stages, store
 from genmodels.errors import StaleResult, UserError
-from genmodels.stages import base, payload
-from genmodels.stages.verification import verified
+from genmodels.stages import base, payload, trained
+from genmodels.stages.base import verified
 from genmodels.system import files
 
 SHIPPED = Path(__file__).resolve().parents[1] / "cache"
@@ -182,7 +182,7 @@ def test_every_file_of_another_stage_is_a_failed_check(cache: Path, monkeypatch:
             spoil(cache, name, file, content)
             failed = [check for check in stage.verify("full") if check.passed is False]
             if not failed:  # a twin's: the same shapes, and what only computing tells apart
-                assert isinstance(stage, base.ModelStage) and file in DEAR, (file, donor)
+                assert isinstance(stage, trained.ModelStage) and file in DEAR, (file, donor)
                 assert not few_hold(stage), (file, donor)
         mend(cache, name)
 
@@ -199,10 +199,10 @@ def few(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: array[:3] for key, array in arrays.items()}
 
 
-def few_hold(stage: base.ModelStage) -> bool:
+def few_hold(stage: trained.ModelStage) -> bool:
     """``verify``'s comparison on a few documents or images: what is in the cache against the shipped result."""
     now = stage.load("full")
-    then = base.Result(store.StoredResult(SHIPPED / stage.name / "full", now.manifest), now.config, stage.build)
+    then = trained.Result(store.StoredResult(SHIPPED / stage.name / "full", now.manifest), now.config, stage.build)
     with torch.no_grad():
         again, stored = (stage.slice_metrics(one.config, few(one.slice), one.model()) for one in (now, then))
     same = now.metrics["slice"] == then.metrics["slice"]

@@ -14,7 +14,7 @@ from genmodels.config import RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
 from genmodels.language import perplexity
 from genmodels.language.base import LanguageModel
-from genmodels.language.perplexity import bootstrap_interval, evaluate, summarize, token_losses, window_plan
+from genmodels.language.perplexity import bootstrap_interval, evaluate, summarize, target_losses, window_plan
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 
@@ -98,12 +98,14 @@ def test_windows_count_every_position_once_with_half_a_window_before(inputs: int
 
 
 @pytest.mark.parametrize("make", [recurrent, transformer])
-def test_token_losses_are_the_evaluation_token_by_token(make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_documents_losses_do_not_depend_on_those_beside_it(make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(perplexity, "CHUNK", 13)
     model = make()
     document = TOKENS[OFFSETS[6] : OFFSETS[7]]
-    losses = token_losses(model, document)
-    assert losses.shape == (32,)
+    losses, together = target_losses(model, document, [0, 33]), target_losses(model, TOKENS, OFFSETS)
+    assert losses.shape == (32,) and together.shape == (sum(max(0, n - 1) for n in LENGTHS),)
+    first = sum(max(0, n - 1) for n in LENGTHS[:6])
+    np.testing.assert_allclose(losses, together[first : first + 32], rtol=1e-4)
     assert losses.sum() == pytest.approx(evaluate(model, TOKENS, OFFSETS).document_nll_nats[6], rel=1e-5)
 
 
@@ -164,8 +166,6 @@ def test_mistakes_are_named() -> None:
         evaluate(model, TOKENS, np.array([0, 1, 2]))
     with pytest.raises(UserError, match="character counts"):
         evaluate(model, TOKENS, OFFSETS, CHARACTERS[:-1])
-    with pytest.raises(UserError, match="at least two ids"):
-        token_losses(model, [3])
 
 
 def test_memory_holds_no_logits_of_a_whole_batch() -> None:

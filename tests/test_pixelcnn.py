@@ -10,8 +10,16 @@ import torch
 
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import UserError
-from genmodels.pixelcnn.demonstration import binarization_entropy_nats, mask_trials, sight, unseen_nearby
-from genmodels.pixelcnn.evaluation import bits_per_pixel, calibration, nll_nats, receptive_field
+from genmodels.pixelcnn.evaluation import (
+    binarization_entropy_nats,
+    bits_per_pixel,
+    calibration,
+    mask_trials,
+    nll_nats,
+    receptive_field,
+    sight,
+    unseen_nearby,
+)
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, to_naive
 from genmodels.pixelcnn.model import PixelCNN, loss_nats
 from genmodels.report.network import layer_rows, mask_rows

@@ -15,7 +15,7 @@ import pytest
 from genmodels.config import TextConfig
 from genmodels.data.wikipedia import KAGGLE_FILE, SPLITS
 from genmodels.errors import DataError, UserError
-from genmodels.system import workers
+from genmodels.system import processes
 from genmodels.system.files import read_json
 from genmodels.text import prepare, streaming
 from genmodels.text.prepare import prepared
@@ -91,7 +91,7 @@ def test_workers_and_repetition_do_not_change_the_result(places, monkeypatch, tm
     first = prepared(CONFIG, places[0])
     monkeypatch.setenv("GENMODELS_PREPARED", str(tmp_path / "again"))
     monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", 5000)
-    monkeypatch.setattr(workers, "START_METHOD", "fork")  # hazm is imported already: seconds faster than spawn
+    monkeypatch.setattr(processes, "START_METHOD", "fork")  # hazm is imported already: seconds faster than spawn
     second = prepared(CONFIG, places[0], workers=2)
     assert second.digest == first.digest and second.tokenizer.to_bytes() == first.tokenizer.to_bytes()
     timeless = [{key: value for key, value in text.statistics.items() if key != "seconds"} for text in (first, second)]

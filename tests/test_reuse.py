@@ -79,16 +79,17 @@ def test_a_touched_or_truncated_file_is_not_believed(project: Path) -> None:
     parts = parse(DOCUMENT, 1, "a.qmd")
     for part in parts:
         part.outputs = [{"text": "۱"}]
-    reuse.keep(project, "k", parts, "{}", 1.0)
+    kept = project / "kept.json"
+    reuse.keep(kept, "k", parts, {}, reuse.Execution.ended("{}", 1.0), sound=True)
     fresh = parse(DOCUMENT, 1, "a.qmd")
-    assert reuse.restore(project, "k", fresh) is not None and fresh[1].outputs == [{"text": "۱"}]
-    whole = (project / reuse.NAME).read_text("utf-8")
+    assert reuse.restore(kept, "k", fresh) is not None and fresh[1].outputs == [{"text": "۱"}]
+    whole = kept.read_text("utf-8")
     for text in (whole.replace("۱", "۲"), whole[:50], "[]", "{}"):
-        (project / reuse.NAME).write_text(text, "utf-8")
+        kept.write_text(text, "utf-8")
         again = parse(DOCUMENT, 1, "a.qmd")
-        assert reuse.restore(project, "k", again) is None and again[1].outputs == []
-    (project / reuse.NAME).write_text(whole, "utf-8")
-    assert reuse.restore(project, "other", fresh) is None
+        assert reuse.restore(kept, "k", again) is None and again[1].outputs == []
+    kept.write_text(whole, "utf-8")
+    assert reuse.restore(kept, "other", fresh) is None
 
 
 def test_a_prose_edit_renders_without_executing(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

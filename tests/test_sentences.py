@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from genmodels.data.wikipedia import KAGGLE_FILE
-from genmodels.language.comparison import Comparison
-from genmodels.report import circumstances, image_training, sentences
+from genmodels.language.comparison import Comparison, Texts, paired
+from genmodels.language.perplexity import summarize
+from genmodels.report import circumstances, image_training, sentences, transformer
 
 
 @pytest.mark.parametrize(
     ("ours", "told"),
     [
-        (79.0, "۲٫۰۰ نات از آن بهتر است، بسی بیش از پراکندگی"), (80.5, "۰٫۵۰ نات از آن بهتر است، بیش از پراکندگی"),
-        (81.1, "از آن جداشدنی نیست: اختلاف ۰٫۱۰ نات است، نه بیش از پراکندگی"), (83.0, "۲٫۰۰ نات از آن بدتر است، بسی بیش از"),
+        (79.0, "۲٫۰۰ نات از آن بهتر است، بسیار بیش از پراکندگی"), (80.5, "۰٫۵۰ نات از آن بهتر است، بیش از پراکندگی"),
+        (81.1, "از آن جداشدنی نیست: اختلاف ۰٫۱۰ نات است، نه بیش از پراکندگی"), (83.0, "۲٫۰۰ نات از آن بدتر است، بسیار بیش از"),
         (float("nan"), "جداشدنی نیست"),
     ],
 )  # fmt: skip
@@ -32,7 +35,7 @@ def test_published_likelihoods_stand_beside_ours_on_the_same_test_set_only() -> 
         "با Row LSTM هم‌تراز است" in told[1] and told[2].count("بدتر است") == 2 and "خطای معیار میانگین ۰٫۱۰" in told[2]
     )
     other = sentences.beside_published(80.0, 0.1, "seeded", others).data
-    assert "سنجیدنی نیست" in other and "PixelCNN" not in other
+    assert "مقایسه‌پذیر نیست" in other and "PixelCNN" not in other
 
 
 def test_our_losses_stand_in_the_table_of_published_ones_where_the_test_set_is_theirs() -> None:
@@ -52,6 +55,59 @@ def test_which_perplexity_is_lower() -> None:
 
 def comparison(low: float, high: float) -> Comparison:
     return Comparison(SimpleNamespace(), SimpleNamespace(), (low + high) / 2, low, high)  # type: ignore[arg-type]
+
+
+APART = paired(*(summarize(np.ones(n), np.full(n, 3), np.full(n, 9)) for n in (2, 3)))  # of different documents
+
+
+def test_models_on_different_documents_are_not_compared() -> None:
+    same = paired(*(summarize(np.full(3, loss), np.full(3, 3), np.full(3, 9)) for loss in (1.0, 2.0)))
+    assert same.comparable and not APART.comparable and not APART.certain
+    assert sentences.reading(APART).data == sentences.APART
+    assert (
+        sentences.difference(APART, "زیان الف منهای زیان ب").data
+        == f"زیان الف منهای زیان ب گفتنی نیست: {sentences.APART}"
+    )
+    interval = "زیان الف منهای زیان ب −۰٫۳۳۳ نات بر توکن است، با بازهٔ ۹۵٪ از −۰٫۳۳۳ تا −۰٫۳۳۳"
+    told = sentences.difference(same, "زیان الف منهای زیان ب").data
+    assert told.replace("\u2066", "").replace("\u2069", "") == interval
+    told = sentences.lower(["الف", "ب"], [90.0, 80.0], found=APART).data
+    assert told == f"سرگشتگی الف ۹۰٫۰ و سرگشتگی ب ۸۰٫۰ است، اما {sentences.APART}"
+    assert "کمتر" in sentences.lower(["الف", "ب"], [90.0, 80.0], found=same).data
+    rows = transformer.against_counts_rows({"rnn": APART}, APART.theirs)
+    assert [rows[1][name] for name in ("کاهش سرگشتگی", "اختلاف زیان و بازهٔ ۹۵٪")] == ["—", "بر متنی دیگر"]
+    assert "کنار ترتیب دو مدل اصلی نمی‌توان گذاشت" in sentences.heavier(APART, same, [float("nan"), 0.2]).data
+    heavier = sentences.heavier(same, APART, [float("nan"), 0.2]).data
+    assert heavier == f"سود آن در این اجرا سنجیدنی نیست و دربارهٔ ترتیب دو مدل چیزی نمی‌گوید، چون {sentences.APART}"
+
+
+def result(name: str, digest: str | None, of_project: bool, **metrics: object) -> SimpleNamespace:
+    data = {"name": name} | ({"corpus_sha256": digest} if digest else {})
+    return SimpleNamespace(manifest={"data": data}, metrics=metrics, stored=of_project)
+
+
+def test_page_one_says_whose_the_results_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circumstances, "is_shipped", lambda stored: stored)
+    shipped = {"rnn": result("a.txt", "aaaaaaaaaa", True), "ngram": result("a.txt", "aaaaaaaaaa", True)}
+    assert circumstances.whose(shipped).data == ""
+    assert (
+        "هیچ عدد" in circumstances.whose(shipped, "smoke").data
+        and "کوتاه" in circumstances.whose(shipped, "evening").data
+    )
+    own = shipped | {"rnn": result("b.txt", "bbbbbbbbbb", False), "transformer": result("a.txt", "aaaaaaaaaa", True)}
+    told = circumstances.whose(own).data
+    assert "«شبکهٔ بازگشتی» از این اجراست؛ هر نتیجهٔ دیگر همراه پروژه بوده است" in told and "سنجیده نمی‌شوند" in told
+    assert "`b.txt`، `bbbbbbbb`: «شبکهٔ بازگشتی»؛" in told and told.startswith("::: {.callout-warning")
+    most = {name: result("b.txt", "bbbbbbbbbb", False) for name in ("rnn", "ngram")} | {
+        "speed-bpe": result("none", None, True)
+    }
+    told = circumstances.whose(most).data
+    assert "«سرعت BPE» همراه پروژه بوده است؛ هر نتیجهٔ دیگر از این اجراست" in told and "متن همهٔ" not in told
+    images = {n: result("MNIST", None, False, test_set=n) for n in ("static", "seeded", "threshold")}
+    assert (
+        "دو آزمون"
+        in circumstances.whose(dict(zip(("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold"), images.values()))).data
+    )
 
 
 def margins(**intervals: tuple[float, float]) -> dict[str, Comparison]:
@@ -74,6 +130,11 @@ def test_networks_against_counting() -> None:
     assert "شبکهٔ بازگشتی ۱۸٫۱٪ کمتر و سرگشتگی ترنسفورمر ۲۲٫۱٪ بیشتر از کنسر–نی است" in split and "هر دو" not in split
     open_ = sentences.against_counting(margins(rnn=across, transformer=below)).data
     assert "ترنسفورمر ۱۸٫۱٪ کمتر" in open_ and "میان کنسر–نی و شبکهٔ بازگشتی این آزمون داوری نمی‌کند" in open_
+    apart = sentences.against_counting(margins(rnn=below) | {"transformer": APART}).data
+    assert (
+        apart
+        == "سرگشتگی شبکهٔ بازگشتی ۱۸٫۱٪ کمتر از کنسر–نی است؛ ترنسفورمر بر متنی دیگر سنجیده شده است و با کنسر–نی سنجیدنی نیست."
+    )
     none = sentences.against_counting(margins(rnn=across, transformer=across)).data
     assert none.startswith("میان کنسر–نی و شبکهٔ بازگشتی و ترنسفورمر") and "کمتر" not in none
 
@@ -92,12 +153,15 @@ def test_the_heavier_trainings() -> None:
 
 
 def test_the_two_corpora() -> None:
-    def told(perplexity: float, bits: float) -> str:
-        classic = {"test_perplexity": perplexity, "test_bits_per_fluent_character": bits}
-        return sentences.corpora(classic, {"test_perplexity": 80.0, "test_bits_per_character": 1.9}).data
+    def told(perplexity: float, bits: float, of: int = 1000) -> str:
+        classic = {"test_perplexity": perplexity, "test_bits_per_fluent_character": bits, "test_fluent_characters": of}
+        fluent = {"test_perplexity": 80.0, "test_bits_per_character": 1.9, "test_tokens": 100}
+        return sentences.corpora(classic, fluent | {"test_loss_nats": 19.0 * math.log(2)}).data
 
     assert "دشوارتر" in told(200.0, 1.0) and "وارونه به نظر می‌آید" in told(200.0, 1.0)
     assert "کمتر مردد" in told(60.0, 1.0) and "دشوارتر" not in told(60.0, 1.0) and "وارونه" not in told(60.0, 1.0)
+    other = told(60.0, 1.0, of=999)
+    assert "سنجیدنی نیستند" in other and "مردد" not in other and "وارونه" not in other
     assert "فرقی ندارند" in told(80.0, 1.0) and "هم به سود پیکرهٔ کلاسیک نیست" in told(200.0, 2.5)
 
 
@@ -156,11 +220,34 @@ def history(loss: list[float], rate: list[float] | None = None) -> pd.DataFrame:
     )
 
 
+@pytest.mark.parametrize(
+    ("repeats", "topic", "told"),
+    [
+        ((0.3, 0.6), (0.7, 0.8), ("**ب** بیشتر تکرار می‌کند: ۶۰٫۰٪ در برابر ۳۰٫۰٪", "**ب** موضوع را")),
+        ((0.6, 0.3), (0.8, 0.7), ("**الف** بیشتر تکرار می‌کند: ۶۰٫۰٪ در برابر ۳۰٫۰٪", "**الف** موضوع را")),
+        ((0.3, 0.3), (0.7, 0.7), ("به یک اندازه تکرار می‌کنند (۳۰٫۰٪)", "به یک اندازه بر سر موضوع")),
+    ],
+)
+def test_the_texts_of_two_networks_in_every_direction(
+    repeats: tuple[float, float], topic: tuple[float, float], told: tuple[str, str]
+) -> None:
+    found = {name: Texts(repeats[k], 0.1, 0.8, topic[k], 3.0, 3.5) for k, name in enumerate("ab")}
+    said = sentences.texts(found, ["الف", "ب"]).data
+    assert all(words in said for words in told), said
+
+
+def test_the_corpus_is_named_with_its_address() -> None:
+    own = circumstances.corpus_line({"name": "docs.jsonl.gz", "characters": 7_560_000}).data
+    assert "@wikipedia-fa" in own and "در دسترس این اجرا نبود" in own and "۷٫۶ میلیون" in own
+    asked = circumstances.corpus_line({"name": "Persian-WikiText-1.txt", "characters": 56_700_000}).data
+    assert "@kaggle-persian-wikipedia" in asked and "نبود" not in asked
+
+
 def test_a_hump_is_told_only_where_there_is_one() -> None:
     humped = [86.0, 83.0, 82.0, 83.0, 85.0, 82.5, 82.0]
     assert "میرایی وزن" in circumstances.hump(history(humped), 450).data
-    assert circumstances.hump(history(humped), 50).data.endswith("پایین‌تر آمده است.")
-    assert circumstances.hump(history(humped, [1e-3] * 5 + [1e-4] * 2), 450).data.endswith("پایین‌تر آمده است.")
+    assert circumstances.hump(history(humped), 50).data.endswith("که گذرا بود.")
+    assert circumstances.hump(history(humped, [1e-3] * 5 + [1e-4] * 2), 450).data.endswith("که گذرا بود.")
     assert (
         circumstances.hump(history([86.0, 84.0, 83.0, 82.5]), 250).data
         == circumstances.hump(history([86.0]), 0).data
@@ -170,7 +257,7 @@ def test_a_hump_is_told_only_where_there_is_one() -> None:
 
 def test_legibility() -> None:
     told = [circumstances.legibility(apart, 0.05).data for apart in (-0.3, 0.05, 0.3)]
-    assert told == ["خواناتر شده‌اند", "خواناتر نشده‌اند", "ناخواناتر شده‌اند"]
+    assert told == ["با دمای پایین خواناترند", "میان دو دما فرقی دیده نمی‌شود", "با دمای پایین ناخواناترند"]
 
 
 def steps(*types: int) -> list[dict[str, int]]:

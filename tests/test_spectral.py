@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from genmodels.config import GatedModelConfig, PixelCNNModelConfig
-from genmodels.pixelcnn import products, spectral
+from genmodels.pixelcnn import spectral
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
-from genmodels.pixelcnn.model import PixelCNN, PixelModel, loss_nats, whole
+from genmodels.pixelcnn.model import PixelCNN, PixelModel, apply_directly, loss_nats
 
 LAYERS = [
     ("A", 7, "raster"),
@@ -65,7 +65,7 @@ def test_outputs_and_gradients_of_a_layer(
         assert (a - b).abs().max() < 1e-11 * (1 + a.abs().max()), name
 
 
-@pytest.mark.parametrize("form", [spectral.spectral, products.along_row])
+@pytest.mark.parametrize("form", [spectral.spectral, spectral.along_row])
 def test_a_second_derivative_is_refused(form: Form) -> None:
     """It is not written; silence would give another number."""
     conv, x = layer(MaskedConv2d, "B", 3, 3, 5, "left"), torch.randn(2, 3, 6, 6, dtype=torch.float64)
@@ -88,15 +88,15 @@ def test_single_precision_is_as_exact_as_the_direct_form() -> None:
 @pytest.mark.parametrize(
     ("form", "mask", "inputs", "kernel", "part"),
     [
-        (products.along_row, "B", 3, 1, "raster"),
-        (products.along_row, "B", 3, 7, "left"),
-        (products.along_row, "B", 3, 3, "left"),
-        (products.gathered, "A", 1, 7, "raster"),
-        (products.gathered, "B", 1, 5, "raster"),
-        (products.gathered, "A", 1, 5, "above"),
-        (products.gathered, "B", 1, 5, "above"),
-        (products.gathered, "A", 1, 7, "left"),
-        (products.gathered, "B", 1, 3, "left"),
+        (spectral.along_row, "B", 3, 1, "raster"),
+        (spectral.along_row, "B", 3, 7, "left"),
+        (spectral.along_row, "B", 3, 3, "left"),
+        (spectral.gathered, "A", 1, 7, "raster"),
+        (spectral.gathered, "B", 1, 5, "raster"),
+        (spectral.gathered, "A", 1, 5, "above"),
+        (spectral.gathered, "B", 1, 5, "above"),
+        (spectral.gathered, "A", 1, 7, "left"),
+        (spectral.gathered, "B", 1, 3, "left"),
     ],
 )
 @pytest.mark.parametrize("kind", KINDS)
@@ -144,7 +144,7 @@ def test_a_whole_network_in_training(name: str, monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(spectral, form, counted)
     grads = []
-    for apply in (whole, spectral.quickest):
+    for apply in (apply_directly, spectral.apply_fastest):
         loss = loss_nats(network(images, apply), images).mean()
         grads.append([loss, *torch.autograd.grad(loss, list(network.parameters()))])
     assert Counter(calls) == expected
@@ -153,10 +153,10 @@ def test_a_whole_network_in_training(name: str, monkeypatch: pytest.MonkeyPatch)
 
 def test_where_it_pays() -> None:
     images = torch.zeros(8, 1, 28, 28)
-    assert spectral.pays(images)
+    assert spectral.worth_spectral(images)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        assert not spectral.pays(images)
-    assert not spectral.pays(images.to("meta"))
+        assert not spectral.worth_spectral(images)
+    assert not spectral.worth_spectral(images.to("meta"))
 
 
 def test_small_layers_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,4 +168,4 @@ def test_small_layers_stay_direct(monkeypatch: pytest.MonkeyPatch) -> None:
         (MaskedConv2d("A", 1, 8, 7), 8),
     ):
         x = torch.randn(batch, conv.in_channels, 9, 9)
-        assert torch.equal(spectral.quickest(conv, x), conv(x))
+        assert torch.equal(spectral.apply_fastest(conv, x), conv(x))

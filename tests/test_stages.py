@@ -19,10 +19,9 @@ from genmodels import stages, store
 from genmodels.config import PixelCNNModelConfig
 from genmodels.data import mnist
 from genmodels.errors import StaleResult, UserError
-from genmodels.stages import base, trials
-from genmodels.stages.homework import HomeworkStage
-from genmodels.stages.images import FULL, PixelCNNStage, ThresholdStage, image_objective
-from genmodels.stages.verification import verified
+from genmodels.stages import base, trained, trials
+from genmodels.stages.base import verified
+from genmodels.stages.images import FULL, HomeworkStage, PixelCNNStage, ThresholdStage, image_objective
 from genmodels.system import files
 from genmodels.training import loop
 
@@ -137,7 +136,7 @@ def test_weights_of_another_network_are_refused_by_name(stage: SmallPixelCNN) ->
     ("now", "worst"), [([1.0, 2.2], 0.1), ([1.0], math.inf), ([1.0, math.nan], math.inf), ([], math.inf)]
 )
 def test_what_cannot_be_compared_differs(now: list[float], worst: float) -> None:
-    assert base.largest_difference(now, [1.0, 2.0] if now else []) == pytest.approx(worst)
+    assert trained.largest_difference(now, [1.0, 2.0] if now else []) == pytest.approx(worst)
 
 
 def test_an_embellished_metric_is_contradicted(stage: SmallPixelCNN) -> None:
@@ -290,10 +289,10 @@ def test_shipped_results_belong_to_todays_settings_and_behaviour(name: str) -> N
         assert "+changes" not in commit and commit != "unknown"
     # What takes a while (slices, first steps at full size, drawings, timings) is left to the report's last table, which
     # tests/test_report.py has executed, and to `make verify`.
-    if isinstance(stage, base.ModelStage):
+    if isinstance(stage, trained.ModelStage):
         again = stage.fingerprint(result.config)
-        assert again == pytest.approx(result.manifest["fingerprint"], rel=base.FINGERPRINT_TOLERANCE)
+        assert again == pytest.approx(result.manifest["fingerprint"], rel=trained.FINGERPRINT_TOLERANCE)
     elif isinstance(stage, trials.TrialsStage):
         for key, run in result.config.items():
             again = stage.fingerprint(run)
-            assert again == pytest.approx(result.manifest["fingerprint"][key], rel=base.FINGERPRINT_TOLERANCE), key
+            assert again == pytest.approx(result.manifest["fingerprint"][key], rel=trained.FINGERPRINT_TOLERANCE), key

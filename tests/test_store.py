@@ -18,7 +18,8 @@ import torch
 
 from genmodels import store
 from genmodels.config import PixelCNNConfig, TrainingConfig, differences, to_plain
-from genmodels.errors import StaleResult, UserError
+from genmodels.errors import StaleResult, UserError, WeightsAbsent
+from genmodels.stages.base import Stage
 from genmodels.system import files
 
 CONFIG = {"training": {"learning_rate": 0.001, "steps": 5}, "model": {"kernels": [7, 1]}}
@@ -71,6 +72,21 @@ def test_missing_and_stray_files_are_refused() -> None:
     (folder / "slice.npz").unlink()
     with pytest.raises(StaleResult, match="slice.npz"):
         store.load("toy", "full")
+
+
+def test_without_its_weights_a_result_is_not_contradicted() -> None:
+    class Toy(Stage):
+        name = "toy"
+        config = run = belongs = contradict = lambda *_: CONFIG  # type: ignore[assignment]
+
+    folder = publish()
+    (folder / store.WEIGHTS).unlink()
+    with pytest.raises(WeightsAbsent, match="the weights of 'toy'.* not here; .*WITH_WEIGHTS=1.* train toy"):
+        store.load("toy", "full")
+    (check,) = Toy().verify("full")
+    assert check.passed is None and "not here" in check.detail
+    (folder / "note.txt").unlink()  # more is missing: no hand-in has left that behind
+    assert [check.passed for check in Toy().verify("full")] == [False]
 
 
 def test_no_result_says_how_to_make_it() -> None:

@@ -22,7 +22,7 @@ from genmodels.report import recurrent, transformer
 from genmodels.stages import language_study
 from genmodels.stages.language import RecurrentStage, TransformerStage
 from genmodels.system import files
-from genmodels.training import loop
+from genmodels.training import loop, optimizers
 
 TEXT = TextConfig(vocabulary=300)
 
@@ -136,7 +136,7 @@ def test_another_behaviour_and_forged_numbers_are_contradicted(
 ) -> None:
     folder = stage.run("full")
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "learning_rate_at", lambda step, config: 0.05)
+        patch.setattr(optimizers, "learning_rate_at", lambda step, config: 0.05)
         changed = outcome(stage)
         assert changed["manifest"] and not any(changed[key] for key in stage.runs())
     metrics = files.read_json(folder / "metrics.json")

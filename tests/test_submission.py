@@ -10,6 +10,7 @@ import shutil
 import stat
 import subprocess
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from genmodels.__main__ import main
 from genmodels.errors import CheckFailed, UserError
 from genmodels.render import document as rendering
-from genmodels.render import reuse, submission, verdict
+from genmodels.render import handed, reuse, submission, verdict
 from genmodels.render.qmd import Part, split_front_matter
 from genmodels.system import files
 
@@ -30,20 +31,22 @@ DOCUMENT = '---\ntitle: "گزارش"\nauthor: "نام دانشجو"\nstudent-id:
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A small project with every part, under a path with spaces and Persian letters; its chunk is not really run."""
     folder = tmp_path / "پوشهٔ تکلیف (نهایی)"
-    for part in submission.PARTS:
+    for part in handed.PARTS:
         if (ROOT / part).is_dir():
             (folder / part).mkdir(parents=True)
-        elif part not in ("_quarto.yml", submission.SOURCE):
+        elif part not in ("_quarto.yml", handed.SOURCE):
             files.write_text(folder / part, f"{part}\n")
     config = (ROOT / "_quarto.yml").read_text("utf-8").replace("bibliography: references.bib\n", "")
     files.write_text(folder / "_quarto.yml", config)
-    files.write_text(folder / submission.SOURCE, DOCUMENT)
+    files.write_text(folder / handed.SOURCE, DOCUMENT)
     files.write_text(folder / ".ci" / "run", "#!/bin/sh\n")
     files.write_text(folder / "code" / "genmodels" / "a.py", "x = 1\n")
     (folder / "assets").rmdir()
     shutil.copytree(ROOT / "assets", folder / "assets")
-    for name in ("manifest.json", "metrics.json", "weights.safetensors"):
+    for name in ("metrics.json", "weights.safetensors"):
         files.write_text(folder / "cache" / "toy" / "full" / name, name)
+    payload = {"payload": {"metrics.json": "", "weights.safetensors": ""}}
+    files.write_json(folder / "cache" / "toy" / "full" / "manifest.json", payload)
     for made in ("cache/toy/smoke/metrics.json", "cache/checkpoints/toy.pt", "code/genmodels/__pycache__/a.pyc",
                  "cache/toy/.full.lock", "tests/.DS_Store", "code/genmodels.egg-info/PKG-INFO", "cache/toy/full/Thumbs.db",
                  "assets/__MACOSX/a", "docs/desktop.ini", "assets/fonts/._a", "code/.ipynb_checkpoints/a.py"):  # fmt: skip
@@ -79,13 +82,11 @@ def test_a_hand_in_has_everything_once_and_its_sums(project: Path) -> None:
         "report.html",
         "rubric.json",
         "SHA256SUMS",
-        "project/cache/toy/full/weights.safetensors",
+        "project/cache/toy/full/manifest.json",
     } <= set(found)
-    assert {name.split("/")[1] for name in found if name.startswith("project/")} == set(submission.PARTS) - {
-        "benchmarks",
-        "docs",
-        "tests",
-    }
+    there = {name.split("/")[1] for name in found if name.startswith("project/")}
+    assert there == {*handed.PARTS, handed.NAME} - {"benchmarks", "docs", "tests"}
+    assert not any("weights" in name for name in found)
     assert not any(b"made-by-a-run" in content for content in found.values())
     sums = dict(reversed(line.split("  ", 1)) for line in found["SHA256SUMS"].decode().splitlines())
     assert sums == {
@@ -94,7 +95,7 @@ def test_a_hand_in_has_everything_once_and_its_sums(project: Path) -> None:
     front = split_front_matter(found["project/report.qmd"].decode(), "report.qmd")[0]
     assert (front["author"], front["student-id"]) == (NAME, NUMBER) and found["report.pdf"].startswith(b"%PDF")
     assert NAME in found["report.html"].decode() and f"({NUMBER})" in found["report.html"].decode()
-    assert (project / submission.SOURCE).read_text("utf-8") == DOCUMENT  # the author's own file is left alone
+    assert (project / handed.SOURCE).read_text("utf-8") == DOCUMENT  # the author's own file is left alone
 
 
 def test_nothing_of_this_machine_is_inside(project: Path) -> None:
@@ -115,7 +116,7 @@ def test_nothing_of_this_machine_is_inside(project: Path) -> None:
 
 
 def test_the_project_itself_names_no_folder_of_this_machine() -> None:
-    inside = list(submission.project_files(ROOT))
+    inside = list(handed.project_files(ROOT))
     assert [name for name, path in inside if submission.machine_path(path.read_bytes(), ROOT)] == []
 
 
@@ -126,13 +127,15 @@ def test_the_list_of_parts_is_what_git_keeps() -> None:
         ["git", "-C", ROOT, "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True
     )
     kept = {name for name in done.stdout.decode().split("\0") if name and (ROOT / name).is_file()}
-    assert kept ^ {name for name, _ in submission.project_files(ROOT)} == set()
+    assert kept ^ {name for name, _ in handed.project_files(ROOT)} == set()
 
 
 def test_the_same_rendering_gives_the_same_bytes(
     project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Again, in another folder, with other file times and rights, under another umask and locale: not one byte moves."""
+    ended = reuse.Execution.ended("{}", 1.0)
+    monkeypatch.setattr(reuse.Execution, "ended", lambda verdict, seconds: replace(ended, verdict=verdict))
     first = submission.submit(NAME, NUMBER, project=project).read_bytes()
     for path in project.rglob("*"):
         if path.is_file():
@@ -153,15 +156,98 @@ def test_the_same_rendering_gives_the_same_bytes(
         members = archive.infolist()
     assert {member.date_time for member in members} == {(2023, 11, 14, 22, 13, 20)}
     names = [member.filename for member in members]
-    assert names[:-1] == sorted(names[:-1]) and all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    assert names[:-1] == sorted(names[:-1]) and all(member.compress_type == zipfile.ZIP_DEFLATED for member in members)
     rights = {member.filename.split("/", 1)[1]: stat.S_IMODE(member.external_attr >> 16) for member in members}
     assert rights["project/.ci/run"] == 0o755 and rights["report.pdf"] == 0o644
 
 
-def test_light_leaves_weights_but_no_manifest(project: Path) -> None:
-    found = contents(submission.submit(NAME, NUMBER, light=True, project=project))
-    assert "project/cache/toy/full/manifest.json" in found and "project/cache/toy/full/metrics.json" in found
-    assert not any("weights" in name for name in found)
+def test_weights_go_along_where_they_are_asked_for(project: Path) -> None:
+    found = contents(submission.submit(NAME, NUMBER, weights=True, project=project))
+    assert found["project/cache/toy/full/weights.safetensors"] == b"weights.safetensors"
+    assert f"project/{handed.NAME}" not in found
+    (project / "cache" / "toy" / "full" / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match="the weights of toy are not here; hand in without weights, or train them"):
+        submission.submit(NAME, NUMBER, weights=True, project=project)
+
+
+def test_a_hand_in_without_weights_shows_its_execution_and_no_other(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def execute(parts: list[Part], *rest: object) -> None:
+        for part in parts:
+            part.outputs = [{"output_type": "stream", "name": "stdout", "text": "shown once"}] * (part.kind == "chunk")
+        files.write_json(Path(rest[-1][verdict.VARIABLE]), {"checks": 1, "failed": [], "unchecked": [], "outcomes": []})  # type: ignore[index]
+
+    monkeypatch.setattr(rendering, "execute", execute)
+    path = submission.submit(NAME, NUMBER, project=project)
+    there = tmp_path / "grader"
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(there)
+    unpacked = there / path.stem / "project"
+    for empty in ("benchmarks", "docs", "tests"):  # only here: a zip of files has no empty folders
+        (unpacked / empty).mkdir()
+    monkeypatch.setenv("GENMODELS_CACHE", str(unpacked / "cache"))
+    monkeypatch.setattr(rendering, "execute", lambda *_: pytest.fail("it executes without the weights"))
+    capsys.readouterr()
+    pages = rendering.render(unpacked, output_dir=there / "out", reuse_from=there / "out" / reuse.KEPT)
+    assert "this hand-in came without the weights of toy: nothing is executed" in capsys.readouterr().err
+    assert {page.suffix[1:]: page.read_bytes() for page in pages} == {
+        kind: contents(path)[f"report.{kind}"] for kind in ("html", "pdf")
+    }
+    assert "shown once" in pages[0].read_text("utf-8")
+    again = submission.submit(project=unpacked, output=there / "out")  # an unpacked one is handed in again, the same
+    assert contents(again) == contents(path)
+
+    document = (unpacked / handed.SOURCE).read_text("utf-8")
+    files.write_text(unpacked / handed.SOURCE, document.replace("متن", "جمله"))
+    assert "<p>جمله" in rendering.render(unpacked, ("html",))[0].read_text("utf-8")  # prose may change
+    changes = {"code/genmodels/a.py": "x = 2\n", handed.SOURCE: document.replace("\n1\n", "\n2\n"),
+               "cache/toy/full/metrics.json": "{}", "code/genmodels/b.py": ""}  # fmt: skip
+    for name, changed in changes.items():
+        before = (unpacked / name).read_text("utf-8") if (unpacked / name).exists() else None
+        files.write_text(unpacked / name, changed)
+        with pytest.raises(
+            UserError, match="came without the weights of toy; .* has changed .* WITH_WEIGHTS=1"
+        ) as error:
+            rendering.render(unpacked, ("html",))
+        assert "\n" not in str(error.value)
+        (unpacked / name).unlink() if before is None else files.write_text(unpacked / name, before)
+    files.write_text(unpacked / "cache" / "toy" / "full" / "weights.safetensors", "they came by another way")
+    with pytest.raises(pytest.fail.Exception, match="it executes"):
+        rendering.render(unpacked, ("html",))
+
+
+def test_a_profile_is_handed_in_alone_and_shown_there(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("manifest.json", "metrics.json", "weights.safetensors"):
+        files.write_bytes(
+            project / "cache/toy/evening" / name, (project / "cache/toy/full" / name).read_bytes().replace(b"m", b"m ")
+        )
+    files.write_text(project / "cache/timed/full/metrics.json", "{}")  # of it there is no other
+    files.write_json(project / "cache/toy/evening/manifest.json", {"payload": {"weights.safetensors": ""}})
+    monkeypatch.setenv("GENMODELS_PROFILE", "evening")
+    path = submission.submit(NAME, NUMBER, project=project)
+    found = contents(path)
+    results = {name for name in found if name.startswith("project/cache/")}
+    assert results == {f"project/cache/{name}" for name in
+                       ("toy/evening/manifest.json", "toy/evening/metrics.json", "timed/full/metrics.json")}  # fmt: skip
+    assert found["project/_environment"].decode().endswith("GENMODELS_PROFILE=evening\n")
+    monkeypatch.delenv("GENMODELS_PROFILE")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(tmp_path / "grader")
+    unpacked = tmp_path / "grader" / path.stem / "project"
+    monkeypatch.setenv("GENMODELS_CACHE", str(unpacked / "cache"))
+    monkeypatch.setattr(rendering, "execute", lambda *_: pytest.fail("it executes without the weights"))
+    (page,) = rendering.render(unpacked, ("html",))
+    assert page.read_bytes() == found["report.html"]
+    assert "came without the weights of toy" in capsys.readouterr().err
+
+
+def test_results_of_another_folder_are_not_handed_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENMODELS_CACHE", str(project / "elsewhere"))
+    with pytest.raises(UserError, match="GENMODELS_CACHE names another folder than cache/"):
+        submission.submit(NAME, NUMBER, project=project)
 
 
 @pytest.mark.parametrize(
@@ -212,12 +298,12 @@ def test_names_and_numbers_are_not_made_smart(project: Path) -> None:
         shown = html.unescape(re.sub("<[^>]+>", "", re.search('<p class="authors">(.*?)</p>', page, re.DOTALL)[1]))
         assert shown.translate(str.maketrans("۰۱۲۳۴۵۶۷۸۹", "0123456789")).split(" (") == [name, f"{number})"]
         files.write_text(
-            project / submission.SOURCE,
+            project / handed.SOURCE,
             DOCUMENT.replace("نام دانشجو", name.replace('"', '\\"')).replace("شمارهٔ دانشجویی", number),
         )
         again = contents(submission.submit(project=project))["report.html"].decode()
         assert again == page == rendering.render(project, ("html",))[0].read_text("utf-8")
-        files.write_text(project / submission.SOURCE, DOCUMENT)
+        files.write_text(project / handed.SOURCE, DOCUMENT)
 
 
 @pytest.mark.parametrize("head", ["author : a\n", "author: >\n  a\n  b\n", "author:\n- a\n- b\n", ""])
@@ -226,6 +312,17 @@ def test_a_name_takes_the_place_of_whatever_stood_there(head: str) -> None:
     own, body, _ = split_front_matter(text, "a")
     assert own == {"title": "x", "author": NAME} and body == "\nauthor: متن\n"
     assert split_front_matter(submission.with_front("متن\n", {"author": NAME}), "a")[0] == {"author": NAME}
+
+
+def test_statements_of_the_student_stay(project: Path) -> None:
+    told = "collaborators:\n- الف\n- ب\nai-statement: |\n  یاری گرفته‌ام:\n  از دو ابزار\n"
+    files.write_text(project / handed.SOURCE, DOCUMENT.replace("---\n\n#", f"{told}---\n\n#"))
+    front = split_front_matter(
+        contents(submission.submit(NAME, NUMBER, project=project))["project/report.qmd"].decode(), ""
+    )[0]
+    assert (front["author"], front["collaborators"]) == (NAME, ["الف", "ب"]) and front["ai-statement"].endswith(
+        "دو ابزار\n"
+    )
 
 
 def test_the_command_line_says_it_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -248,9 +345,7 @@ def test_odd_names_stay_what_they_are_and_in_their_folder(project: Path) -> None
 
 
 def test_names_of_the_front_matter_serve_where_none_is_given(project: Path) -> None:
-    files.write_text(
-        project / submission.SOURCE, submission.with_front(DOCUMENT, {"author": NAME, "student-id": NUMBER})
-    )
+    files.write_text(project / handed.SOURCE, submission.with_front(DOCUMENT, {"author": NAME, "student-id": NUMBER}))
     assert submission.submit(project=project).stem == f"submission-{NUMBER}"
 
 
@@ -279,11 +374,27 @@ def test_a_document_with_marked_sentences_may_be_handed_in(
 
 
 def test_the_report_still_has_the_placeholders_that_are_refused() -> None:
-    front = split_front_matter((ROOT / submission.SOURCE).read_text("utf-8"), submission.SOURCE)[0]
+    front = split_front_matter((ROOT / handed.SOURCE).read_text("utf-8"), handed.SOURCE)[0]
     assert [front[key] for key in submission.FIELDS] == [placeholder for _, placeholder in submission.FIELDS.values()]
 
 
+def test_what_make_showed_is_handed_in_whatever_died_in_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = []
+
+    def execute(parts: list[Part], *rest: object) -> None:
+        ran.append(1)
+        for part in parts:
+            part.outputs, part.died = ([], "") if part.kind == "markdown" else ([{"output_type": "error"}], f"no {ran}")
+
+    monkeypatch.setattr(rendering, "execute", execute)
+    kept = project / "_output" / reuse.KEPT
+    for _ in range(2):  # what died is run again by `make`: for want of room, perhaps
+        rendering.render(project, ("html",), reuse_from=kept)
+    page = contents(submission.submit(NAME, NUMBER, project=project))["report.html"].decode()
+    assert len(ran) == 2 and "no [1, 1]" in page
+
+
 def test_one_execution_serves_the_report_and_every_hand_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    rendering.render(project, output_dir=project / "_output", reuse_from=project / "_output" / reuse.FOLDER)
+    rendering.render(project, output_dir=project / "_output", reuse_from=project / "_output" / reuse.KEPT)
     monkeypatch.setattr(rendering, "execute", lambda *_: pytest.fail("it executes again"))
     submission.submit(NAME, NUMBER, project=project)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
+from typing import Any
 
 from torch import nn
 
@@ -39,8 +41,12 @@ def test_layers_of_different_shapes_keep_their_rows() -> None:
     assert [row[0] for row in cells(settings.parameters(inner))[2:4]] == ["`layers.0.weight`", "`layers.1.weight`"]
 
 
+def made(config: Any, bf16: bool = False) -> SimpleNamespace:
+    return SimpleNamespace(config=config, manifest={"device": {"bf16": bf16}})
+
+
 def test_every_setting_has_its_row() -> None:
-    rows = cells(settings.hyperparameters({"pixelcnn": PixelCNNConfig()}))[2:]
+    rows = cells(settings.hyperparameters({"pixelcnn": made(PixelCNNConfig())}))[2:]
     names = {row[1] for row in rows}
     assert {"`channels`", "`kernels`", "`learning_rate`", "`seed`", "`binarization`"} <= names and all(
         row[0] for row in rows
@@ -48,13 +54,14 @@ def test_every_setting_has_its_row() -> None:
 
 
 def test_settings_of_two_stages_stand_side_by_side() -> None:
-    configs = {"rnn": RecurrentStage.full, "transformer": TransformerStage.full}
-    head, _, *rows = cells(settings.hyperparameters(configs))
+    results = {"rnn": made(RecurrentStage.full, bf16=True), "transformer": made(TransformerStage.full)}
+    head, _, *rows = cells(settings.hyperparameters(results))
     assert head[2:4] == [STAGE_NAMES["rnn"], STAGE_NAMES["transformer"]]
     values = {row[1].strip("`"): row[2:4] for row in rows}
     assert values["learning_rate"] == ["۰٫۰۰۵", "۰٫۰۰۳"] and values["heads"][0] == "—" and values["embedding"][1] == "—"
     assert values["steps"][0] == values["steps"][1] == fa_int(RecurrentStage.full.training.steps)
     assert len(values) == len(rows)
+    assert values["bf16"] == ["بله", "نه"], "what was computed in, not what was asked for"
 
 
 def test_every_stage_has_a_persian_name() -> None:

@@ -19,7 +19,7 @@ from genmodels.language.transformer import TransformerLM
 from genmodels.pixelcnn import sampling
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN
-from genmodels.system.ties import ROUNDING, Again
+from genmodels.system.proof import ROUNDING, Again
 
 
 def seeded(seed: int) -> torch.Generator:

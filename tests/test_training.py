@@ -25,9 +25,9 @@ from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.system import files
 from genmodels.training import checkpoints, loop
-from genmodels.training.batches import BatchOrder, generator_for
-from genmodels.training.loop import Objective, learning_rate_at
-from genmodels.training.ranks import Batch
+from genmodels.training.batches import Batch, BatchOrder, generator_for
+from genmodels.training.loop import Objective
+from genmodels.training.optimizers import learning_rate_at
 
 CONFIG = TrainingConfig(
     batch_size=8,
@@ -369,7 +369,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path: Path) -> None:
             if processes == 2
             else [sys.executable]
         )
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(loop.__file__).parents[1])}
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(loop.__file__).parents[2])}
         subprocess.run([*command, str(script)], check=True, env=environment, capture_output=True, timeout=PATIENCE)
         found.append(json.loads(out.read_text()))
     (one, one_weights), (two, two_weights) = found

@@ -14,8 +14,8 @@ from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.stages.speed import training
 from genmodels.stages.speed.base import TrainingSpeed
-from genmodels.stages.speed.training import ASSIGNED, FORMS, SETTINGS, draw, network, stepper
-from genmodels.system.flops import count_flops
+from genmodels.stages.speed.training import ASSIGNED, FORMS, SETTINGS, network, random_bits, stepper
+from genmodels.system.meters import count_flops
 
 
 def direct(conv: torch.nn.Module, positions: int, first: bool) -> int:
@@ -38,7 +38,7 @@ def by_spectra(conv: MaskedConv2d, side: int, batch: int) -> int:
 @pytest.mark.parametrize(("layers", "side", "batch"), [(4, 8, 8), (5, 9, 9)])
 def test_counted_flops_are_those_of_the_closed_form(name: str, layers: int, side: int, batch: int) -> None:
     model = network(FORMS[name], 16, layers, side)
-    counted = count_flops(stepper(model, FORMS[name], draw(batch, side)))
+    counted = count_flops(stepper(model, FORMS[name], random_bits(batch, side)))
     expected = 0
     for index, conv in enumerate(model.convolutions):
         if name == "spectral" and conv.kernel == 7 and index:

@@ -2,12 +2,14 @@
 
 Compared are headings with their numbers, captions with theirs, figures, table cells and equation numbers of both HTML
 pages, and the words of both PDFs. The comparison is tried here on pages made by hand; on the report only where Quarto
-is present (it executes the document twice: minutes).
+is present (it executes the document twice: minutes). ``page-one.qmd`` has what the first page and the appendix are
+built of; each route must show it.
 """
 
 from __future__ import annotations
 
 import html
+import os
 import re
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ from pathlib import Path
 
 import pytest
 
+import browser as chromium
 from common import PATIENCE
 from genmodels.render.document import render
 
@@ -192,6 +195,108 @@ def test_the_live_tables_are_in_the_report() -> None:
     assert all(any(name in caption for caption in captions) for name in LIVE)
 
 
+# --- page 1 and the appendix, by each route -------------------------------------------------------------------------
+
+no_quarto = pytest.mark.skipif(
+    shutil.which("quarto") is None, reason="Quarto is not installed; the built-in route is tested in test_report.py"
+)
+
+
+def by_quarto(project: Path, source: str) -> tuple[Path, Path]:
+    """HTML and PDF of a document, each rendered on its own."""
+    environment = os.environ | {"QUARTO_PYTHON": sys.executable}
+    for target in ("html", "typst"):
+        command = ["quarto", "render", source, "--to", target]
+        done = subprocess.run(
+            command, cwd=project, env=environment, capture_output=True, text=True, timeout=2 * PATIENCE
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+    made = project / "_output" / source
+    return made.with_suffix(".html"), made.with_suffix(".pdf")
+
+
+@pytest.fixture(scope="module", params=["built-in", pytest.param("Quarto", marks=no_quarto)])
+def page_one(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    project = tmp_path_factory.mktemp("page-one")
+    config = (ROOT / "_quarto.yml").read_text("utf-8")
+    config = config.replace("references.bib", "sample.bib").replace("report.qmd", "page-one.qmd")
+    (project / "_quarto.yml").write_text(config, "utf-8")
+    (project / "assets").symlink_to(ROOT / "assets")
+    for name in ("page-one.qmd", "sample.bib", "sample.svg"):
+        shutil.copy(ROOT / "tests" / name, project)
+    if request.param == "Quarto":
+        return by_quarto(project, "page-one.qmd")
+    page, pdf = render(project, source="page-one.qmd")
+    return page, pdf
+
+
+@dataclass
+class Word:
+    text: str
+    left: float
+    top: float
+    right: float
+    size: float  # height of its line, in points
+
+
+def printed(pdf: Path) -> list[list[Word]]:
+    """The words of each page of a PDF, in points from its left upper corner."""
+    boxes = subprocess.run(["pdftotext", "-bbox", pdf, "-"], capture_output=True, check=True).stdout.decode("utf-8")
+    place = re.compile(r'<word xMin="([\d.]+)" yMin="([\d.]+)" xMax="([\d.]+)" yMax="([\d.]+)">(.*?)</word>')
+    pages = []
+    for sheet in boxes.split("<page ")[1:]:
+        found = [(*map(float, numbers), plain(text)) for *numbers, text in place.findall(sheet)]
+        read = [text[::-1] if re.search("[ء-ی]", text) else text for *_, text in found]  # from left to right there
+        pages.append([Word(text, x0, y0, x1, y1 - y0) for text, (x0, y0, x1, y1, _) in zip(read, found)])
+    return pages
+
+
+def test_page_one_and_the_appendix_on_a_screen(page_one: tuple[Path, Path]) -> None:
+    source = page_one[0].read_text("utf-8")
+    page = Page(source)
+    assert page.tables[0].rows == [["بند", "پاسخ"], ["بخش 1", "پاسخ یکم"], ["بخش 2.1", "پاسخ دوم"]]  # and no pages
+    assert 'class="collaborators">یکی ۲، دیگری<' in source
+    assert 'class="ai-statement">متن را <strong>دستیار</strong> نوشته است<' in source
+    first, others = re.search(r'<div class="beside">(.*?)<div>(.*?)</div>', source, re.DOTALL).groups()
+    assert "<img" in first and others.count("<p>") == 2 and "contents-here" not in source
+    assert page.headings == ["1 بخش یکم", "1.1 زیربخش", "2 فراتر از خواسته", "2.1 بخش دوم", "منابع"]
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="no Chromium here")
+def test_the_appendix_is_folded_and_a_link_into_it_opens_it(page_one: tuple[Path, Path]) -> None:
+    opened = "[...document.querySelectorAll('details.beyond')].map(fold => fold.open)"
+    with chromium.Browser() as window:
+        for target in ("sec-more", "tbl-more"):  # the heading above the fold, and what is in it
+            window.open(page_one[0])
+            assert window.evaluate(opened) == [False]
+            follow = f"document.querySelector('main p a[href=\"#{target}\"]').click()"
+            window.evaluate(f"{follow}, new Promise(done => setTimeout(done))")  # after the page's own turn
+            assert window.evaluate(opened) == [True], target
+        assert window.errors() == []
+
+
+@pytest.mark.skipif(not shutil.which("pdftotext"), reason="pdftotext is not here to read the PDF back")
+def test_page_one_and_the_appendix_on_paper(page_one: tuple[Path, Path]) -> None:
+    pages = printed(page_one[1])
+    assert len(pages) == 4
+    (column,) = [word for word in pages[0] if word.text == "صفحه"]
+    in_column = [word for word in pages[0] if word.top > column.top and word.left < column.right < word.right + 5]
+    assert [plain(word.text) for word in in_column] == ["2", "4"]  # where both sections stand
+
+    def words(page: int, *texts: str) -> list[Word]:
+        return [next(word for word in pages[page] if plain(word.text) == text) for text in texts]
+
+    beside, after = words(0, "کنار", "آن")
+    assert beside.right < 500 and after.top > beside.top  # left of the picture, the second paragraph below the first
+    assert "فهرست" in [word.text for word in pages[1]] and "فهرست" not in [word.text for word in pages[0]]
+    body, short, wide, appendix = (
+        *words(1, "متن", "short"),
+        next(w for w in pages[1] if w.text == "wide"),
+        words(3, "درآمد.")[0],
+    )
+    assert wide.left < short.left - 40 and appendix.right > body.right + 40 and appendix.size < body.size
+
+
 # --- where Quarto is ---------------------------------------------------------------------------------------------
 
 
@@ -202,31 +307,19 @@ def words(pdf: Path) -> Counter[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(
-    shutil.which("quarto") is None, reason="Quarto is not installed; the built-in route is tested in test_report.py"
-)
+@no_quarto
 def test_quarto_and_the_built_in_renderer_show_the_same_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     project = tmp_path / "project"
     ignore = shutil.ignore_patterns(
         ".git", ".venv", "_output", "data", "checkpoints", "__pycache__", ".pytest_cache", "*.egg-info"
     )
     shutil.copytree(ROOT, project, ignore=ignore)
-    monkeypatch.setenv("QUARTO_PYTHON", sys.executable)
     monkeypatch.setenv("GENMODELS_CACHE", str(ROOT / "cache"))
-    for target in ("html", "typst"):
-        done = subprocess.run(
-            ["quarto", "render", "report.qmd", "--to", target],
-            cwd=project,
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
+    their_page, their_pdf = by_quarto(project, "report.qmd")
     page, pdf = render(project, output_dir=tmp_path / "ours")
-    theirs = project / "_output"
-    found = differences(Page(page.read_text("utf-8")), Page((theirs / "report.html").read_text("utf-8")))
+    found = differences(Page(page.read_text("utf-8")), Page(their_page.read_text("utf-8")))
     assert not found, "\n".join(found)
     if shutil.which("pdftotext"):
-        a, b = words(pdf), words(theirs / "report.pdf")
+        a, b = words(pdf), words(their_pdf)
         lost = sum(((a - b) + (b - a)).values())
         assert lost <= 0.01 * a.total(), (a - b).most_common(30) + (b - a).most_common(30)

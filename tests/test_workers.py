@@ -10,8 +10,8 @@ import pytest
 
 from common import PATIENCE
 from genmodels.errors import UserError
-from genmodels.stages.verification import verified
-from genmodels.system.workers import Workers
+from genmodels.stages.base import verified
+from genmodels.system.processes import Workers
 
 
 def threads(_: int) -> int:
@@ -29,7 +29,7 @@ def test_one_of_several_computes_on_one_thread(monkeypatch: pytest.MonkeyPatch) 
 
 KILLED = """
 import os, signal, sys
-from genmodels.system.workers import Workers
+from genmodels.system.processes import Workers
 
 def process(_):
     return os.getpid()

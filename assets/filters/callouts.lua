@@ -21,10 +21,19 @@ function Div(div)
   if not KINDS[kind] or not FORMAT:match("html") then return nil end
   if div.identifier ~= "" then error("a callout cannot have a label: #" .. div.identifier .. " ⟨#" .. div.identifier .. "⟩", 0) end
   local title = div.attributes.title and pandoc.read(div.attributes.title, "markdown").blocks[1].content
+  local collapse = div.attributes.collapse -- nil: it does not fold; "true": it is folded
   for name in pairs(div.attributes) do
-    if name ~= "title" then error("the callout option " .. name .. " is outside the subset ⟨" .. name .. "=⟩", 0) end
+    if name ~= "title" and name ~= "collapse" then error("the callout option " .. name .. " is outside the subset ⟨" .. name .. "=⟩", 0) end
   end
   if div.content[1] and div.content[1].t == "Header" then title = div.content:remove(1).content end
-  div.content:insert(1, pandoc.Div({ pandoc.Plain(title or default_title(kind)) }, pandoc.Attr("", { "notice-title" })))
+  title = title or default_title(kind)
+  if collapse then
+    div.content:insert(1, pandoc.RawBlock("html", "<details" .. (collapse == "true" and "" or " open") .. '><summary class="notice-title">'))
+    div.content:insert(2, pandoc.Plain(title))
+    div.content:insert(3, pandoc.RawBlock("html", "</summary>"))
+    div.content:insert(pandoc.RawBlock("html", "</details>"))
+  else
+    div.content:insert(1, pandoc.Div({ pandoc.Plain(title) }, pandoc.Attr("", { "notice-title" })))
+  end
   return pandoc.Div(div.content, pandoc.Attr("", { "notice", kind }, { role = "note" })) -- a name that Quarto does not take for its own
 end

@@ -9,6 +9,7 @@
 --   code          left to right; Persian strings and comments inside it are isolated, so that they drag nothing along
 --   tables        "left" means "at the start of the line", which is on the right here
 --   lead-ins      Typst: the line that ends in a colon stays on the page of the list that it introduces
+--   page 1        page numbers in its table, what stands beside what, the front matter's statements
 --   captions      HTML: the kind and number of a figure or table, up to the colon, stand out (class caption-label)
 --   equations     HTML: thin spaces around log and its like; the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
 
@@ -137,7 +138,31 @@ end
 
 local SHORT_ROWS, SHORT_TEXT = 12, 1500 -- a table no longer than this (rows, characters) is not broken over pages
 
+-- A screen has no pages: the column of their numbers, empty in HTML, goes, and with it the widths that reckoned with it.
+local function without_pages(tbl)
+  for column = #tbl.colspecs, 1, -1 do
+    local empty, rows = true, 0
+    for _, body in ipairs(tbl.bodies) do
+      for _, row in ipairs(body.body) do
+        local cell = row.cells[column]
+        rows = rows + 1
+        empty = empty and cell and #cell.contents > 0 and stringify(cell.contents) == "\u{2060}"
+      end
+    end
+    if empty and rows > 0 then
+      tbl.colspecs:remove(column)
+      tbl.colspecs = tbl.colspecs:map(function(spec) return { spec[1] } end)
+      for _, row in ipairs(tbl.head.rows) do row.cells:remove(column) end
+      for _, body in ipairs(tbl.bodies) do
+        for _, row in ipairs(body.body) do row.cells:remove(column) end
+      end
+    end
+  end
+  return tbl
+end
+
 local function align(tbl)
+  if html then tbl = without_pages(tbl) end
   tbl.colspecs = tbl.colspecs:map(function(spec)
     if spec[1] == "AlignLeft" then return { "AlignDefault", spec[2] } end
     return spec
@@ -300,6 +325,41 @@ local function verdict_on_claims(span)
   return pandoc.Span({ pandoc.Strong { pandoc.Str(persian_digits(told)) } }, pandoc.Attr("", { "unclaimed" }))
 end
 
+-- ``[]{.collaborators}`` and ``[]{.ai-statement}``: what the front matter says of them.
+local function front_matter(meta)
+  return function(span)
+    for _, key in ipairs { "collaborators", "ai-statement" } do
+      if span.classes:includes(key) then
+        local told = meta[key]
+        if pandoc.utils.type(told) == "Blocks" then told = pandoc.utils.blocks_to_inlines(told) end
+        if pandoc.utils.type(told) == "List" then told = pandoc.Inlines(table.concat(told:map(stringify), "، ")) end
+        span.content = told and stringify(told) ~= "" and pandoc.Inlines(told) or pandoc.Inlines("—")
+        return span
+      end
+    end
+  end
+end
+
+-- ``[]{.page-of to=sec-1}``: paper has pages, a screen has none.
+local function page_of(span)
+  if not span.classes:includes("page-of") then return nil end
+  return typst and pandoc.RawInline("typst", "#page-of(<" .. span.attributes.to .. ">);") or pandoc.Str("\u{2060}")
+end
+
+-- ``::: {.beside}``: the first block, and beside it the others.
+local function side_by_side(div)
+  if #div.content == 0 or not div.classes:includes("beside") then return nil end
+  local first = div.content:remove(1)
+  if not typst then
+    div.content = { first, pandoc.Div(div.content) }
+    return div
+  end
+  local out = pandoc.Blocks { pandoc.RawBlock("typst", "#beside["), first, pandoc.RawBlock("typst", "][") }
+  out:extend(div.content)
+  out:insert(pandoc.RawBlock("typst", "]"))
+  return out
+end
+
 local function with_lead_ins(blocks)
   if not typst then return nil end
   local out = pandoc.Blocks {}
@@ -342,11 +402,11 @@ local walker = {
   end,
   Span = function(span)
     if span.attributes.dir == "ltr" then return directed_span(span), false end
-    return equation(span) or verdict_span(span) or directed_span(span)
+    return equation(span) or page_of(span) or verdict_span(span) or directed_span(span)
   end,
   Div = function(div)
     if div.attributes.dir == "ltr" then return directed_div(div), false end
-    return directed_div(div)
+    return side_by_side(div) or directed_div(div)
   end,
 }
 
@@ -371,12 +431,20 @@ local function student(meta)
   end
 end
 
+-- `live: false` in the front matter leaves the models out of the page: the static figures stay.
+local function without_models(blocks)
+  return blocks:walk { RawBlock = function(block)
+    if block.text:find('id="data%-writers') or block.text:find('id="data%-painters') then return {} end
+  end }
+end
+
 function Pandoc(doc)
+  if doc.meta.live == false then doc.blocks = without_models(doc.blocks) end
   for _, key in ipairs { "title", "subtitle", "date" } do
     if doc.meta[key] then doc.meta[key] = persian_inlines(doc.meta[key]) end
   end
   if pandoc.utils.type(doc.meta.abstract) == "Blocks" then doc.meta.abstract = doc.meta.abstract:walk(walker) end
   student(doc.meta)
-  doc.blocks = counted(doc.blocks):walk { Span = verdict_on_claims }:walk(walker) -- not doc:walk, which would turn the digits of toc-depth and other settings too
+  doc.blocks = counted(doc.blocks):walk { Span = verdict_on_claims }:walk { Span = front_matter(doc.meta) }:walk(walker) -- not doc:walk, which would turn the digits of toc-depth and other settings too
   return doc
 end

@@ -17,7 +17,8 @@ local CLASSES = { -- every class that a Div or a Span of the source may have
   ["content-visible"] = true, ["content-hidden"] = true, cell = true, ["cell-output"] = true, ["cell-output-stdout"] = true,
   ["cell-output-stderr"] = true, ["cell-output-display"] = true, ["cell-output-error"] = true, unnumbered = true,
   unlisted = true, underline = true, smallcaps = true, mark = true, failed = true, unchecked = true,
-  claim = true, unclaimed = true, unknown = true, ["claims-count"] = true, notice = true, ["notice-title"] = true,
+  claim = true, unclaimed = true, unknown = true, ["claims-count"] = true, ["page-of"] = true, collaborators = true, ["ai-statement"] = true,
+  beside = true, beyond = true, notice = true, ["notice-title"] = true,
   note = true, tip = true, important = true, warning = true, caution = true,
 }
 
@@ -166,7 +167,7 @@ end
 
 local function callout(div, kind) -- of Typst; those of HTML are made by callouts.lua, before
   for name in pairs(div.attributes) do
-    if name ~= "title" then fail("the callout option " .. name .. " is outside the subset", name .. "=") end
+    if name ~= "title" and name ~= "collapse" then fail("the callout option " .. name .. " is outside the subset", name .. "=") end
   end
   if div.identifier ~= "" then fail("a callout cannot have a label: #" .. div.identifier, "#" .. div.identifier) end
   local title = div.attributes.title and pandoc.read(div.attributes.title, "markdown").blocks[1].content
@@ -195,7 +196,8 @@ local function check_classes(element)
     if not CLASSES[class] then fail("the class ." .. class .. " is outside the subset", class) end
   end
   for name in pairs(element.attributes) do
-    if name ~= "dir" and name ~= "lang" and name ~= "role" then fail("the attribute " .. name .. " is outside the subset", name .. "=") end
+    local page = name == "to" and element.classes[1] == "page-of"
+    if not page and name ~= "dir" and name ~= "lang" and name ~= "role" then fail("the attribute " .. name .. " is outside the subset", name .. "=") end
   end
 end
 

@@ -13,7 +13,7 @@ that know least to those that know most (who may import whom: ``tests/test_house
     stages     what is trained, measured, shipped and verified, by name; `speed/`: what is timed
     report     what the document shows, a module a section, tables and figures together
     checks     what only the document can contradict, a module a part of the assignment
-    render     the document without Quarto, its verdict, and handing it in
+    render     the document by Quarto or without it, its verdict, and handing it in
 
 In the root: the command line (``__main__``), the settings of every experiment (``config``), shipped results that cannot
 lie (``store``) and mistakes that a user can mend (``errors``).

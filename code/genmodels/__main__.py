@@ -1,4 +1,4 @@
-"""``python -m genmodels data | prepare | train | transfer | verify | render | rubric | submission | bench``: the commands behind the Makefile.
+"""``python -m genmodels COMMAND``, data, prepare, train, status, results, transfer, verify, continue, draw, render, rubric, submission, bench: what the Makefile calls.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -10,19 +10,25 @@ import argparse
 import errno
 import io
 import os
-import runpy
 import sys
-import time
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from genmodels.config import PROFILES
-from genmodels.errors import CheckFailed, UserError
-from genmodels.stages import STAGES, known
-from genmodels.system.files import is_system_file
-from genmodels.system.places import OUTPUT, PROJECT, cache_folder, place
+from genmodels.config import PROFILE_VARIABLE, PROFILES, chosen_profile
+from genmodels.errors import UserError
+from genmodels.stages import STAGES
+from genmodels.system.files import atomic_writer
+from genmodels.system.places import OUTPUT, PROJECT, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def output_folder(profile: str) -> Path:
+    """Where a profile's document goes: one of a shorter training takes no other's place."""
+    return OUTPUT if profile == PROFILES[0] else OUTPUT / profile
 
 
 def command_data(arguments: argparse.Namespace) -> int:
@@ -45,66 +51,63 @@ def command_prepare(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def command_train(arguments: argparse.Namespace) -> int:
-    from genmodels import stages
-    from genmodels.system import processes
+def command_continue(arguments: argparse.Namespace) -> int:
+    from genmodels.stages import asking
 
-    leads = processes.is_leader()
-    for name in stages.known(arguments.stage):
-        started = time.monotonic()
-        stage = stages.get(name)
-        if not (leads or stage.shares_work):
-            continue
-        path = stage.run(arguments.profile, arguments.data, arguments.restart)
-        if leads:
-            print(f"{name} {arguments.profile}: {path} ({time.monotonic() - started:.0f} s)", flush=True)
+    sampling = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p", "min_p", "greedy")}
+    sampling["repetition_penalty"] = arguments.repetition_penalty
+    words = " ".join(arguments.text)
+    print(asking.continued(words, arguments.model, arguments.profile, arguments.tokens, arguments.seed, **sampling))
     return 0
 
 
-def command_transfer(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.transfer_public import carried_over
+def command_draw(arguments: argparse.Namespace) -> int:
+    import math
 
-    found = carried_over(
-        arguments.source, arguments.target, arguments.kilobytes, arguments.steps, arguments.rate, arguments.data
-    )
-    print(f"bits per character on the test ghazals: {found['before']:.3f} before, {found['after']:.3f} after")
-    if found["unknown_share"]:
-        share = f"{found['unknown_share']:.1%} of the tokens"
-        print(f"the tokenizer cannot write all of the text ({share}): these bits are too few")
-    if not found["improved"]:
-        print("no step did better on the validation ghazals than none: try a lower --rate or more --steps")
-    print(f"a sample, the first one drawn:\n{found['sample']}")
+    import numpy as np
+    from matplotlib.image import imsave
+
+    from genmodels.report.canvas import tile
+    from genmodels.stages import asking
+
+    out = arguments.out
+    if out.suffix.lower() != ".png" or out.is_dir():
+        raise UserError(f"cannot write {out}: give --out the name of a file that ends in .png")
+    with atomic_writer(out) as stream:  # opened before minutes are spent
+        images = asking.drawn(
+            arguments.model, arguments.profile, arguments.count, arguments.seed, arguments.temperature
+        )
+        sheet = np.nan_to_num(tile(images, math.ceil(math.sqrt(len(images))))).repeat(3, 0).repeat(3, 1)
+        imsave(stream, sheet, cmap="gray_r", vmin=0, vmax=1, format="png", metadata={"Software": None})
+    print(out)
     return 0
 
 
-def command_verify(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.verification import verified
-    from genmodels.system.kinds import CONTRADICTED, MARKS, UNCHECKED, held, kind
+def with_quarto(arguments: argparse.Namespace) -> bool:
+    """Quarto writes the documents where there is one."""
+    from genmodels.render import quarto
 
-    cache_folder()  # one that cannot be is a mistake of the call, and contradicts nothing
-    found, names = [], known(arguments.stage)
-    for name, checks in verified(
-        names, arguments.profile, folder=arguments.data, whole=True, workers=arguments.workers
-    ):
-        for check in checks:
-            found.append(said := kind(check))
-            why = f"{said}: " if said == UNCHECKED else ""
-            print(f"{MARKS[said]} {name}/{arguments.profile} {check.name}: {why}{check.detail}", flush=True)
-    if failed := found.count(CONTRADICTED):
-        raise CheckFailed(f"{failed} of {len(found)} checks failed: the shipped results do not hold")
-    print(f"verify: {held(len(found), found.count(UNCHECKED))}")
-    return 0
+    return not arguments.without_quarto and quarto.version() is not None
+
+
+def of_stages(name: str) -> Callable[[argparse.Namespace], int]:
+    """A command of ``stages/commands.py``, which is read when it is called: it takes torch."""
+    return lambda arguments: getattr(import_module("genmodels.stages.commands"), name)(arguments)
 
 
 def command_render(arguments: argparse.Namespace) -> int:
     from genmodels.render import reuse
     from genmodels.render.document import render
 
-    output = Path(arguments.output)
-    kept = output / reuse.FOLDER
+    if arguments.profile != chosen_profile():
+        os.environ[PROFILE_VARIABLE] = arguments.profile
+    output = Path(arguments.output or output_folder(arguments.profile))
+    kept = output / reuse.KEPT
     if arguments.fresh:
-        (kept / reuse.NAME).unlink(missing_ok=True)
-    for path in render(PROJECT, arguments.to, output, reuse_from=kept, timings=arguments.timings):
+        kept.unlink(missing_ok=True)
+    front = {"live": False} if arguments.light else None
+    by = {"front": front, "reuse_from": kept, "timings": arguments.timings, "quarto": with_quarto(arguments)}
+    for path in render(PROJECT, arguments.to, output, **by):
         print(path)
     return command_rubric(arguments)
 
@@ -112,40 +115,33 @@ def command_render(arguments: argparse.Namespace) -> int:
 def command_rubric(arguments: argparse.Namespace) -> int:
     from genmodels.render import verdict
 
-    print(verdict.judge(Path(arguments.output) / verdict.NAME))
+    print(verdict.judge(Path(arguments.output or output_folder(arguments.profile)) / verdict.NAME))
     return 0
 
 
 def command_submission(arguments: argparse.Namespace) -> int:
     from genmodels.render.submission import submit
 
-    path = submit(arguments.student, arguments.id, arguments.output, arguments.light, arguments.fresh)
+    quarto = with_quarto(arguments)
+    how = (arguments.with_weights, arguments.fresh, quarto, arguments.light)
+    path = submit(arguments.student, arguments.id, arguments.output, *how)
     print(f"{path} ({path.stat().st_size / 1e6:.1f} MB)")
     return 0
 
 
 def command_bench(arguments: argparse.Namespace) -> int:
-    folder = PROJECT / "benchmarks"
-    names = sorted(path.stem for path in folder.glob("*.py") if not is_system_file(path.name))
+    from genmodels import stages
+
+    names = [name for name in STAGES if name.startswith("speed-")]
     if unknown := [name for name in arguments.name if name not in names]:
         raise UserError(f"there is no benchmark {unknown[0]!r}; the benchmarks are {', '.join(names)}")
-    for name in arguments.name or names:
-        kept, sys.argv = (
-            sys.argv,
-            [str(folder / f"{name}.py")],
-        )  # its options are its own: those of this command are none
-        try:
-            runpy.run_path(sys.argv[0], run_name="__main__")
-        finally:
-            sys.argv = kept
+    for name in arguments.name or (["speed-training"] if arguments.device == "cuda" else names):
+        print(f"\n# {name}", *stages.get(name).measured(arguments.profile, arguments.device), sep="\n")  # type: ignore[attr-defined]
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line's grammar."""
-    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0].replace("`", ""))
-    commands = top.add_subparsers(dest="command", required=True)
-
+def data_and_text(commands: Any) -> None:
+    """The commands before any training."""
     data = commands.add_parser("data", help="fetch or copy the raw data, checked, into the data folder")
     data.add_argument("name", nargs="?", choices=("mnist", "wikipedia"), help="default: both")
     data.add_argument("--from", dest="source", type=place, help="take the files from here instead of the network")
@@ -158,11 +154,36 @@ def parser() -> argparse.ArgumentParser:
     prepare.add_argument("--workers", type=int, help="processes (default: one a core; the result is the same)")
     prepare.set_defaults(run=command_prepare)
 
+
+def status_and_results(commands: Any) -> argparse.ArgumentParser:
+    """The commands about results as they lie there; returns that of ``status``."""
+    status = commands.add_parser(
+        "status", help="every stage: whose result, of which data, what is stale, minutes it takes"
+    )
+    status.add_argument("stage", nargs="*", help="default: all")
+    status.set_defaults(run=of_stages("status"))
+
+    results = commands.add_parser("results", help="bring results home that were trained elsewhere")
+    results.add_argument("action", choices=("import", "ship"), help="ship: what lies in cache/ is now the shipped one")
+    results.add_argument("zip", nargs="?", type=place, help="folders <stage>/<profile> of cache/, zipped")
+    results.set_defaults(run=of_stages("results"))
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line's grammar."""
+    top = argparse.ArgumentParser(prog="genmodels", description=__doc__.split("\n")[0].replace("`", ""))
+    commands = top.add_subparsers(dest="command", required=True)
+
+    data_and_text(commands)
     train = commands.add_parser("train", help="train stages and publish their results in cache/")
     train.add_argument("stage", nargs="*", help=f"{', '.join(STAGES)} (default: all)")
     train.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
+    train.add_argument(
+        "--needed", action="store_true", help="train also what else the change concerns; it is named before"
+    )
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
-    train.set_defaults(run=command_train)
+    train.set_defaults(run=of_stages("train"))
     _add_transfer(commands)
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
@@ -170,11 +191,47 @@ def parser() -> argparse.ArgumentParser:
         "--data", type=place, help="data folder (default: GENMODELS_DATA or data/); without data, less is verified"
     )
     verify.add_argument("--workers", type=int, help="processes (default: one a core; the findings are the same)")
-    verify.set_defaults(run=command_verify)
-    for command in (train, verify):
-        command.add_argument("--profile", choices=PROFILES, default="full")
+    verify.set_defaults(run=of_stages("verify"))
+    with_profile = [train, verify, *_asking(commands), status_and_results(commands), *_document(commands)]
+    for command in with_profile:
+        command.add_argument("--profile", choices=PROFILES, default=chosen_profile(), help="default: %(default)s")
 
-    render = commands.add_parser("render", help="render report.qmd without Quarto")
+    bench = commands.add_parser("bench", help="measure the stages speed-… here and print them; nothing is published")
+    bench.add_argument("name", nargs="*", help="default: all; on a GPU speed-training")
+    bench.add_argument("--profile", choices=PROFILES, default="full")
+    bench.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="cuda: the forms of training on a GPU")
+    bench.set_defaults(run=command_bench)
+    return top
+
+
+def _asking(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
+    """The commands that ask a trained network."""
+    more = commands.add_parser("continue", help="continue a text by a trained network")
+    more.add_argument("text", nargs="+", help="the words to go on from")
+    more.add_argument("--model", default="transformer", help="the stage of the network (default: transformer)")
+    more.add_argument("--tokens", type=int, default=60, help="at most so many tokens more (default: 60)")
+    more.add_argument("--temperature", type=float, default=0.8, help="below 1 safer, above 1 wilder (default: 0.8)")
+    more.add_argument("--top-p", type=float, default=0.95, help="the likeliest tokens of this share (default: 0.95)")
+    more.add_argument("--top-k", type=int, help="the k likeliest tokens only")
+    more.add_argument("--min-p", type=float, help="no token below this share of the likeliest one's probability")
+    more.add_argument("--repetition-penalty", type=float, default=1.0, help="above 1 against repetition (default: 1)")
+    more.add_argument("--greedy", action="store_true", help="the likeliest token each time")
+    more.set_defaults(run=command_continue)
+
+    draw = commands.add_parser("draw", help="draw images by a trained network into one PNG")
+    draw.add_argument("--model", default="pixelcnn", help="the stage of the network (default: pixelcnn)")
+    draw.add_argument("--count", type=int, default=100, help="how many (default: 100)")
+    draw.add_argument("--out", type=place, required=True, help="the file to write, such as samples.png")
+    draw.add_argument("--temperature", type=float, default=1.0, help="1: the model's own distribution (default)")
+    draw.set_defaults(run=command_draw)
+    for command in (more, draw):
+        command.add_argument("--seed", type=int, default=0, help="the same seed, the same answer (default: 0)")
+    return [more, draw]
+
+
+def _document(commands: argparse._SubParsersAction) -> list[argparse.ArgumentParser]:
+    """The commands about the document; returns those of one profile's."""
+    render = commands.add_parser("render", help="render report.qmd, by Quarto where it is")
     render.add_argument("--to", nargs="+", choices=("html", "pdf"), default=("html", "pdf"))
     render.add_argument("--timings", action="store_true", help="show the seconds of each chunk")
     render.set_defaults(run=command_render)
@@ -183,37 +240,35 @@ def parser() -> argparse.ArgumentParser:
         "rubric", help="did every check (exit code 5 if not) and every sentence (6) of the rendered document hold?"
     )
     rubric.set_defaults(run=command_rubric)
-    render.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
     for command in (render, rubric):
-        command.add_argument("--output", type=place, default=OUTPUT, help="output folder (default: _output)")
+        command.add_argument(
+            "--output", type=place, help="output folder (default: _output, of a profile: _output/PROFILE)"
+        )
 
     submission = commands.add_parser("submission", help="render with name and number, and pack everything into one zip")
     submission.add_argument("--student", help="name on the title page (default: author: in report.qmd)")
     submission.add_argument("--id", help="number on the title page (default: student-id: in report.qmd)")
     submission.add_argument("--output", type=place, help="folder of the zip (default: _output)")
-    submission.add_argument(
-        "--light", action="store_true", help="leave weights and arrays behind: small, cannot render again"
-    )
-    submission.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
+    submission.add_argument("--with-weights", action="store_true", help="so that it can be executed and verified there")
     submission.set_defaults(run=command_submission)
-
-    bench = commands.add_parser("bench", help="run benchmarks: ratios measured side by side")
-    bench.add_argument("name", nargs="*", help="default: all")
-    bench.set_defaults(run=command_bench)
-    return top
+    for command in (render, submission):
+        command.add_argument("--light", action="store_true", help="an HTML page without its models (live: false)")
+        command.add_argument("--fresh", action="store_true", help="execute every chunk, also where nothing has changed")
+        command.add_argument("--without-quarto", action="store_true", help="by Pandoc and Typst, also where Quarto is")
+    return [render, rubric]
 
 
 def _add_transfer(commands: argparse._SubParsersAction) -> None:
     transfer = commands.add_parser("transfer", help="carry a public pre-trained model over to the ghazals of Hafez")
     transfer.add_argument(
-        "--from", dest="source", required=True, help="a causal model: a name of the Hugging Face hub, or a folder"
+        "--from", dest="source", required=True, help="a causal model: its name on the hub, or a folder"
     )
     transfer.add_argument("--target", choices=("verse", "prose"), default="verse")
     transfer.add_argument("--kilobytes", type=int, default=0, help="of training text (default: all)")
     transfer.add_argument("--steps", type=int, default=200, help="of the optimiser (default: 200)")
     transfer.add_argument("--rate", type=float, default=1e-4, help="learning rate (default: 1e-4)")
     transfer.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
-    transfer.set_defaults(run=command_transfer)
+    transfer.set_defaults(run=of_stages("transfer"))
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Every experiment's settings, one frozen dataclass each; profiles ``full`` and ``smoke``.
+"""Every experiment's settings, one frozen dataclass each, and the names of the profiles (``stages/profiles.py``).
 
 The fields' ``meta`` texts (Persian, for the report's hyper-parameter tables) carry the unit or the reason;
 the tables are generated from them, so the document cannot drift from what was run. There is no second
@@ -9,11 +9,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
-PROFILES = ("full", "smoke")
+from genmodels.errors import UserError
+
+PROFILES = ("full", "evening", "smoke")
+PROFILE_VARIABLE = "GENMODELS_PROFILE"  # the profile whose results the document shows
 MUON = 0.95  # the usual momentum
+
+
+def chosen_profile() -> str:
+    """The profile that ``GENMODELS_PROFILE`` names, or ``full``; ``UserError`` where there is none of that name."""
+    name = os.environ.get(PROFILE_VARIABLE) or PROFILES[0]
+    if name not in PROFILES:
+        raise UserError(f"{PROFILE_VARIABLE}={name}: there is no such profile; the profiles are {', '.join(PROFILES)}")
+    return name
 
 
 def setting(default: Any, label: str, unit: str = "", **off: Any) -> Any:
@@ -73,10 +85,10 @@ class GatedModelConfig:
 
 
 @dataclass(frozen=True)
-class PixelCNNConfig:
-    """PixelCNN on binarised MNIST."""
+class ImageConfig:
+    """An experiment on binarised MNIST; a subclass says with which ``model``."""
 
-    model: PixelCNNModelConfig = PixelCNNModelConfig()
+    model: Any = None
     training: TrainingConfig = TrainingConfig()
     binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
     validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
@@ -85,23 +97,25 @@ class PixelCNNConfig:
 
 
 @dataclass(frozen=True)
+class PixelCNNConfig(ImageConfig):
+    """PixelCNN."""
+
+    model: PixelCNNModelConfig = PixelCNNModelConfig()
+
+
+@dataclass(frozen=True)
 class ClassifierModelConfig:
-    """The digit classifier that measures drawn images (``pixelcnn/classifier.py``)."""
+    """The digit classifier that measures drawn images (``pixelcnn/quality.py``)."""
 
     channels: tuple[int, int, int] = setting((32, 64, 64), "کانال‌های پیچش‌ها")
     features: int = setting(64, "ویژگی‌های لایهٔ پیش از آخر")
 
 
 @dataclass(frozen=True)
-class ClassifierConfig:
-    """Ten classes of binarised MNIST."""
+class ClassifierConfig(ImageConfig):
+    """Ten classes."""
 
     model: ClassifierModelConfig = ClassifierModelConfig()
-    training: TrainingConfig = TrainingConfig()
-    binarization: str = setting("dynamic", "دودویی‌سازی آموزش", "هر بار از نو، با احتمال برابر شدت پیکسل")
-    validation_images: int = setting(10_000, "تصویرهای اعتبارسنجی", "آخرین تصویرهای مجموعهٔ آموزش")
-    curve_images: int = setting(1000, "تصویرهای نقطهٔ منحنی", "هم‌فاصله در هر مجموعه")
-    test_images: int = setting(10_000, "تصویرهای آزمون پایانی")
 
 
 @dataclass(frozen=True)
@@ -117,6 +131,7 @@ class TextConfig:
 
     corpus: str = setting("fluent", "پیکره")
     vocabulary: int = setting(8000, "اندازهٔ واژگان BPE")
+    documents: int = setting(0, "سندهای آموزش", "هم‌فاصله در پرونده؛ از بقیه یک‌پنجم آن", off=0)
 
 
 @dataclass(frozen=True)
@@ -189,6 +204,16 @@ class NgramConfig:
     train_documents: int = setting(0, "سندهای آموزش", "صفر یعنی همه")
     sample_tokens: int = setting(40, "طول نمونهٔ هر مرتبه", "توکن، از آغاز سند")
     seed: int = setting(1, "دانهٔ تصادفی", "تنها برای نمونه‌ها؛ شمردن تصادفی نیست")
+
+
+@dataclass(frozen=True)
+class PageConfig:
+    """The models as the HTML page carries them: few enough levels that it stays small, enough that losses stay."""
+
+    text_levels: int = setting(15, "بزرگ‌ترین وزن متن", "عدد درست، با یک مقیاس در هر سطر")
+    image_levels: int = setting(127, "بزرگ‌ترین وزن تصویر", "عدد درست، با یک مقیاس در هر سطر")
+    least: tuple[int, ...] = setting((1, 2, 2), "کمترین شمار n-gram", "در هر مرتبه؛ کمیاب‌تر کنار می‌رود")
+    text: TextConfig = TextConfig()
 
 
 def to_plain(config: Any) -> Any:

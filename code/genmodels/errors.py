@@ -28,6 +28,10 @@ class StaleResult(UserError):
     exit_code = 4
 
 
+class WeightsAbsent(StaleResult):
+    """A result is here but for its weights, as in a hand-in: what needs them can neither be made nor contradicted."""
+
+
 class CheckFailed(UserError):
     """A check failed: what is shipped was contradicted. A document that was being made is written, and says so."""
 

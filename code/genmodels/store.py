@@ -18,7 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -34,8 +34,9 @@ from safetensors.torch import load as load_safetensors
 from safetensors.torch import save as save_safetensors
 
 from genmodels.config import differences
-from genmodels.errors import StaleResult, UserError
+from genmodels.errors import StaleResult, UserError, WeightsAbsent
 from genmodels.system import processes
+from genmodels.system.device import processor
 from genmodels.system.files import (
     data_digest,
     exclusive_lock,
@@ -45,10 +46,10 @@ from genmodels.system.files import (
     write_bytes,
     write_json,
 )
-from genmodels.system.places import PROJECT, cache_folder
+from genmodels.system.places import ASSETS, PROJECT, cache_folder
 from genmodels.system.precision import bf16_is_native
 
-FORMAT = 1
+FORMAT, WEIGHTS, SHIPPED = 1, "weights.safetensors", ASSETS / "shipped.json"
 WAY_OUT = "free some space or set GENMODELS_CACHE to a folder you can write to"
 LIBRARIES = ("torch", "numpy", "hazm", "tokenizers", "safetensors")
 
@@ -101,7 +102,7 @@ class StoredResult:
         return self._read(name, read)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return self._read("weights.safetensors", lambda path: load_safetensors(path.read_bytes()))
+        return self._read(WEIGHTS, lambda path: load_safetensors(path.read_bytes()))
 
     def _read(self, name: str, read: Callable[[Path], Any]) -> Any:
         """What ``read`` makes of a payload file; ``StaleResult`` where it makes nothing of it."""
@@ -126,17 +127,6 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _processor() -> str:
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), None)
-    except OSError:
-        name = None
-    return name or platform.processor() or platform.machine()
-
-
 @lru_cache(maxsize=None)
 def commit() -> str:
     """The commit of this process's code, ``+changes`` where it differs from it, or "unknown".
@@ -155,7 +145,7 @@ def provenance() -> dict[str, Any]:
         "device": {
             "kind": (kind := "cuda" if torch.cuda.is_available() else "cpu"),
             "bf16": bf16_is_native(kind),
-            "name": _processor(),
+            "name": processor(),
             "threads": torch.get_num_threads(),
             "processes": processes.place()[1],
             "system": sys.platform,
@@ -199,9 +189,7 @@ def publish(
         if history is not None:
             payload["history.csv"] = history.to_csv(index=False, lineterminator="\n").encode()
         if weights is not None:
-            payload["weights.safetensors"] = save_safetensors(
-                {k: v.detach().cpu().contiguous() for k, v in weights.items()}
-            )
+            payload[WEIGHTS] = save_safetensors({k: v.detach().cpu().contiguous() for k, v in weights.items()})
         if arrays is not None:
             payload["slice.npz"] = array_bytes(**arrays)
         for name, content in payload.items():
@@ -210,20 +198,7 @@ def publish(
         digests = {path.name: file_digest(path) for path in sorted(fresh.iterdir())}
         head = {"format": FORMAT, "stage": stage, "profile": profile, "payload": digests}
         write_json(fresh / "manifest.json", head | manifest)
-        fresh.chmod(0o755)
-        old = fresh.with_name(fresh.name + ".old")
-        with exclusive_lock(target.with_name(f".{profile}.lock"), way_out=WAY_OUT):
-            for left in target.parent.glob(f".{profile}.*.old"):  # a kill between the two renames: nothing is lost
-                shutil.rmtree(left, ignore_errors=True) if target.exists() else os.replace(left, target)
-            if target.exists():
-                os.replace(target, old)
-            try:
-                os.replace(fresh, target)
-            except BaseException:
-                if old.exists():
-                    os.replace(old, target)
-                raise
-        shutil.rmtree(old, ignore_errors=True)
+        put(fresh, target)
     except OSError as error:
         raise UserError(f"cannot write {target}: {error.strerror}; {WAY_OUT}") from error
     finally:
@@ -231,9 +206,39 @@ def publish(
     return target
 
 
+def put(fresh: Path, target: Path) -> None:
+    """Rename a result's whole folder ``fresh``, which lies beside ``target``, over it: the old one is there until then."""
+    fresh.chmod(0o755)
+    old = fresh.with_name(fresh.name + ".old")
+    with exclusive_lock(target.with_name(f".{target.name}.lock"), way_out=WAY_OUT):
+        for left in target.parent.glob(f".{target.name}.*.old"):  # a kill between the two renames: nothing is lost
+            shutil.rmtree(left, ignore_errors=True) if target.exists() else os.replace(left, target)
+        if target.exists():
+            os.replace(target, old)
+        try:
+            os.replace(fresh, target)
+        except BaseException:
+            if old.exists():
+                os.replace(old, target)
+            raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
 def payload_names(folder: Path) -> set[str]:
     """Names of what lies in a result's folder beside its manifest; what the system put there does not count."""
     return {path.name for path in folder.iterdir() if not is_system_file(path.name)} - {"manifest.json"}
+
+
+def is_shipped(result: StoredResult) -> bool:
+    """Is it one that the project was handed over with (``assets/shipped.json``: stage -> sha256 of the manifest)?"""
+    listed = read_json(SHIPPED) if SHIPPED.is_file() else {}
+    return listed.get(result.manifest["stage"]) == file_digest(result.folder / "manifest.json")
+
+
+def list_shipped(stages: Iterable[str]) -> None:
+    """Write that list: from now on the full results that lie here are the shipped ones."""
+    places = ((name, result_folder(name, "full") / "manifest.json") for name in stages)
+    write_json(SHIPPED, {name: file_digest(path) for name, path in places if path.is_file()})
 
 
 def remake(stage: str, profile: str) -> str:
@@ -241,17 +246,25 @@ def remake(stage: str, profile: str) -> str:
     return f"make it again with: python -m genmodels train {stage} --profile {profile}"
 
 
+def cpu_minutes(manifest: dict[str, Any]) -> float:
+    """Processor minutes of a run: the leading process's, times the processes that shared each of its batches evenly."""
+    return manifest["cpu_seconds"] * manifest["device"].get("processes", 1) / 60
+
+
 def _table(payload: Any) -> bool:
     return isinstance(payload, dict) and all(isinstance(digest, str) for digest in payload.values())
 
 
-def load(stage: str, profile: str, config: Any = None, digest: str | None = None) -> StoredResult:
+def load(
+    stage: str, profile: str, config: Any = None, digest: str | None = None, folder: Path | None = None
+) -> StoredResult:
     """Open a shipped result, refusing what was altered or does not belong to what is asked.
 
-    ``config`` (a dataclass, a mapping of them, or plain values) and ``digest`` (of the data) are compared with the manifest where given.
-    Raises ``StaleResult`` naming the file or field, and the command that remakes the result.
+    ``config`` (a dataclass, a mapping of them, or plain values) and ``digest`` (of the data) are compared with the manifest where given;
+    ``folder``: where it lies, if it is not in its place yet. Raises ``StaleResult`` naming the file or field, and the
+    command that remakes the result.
     """
-    folder, again = result_folder(stage, profile), remake(stage, profile)
+    folder, again = folder or result_folder(stage, profile), remake(stage, profile)
     if not (folder / "manifest.json").is_file():
         raise StaleResult(f"there is no result of stage {stage!r}, profile {profile!r} in {folder}; {again}")
     manifest = read_json(folder / "manifest.json")
@@ -270,7 +283,11 @@ def load(stage: str, profile: str, config: Any = None, digest: str | None = None
     ):
         raise StaleResult(f"{folder / 'manifest.json'} is damaged: its payload or data are no tables; {again}")
     present = payload_names(folder)
-    if stray := present ^ set(manifest["payload"]):
+    stray = present ^ set(manifest["payload"])
+    if stray == {WEIGHTS} and WEIGHTS not in present:
+        way_out = f"ask for a hand-in of `make submission WITH_WEIGHTS=1`, or {again}"
+        raise WeightsAbsent(f"the weights of {stage!r}, profile {profile!r}, are not here; {way_out}")
+    if stray:
         raise StaleResult(f"{folder}: {', '.join(sorted(stray))} missing or not in the manifest; {again}")
     for name, wanted in manifest["payload"].items():
         if (found := file_digest(folder / name)) != wanted:

@@ -64,7 +64,7 @@ function start({ layers, height, width, image, row, column }) {
     pen.strokeStyle = "#000000";
     pen.lineWidth = 2.5;
     pen.strokeRect(column * CELL + 1, row * CELL + 1, CELL - 2, CELL - 2);
-    said.textContent = `سطر ${fa(row + 1)}، ستون ${fa(column + 1)}: از ${fa(place)} پیکسل پیشین ${fa(count.seen)} دیده می‌شود، ` +
+    said.textContent = `سطر ${fa(row)}، ستون ${fa(column)}: از ${fa(place)} پیکسل پیشین ${fa(count.seen)} دیده می‌شود، ` +
       `${fa(count.blind)} در نقطهٔ کور است و ${fa(count.far)} بیرون از برد.`;
   }
 
@@ -88,9 +88,9 @@ function start({ layers, height, width, image, row, column }) {
 
   draw();
   mount("fig-field", "میدان دید هر پیکسل", [
-    el("p", { class: "widget-help" }, "پیکسل خروجی را بکشید یا با کلیدهای جهت جابه‌جا کنید. آبی: دیده‌شده؛ هاشور: پیش از آن و دیده‌نشده؛ خاکستری: آینده."),
+    el("p", { class: "widget-help" }, "پیکسل خروجی را بکشید یا با کلیدهای جهت جابه‌جا کنید. آبی: دیده‌شده؛ هاشور: پیش از آن و دیده‌نشده؛ خاکستری: آینده. سطر و ستون از صفر شمرده می‌شوند، چنان که در کد."),
     canvas, said,
-  ]);
+  ], { instead: true });
 }
 
 if (found) start(found);

@@ -1,5 +1,5 @@
-// fig-samples: the hundred images again, as the sampler made them, pixel by pixel. Nothing moves before it is asked to,
-// and for readers who want less motion it goes on a row at a time.
+// fig-samples: the hundred images as the sampler made them, pixel by pixel. Finished they are the figure itself; while they
+// grow, from the first pixel on, they stand in its place. For readers who want less motion a row at a time.
 
 const { bits, button, controls, data, el, fa, mount, status } = globalThis.report;
 const found = data("growth");
@@ -11,7 +11,7 @@ function start({ images, count, columns, side }) {
   const canvas = el("canvas", { width, height, class: "pixels", role: "img", "aria-label": "صد تصویر که پیکسل به پیکسل ساخته می‌شوند" });
   const pen = canvas.getContext("2d");
   const picture = pen.createImageData(width, height);
-  const said = status();
+  const said = status(), shown = el("p", { class: "widget-count", "aria-hidden": "true" });
   const slider = el("input", { type: "range", min: 0, max: pixels, value: pixels, "aria-label": "شمار پیکسل‌های ساخته‌شده", input: () => { stop(); draw(); } });
   const play = button("پخش", () => (timer ? stop() : run()));
   const calm = matchMedia("(prefers-reduced-motion: reduce)");
@@ -33,7 +33,9 @@ function start({ images, count, columns, side }) {
     pen.putImageData(picture, 0, 0);
     const text = `${fa(step)} پیکسل از ${fa(pixels)}`;
     slider.setAttribute("aria-valuetext", text);
-    if (!timer) said.textContent = text;
+    shown.textContent = text;
+    canvas.hidden = shown.hidden = step >= pixels;
+    host.classList.toggle("only-on-paper", step < pixels);
   }
 
   function run() {
@@ -41,8 +43,8 @@ function start({ images, count, columns, side }) {
     play.textContent = "ایست";
     timer = setInterval(() => {
       slider.value = Number(slider.value) + (calm.matches ? side : 2);
-      if (Number(slider.value) >= pixels) stop();
       draw();
+      if (Number(slider.value) >= pixels) stop();
     }, calm.matches ? 700 : 33);
   }
 
@@ -54,10 +56,10 @@ function start({ images, count, columns, side }) {
   }
 
   for (let i = 0; i < width * height; i++) put(i % width, Math.floor(i / width), PAPER);
-  draw();
-  mount("fig-samples", "رشد صد تصویر", [
-    el("p", { class: "widget-help" }, "صد نمونهٔ توزیع خود مدل، پیکسل به پیکسل، به همان ترتیبی که ساخته شدند."), canvas, controls(play, slider), said,
+  const host = mount("fig-samples", "رشد صد تصویر", [
+    el("p", { class: "widget-help" }, "صد نمونهٔ توزیع خود مدل را، پیکسل به پیکسل و به همان ترتیبی که ساخته شدند، پخش کنید."), canvas, shown, controls(play, slider), said,
   ]);
+  if (host) draw();
 }
 
 if (found) start(found);

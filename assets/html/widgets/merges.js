@@ -45,7 +45,7 @@ function tokenizer({ pairs, bytes: order, first, pattern }) {
 
   /** As in the report: a space is _, a half-space -, and bytes that are no whole character hexadecimal. */
   function show(id) {
-    const raw = Uint8Array.from(symbols.get(id));
+    const raw = Uint8Array.from(symbols.get(id) ?? []);
     try {
       return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(raw).replaceAll(" ", "_").replaceAll("\u200c", "-");
     } catch {
@@ -53,7 +53,11 @@ function tokenizer({ pairs, bytes: order, first, pattern }) {
     }
   }
 
-  return { steps, show };
+  const encode = (text) => steps(text).at(-1).pieces.flat();
+  /** The text of ids; what is no whole character becomes U+FFFD, and special ids vanish, as in `text/tokenizer.py`. */
+  const decode = (list) => new TextDecoder("utf-8", { ignoreBOM: true }).decode(Uint8Array.from(list.flatMap((id) => symbols.get(id) ?? [])));
+
+  return { steps, show, encode, decode };
 }
 
 function start(content) {
@@ -91,6 +95,6 @@ function start(content) {
 }
 
 if (found) {
-  globalThis.report.tokenizer = () => tokenizer(found); // for the tests
+  globalThis.report.tokenizer = () => tokenizer(found); // for `writing.js` and the tests
   start(found);
 }

@@ -47,6 +47,36 @@ addEventListener("load", () => document.fonts.ready.then(reachable)); // the fon
 addEventListener("resize", reachable);
 document.addEventListener("toggle", reachable, true); // a fold that opens
 
+// What goes beyond the assignment is folded, a section at a time; a link, a search or paper opens it.
+function foldBeyond() {
+  const heads = [];
+  for (let node = document.getElementById("sec-beyond")?.nextElementSibling; node && node.tagName !== "H1"; node = node.nextElementSibling) {
+    if (node.tagName === "H2") heads.push(node);
+  }
+  for (const head of heads) {
+    const fold = document.createElement("details");
+    fold.className = "beyond";
+    const summary = document.createElement("summary");
+    summary.textContent = "نشان دادن این بخش";
+    summary.setAttribute("aria-label", `نشان دادن بخش ${head.textContent}`);
+    fold.append(summary);
+    while (head.nextElementSibling && !head.nextElementSibling.matches("h1, h2")) fold.append(head.nextElementSibling);
+    head.after(fold);
+  }
+  const unfold = () => {
+    const target = location.hash.length > 1 ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
+    const next = target?.nextElementSibling;
+    const fold = target?.closest("details.beyond") ?? (next?.matches("details.beyond") ? next : null);
+    if (fold && !fold.open) { fold.open = true; target.scrollIntoView(); }
+  };
+  addEventListener("hashchange", unfold);
+  document.addEventListener("click", (event) => { // a second click on the same link changes no hash
+    if (event.target.closest?.("a[href^='#']")) setTimeout(unfold);
+  });
+  unfold();
+}
+foldBeyond();
+
 // Drawings turn dark with the page. Pictures of pixels do not, nor those of which the text says what is darker.
 for (const image of document.querySelectorAll("main figure img[src^='data:image/svg+xml;base64,']")) {
   if (!atob(image.src.split(",")[1]).includes("<image") && !/تیره/.test(image.alt)) image.classList.add("drawing");
@@ -56,4 +86,4 @@ for (const image of document.querySelectorAll("main figure img[src^='data:image/
 document.querySelectorAll("th math").forEach((math) => math.setAttribute("aria-label", math.querySelector("annotation")?.textContent ?? ""));
 
 // Paper cannot unfold: what is folded is printed open.
-addEventListener("beforeprint", () => document.querySelectorAll("details.code-fold").forEach((fold) => { fold.open = true; }));
+addEventListener("beforeprint", () => document.querySelectorAll("details.code-fold, details.beyond").forEach((fold) => { fold.open = true; }));

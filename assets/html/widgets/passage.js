@@ -23,10 +23,10 @@ function start({ words, models, top }) {
 
   function show(index) {
     keys[current].tabIndex = -1;
-    keys[current].classList.remove("chosen");
+    keys[current].setAttribute("aria-pressed", "false");
     current = index;
     keys[current].tabIndex = 0;
-    keys[current].classList.add("chosen");
+    keys[current].setAttribute("aria-pressed", "true");
     const { text, pieces, losses } = words[index];
     const rows = pieces.map((piece, at) => el("tr", {}, el("th", { scope: "row" }, piece || "¶"), ...losses.map((row) => cell(row[at]))));
     if (pieces.length > 1) rows.push(el("tr", { class: "total" }, el("th", { scope: "row" }, "همهٔ واژه"), ...losses.map((row) => cell(sum(row)))));
@@ -35,7 +35,7 @@ function start({ words, models, top }) {
   }
 
   const keys = words.map(({ text, losses }, index) => el("button", {
-    type: "button", class: "word", tabindex: -1, mouseenter: () => show(index), focus: () => show(index), click: () => show(index),
+    type: "button", class: "word", tabindex: -1, "aria-pressed": "false", mouseenter: () => show(index), focus: () => show(index), click: () => show(index),
   }, el("span", {}, text || "¶"), ...losses.map((row) => {
     const bar = el("span", { class: "shade", "aria-hidden": "true" });
     bar.style.background = shade(sum(row), top);

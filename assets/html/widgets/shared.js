@@ -41,12 +41,22 @@ function bits(base64) {
   return Uint8Array.from({ length: packed.length * 8 }, (_, i) => (packed[i >> 3] >> (7 - (i & 7))) & 1);
 }
 
-/** Put a widget under the figure or table `id`, `above` it, or in its place: then the static one is for paper only. */
+/** Put a widget under the figure or table `id`, `above` it, or in its place: then the static one is for paper only. Gives what
+    the static one stands in. */
 function mount(id, label, children, { above = false, instead = false } = {}) {
   const host = document.getElementById(id)?.querySelector("figure > div");
-  if (!host) return;
+  if (!host) return null;
   host.classList.toggle("only-on-paper", instead);
   host[above ? "before" : "after"](el("div", { class: "widget", role: "group", "aria-label": label }, ...children));
+  return host;
+}
+
+/** A slider with its name and value: [element, () => value]. */
+function slider(name, { min, max, step, value, words = fa }) {
+  const shown = el("output", {}, words(value));
+  const input = el("input", { type: "range", min, max, step, value, "aria-label": name, "aria-valuetext": words(value),
+    input: () => { shown.textContent = words(input.value); input.setAttribute("aria-valuetext", shown.textContent); } });
+  return [el("label", { class: "slider" }, `${name} `, shown, input), () => Number(input.value), input];
 }
 
 /** A row of controls. */
@@ -54,4 +64,4 @@ const controls = (...children) => el("div", { class: "widget-controls" }, ...chi
 const button = (label, click) => el("button", { type: "button", click }, label);
 const status = () => el("p", { class: "widget-status", role: "status" });
 
-globalThis.report = { fa, latin, el, data, bytes, bits, mount, controls, button, status };
+globalThis.report = { fa, latin, el, data, bytes, bits, mount, controls, slider, button, status };

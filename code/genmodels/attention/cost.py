@@ -6,7 +6,7 @@ start through the parts after it. n²d is the cost of Vaswani et al. 2017 (Table
 from it count multiply-adds; keys with ``_flops`` count floating-point operations (a multiply-add is two).
 
 How the expressions grow with n, and where they cross, is in ``attention/scaling.py``; counting by running is in
-``attention/layers.py``; the Persian words are in ``report/attention_labels.py``.
+``attention/layers.py``; the Persian words are in ``report/attention.py``.
 """
 
 from __future__ import annotations
@@ -118,6 +118,7 @@ ALTERNATIVES: Mapping[str, Mapping[str, Quantity]] = {
             ("f_ln", "", product(n, sp.log(n), d)),
             ("f_ln_group", "", product(1 + o, r, n, sp.log(n), d, over=(g, p))),
             ("f_ln_total", "", product(1 + o, r, n, sp.log(n), d, over=(p,))),
+            ("f_quarter_group", "", product(2 - p, 1 + o, r, n, _log, d, over=(g,))),
             ("f_share", "", product(_rn, Log2(_rn), d)),
         ]
     ),

@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 from genmodels.attention.cost import exact
 from genmodels.attention.scaling import LAYER_FLOPS
 from genmodels.errors import UserError
-from genmodels.system.flops import count_flops
+from genmodels.system.meters import count_flops
 
 Cache = tuple[Tensor, Tensor]  # keys and values, each (V, P, Dh)
 

@@ -55,6 +55,7 @@ def expected() -> dict[str, Fraction]:
         "a_both_flops": 2 * 2 * a,
         "a_projections_flops": 4 * 2 * N * D * D,
         "a_all_flops": 4 * a + 8 * N * D * D,
+        "f_quarter_group": _chain(SHARE * N * LOG2_N * D, GROUPS)[1] * Fraction(125, 100),
         "a_causal": sum(range(1, N + 1)) * D,
         # per score: scale, less the maximum, exp, divide = 4, and n - 1 comparisons and n - 1 additions a row
         "a_softmax_flops": HEADS * N * (4 * N + 2 * (N - 1)),

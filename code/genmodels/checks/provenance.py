@@ -21,6 +21,11 @@ def commits(e: Evidence) -> Finding:
 
 @check("one-corpus", "all", "sec-provenance", "یک پروندهٔ خام برای همهٔ متن")
 def one_corpus(e: Evidence) -> Finding:
-    digests = {r.manifest["data"]["corpus_sha256"] for r in e.shipped.values() if "corpus_sha256" in r.manifest["data"]}
+    """Results of several raw files are a mixture, of which the document tells; but what is one text cannot be of two."""
+    data = [r.manifest["data"] for r in e.shipped.values() if "corpus_sha256" in r.manifest["data"]]
+    digests = {each["corpus_sha256"] for each in data}
     stated = e.shipped["text"].metrics["fluent"]["corpus"]["sha256"]
+    pairs = {(each["digest"], each["corpus_sha256"]) for each in data}
+    if len(digests) > 1 and stated in digests and len(pairs) == len({digest for digest, _ in pairs}):
+        return None, f"آمیخته از {fa_int(len(digests))} پرونده"
     return digests == {stated}, f"`{stated[:10]}`"

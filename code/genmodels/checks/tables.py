@@ -16,7 +16,7 @@ from genmodels.checks.check import Outcome
 from genmodels.report import persian
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int
-from genmodels.system.kinds import CONTRADICTED, HOLDS, UNCHECKED, kind
+from genmodels.system.proof import CONTRADICTED, HOLDS, UNCHECKED, kind
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -43,7 +43,7 @@ POINTS = {
 # What ``verify`` finds belongs to a point, too: by the name of its check, else by the result that it is of.
 CHECK_POINTS = {"manifest": "all", "test_perplexity": "2.3", "test_bits_per_character": "2.3", "documents": "2.3"}
 STAGE_POINTS = {
-    "speed-training": "1.2",
+    "speed-training": "1.2", "page": "all",
     "pixelcnn": "1.3", "pixelcnn-gated": "1.3", "pixelcnn-threshold": "1.3", "pixelcnn-homework": "1.3", "pixelcnn-study": "1.3",
     "mnist-classifier": "1.4", "pixelcnn-samples": "1.4", "speed-sampling": "1.4",
     "text": "2.1", "speed-text": "2.1", "speed-bpe": "2.1", "vocabularies": "2.1",
@@ -67,6 +67,7 @@ CHECK_NAMES = {
     "contents": "آنچه در نتیجه است",
     "opening": "نخستین گام‌ها در اندازهٔ کامل",
     "counts": "شمارها",
+    "rounded": "مدل با وزن‌های گردشده",
     "slice": "نام سنجه‌ها",
     "whole_test_nll_nats": "زیان روی همهٔ آزمون (نات بر تصویر)",
     "weights": "وزن‌ها همان وزن‌های امروزند",
@@ -167,6 +168,14 @@ def tally(made: Sequence[Any]) -> str:
     """How many checks (``Outcome`` or ``Check``) ended in which way, what failed first."""
     kinds = [kind(each) for each in made]
     return "؛ ".join(coloured(f"{fa_int(kinds.count(k))} {SAID[k][1]}", k) for k in ORDER if k in kinds)
+
+
+def held(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]], point: str) -> Markdown:
+    """How the checks of one point ended, the document's own and ``verify``'s: «✓ ۱۲ درست», or «—» without a check."""
+    from IPython.display import Markdown
+
+    again = [check for stage, found in verified.items() for check in found if _point(stage, check.name) == point]
+    return Markdown(tally([*(outcome for outcome in outcomes if outcome.point == point), *again]) or "—")
 
 
 def summary(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]]) -> str:

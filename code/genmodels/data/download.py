@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from genmodels.errors import DataError
 from genmodels.system.files import atomic_writer
-from genmodels.system.progress import progress_bar
+from genmodels.system.processes import progress_bar
 
 _BLOCK = 1 << 16
 

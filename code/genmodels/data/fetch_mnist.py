@@ -22,9 +22,11 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import torch
 
 from genmodels.data import mnist
 from genmodels.data.download import download
@@ -124,7 +126,7 @@ def _tell(data: mnist.MNIST, origin: str, destination: Path) -> list[str]:
 
 def mirrors() -> list[str]:
     """The addresses that the installed torchvision would try, each ending in a slash."""
-    from genmodels.data.torchvision_compat import import_torchvision
+    from genmodels.data.fetch_mnist import import_torchvision
 
     return [url if url.endswith("/") else url + "/" for url in import_torchvision().datasets.MNIST.mirrors]
 
@@ -236,3 +238,31 @@ def raw_from_pickle(packed: bytes) -> dict[str, bytes]:
 def _bytes(array: np.ndarray, scale: int) -> bytes:
     # grey/256 is exact in float32, so the product is a whole number; rint only guards the cast.
     return np.rint(array * scale).astype(np.uint8).tobytes()
+
+
+# The declarations live as long as the library object does.
+_declared: list[torch.library.Library] = []
+
+
+def import_torchvision() -> ModuleType:
+    """The ``torchvision`` module, also where its compiled operators do not fit the installed torch.
+
+    A CPU build of torch beside PyPI's CUDA build of torchvision stops at ``import torchvision`` with "operator
+    torchvision::nms does not exist": the Python part registers shape rules for operators that the compiled part never
+    defined. We declare those names (without an implementation) and import again: data sets then work. Any other failure of
+    the import is passed on unchanged.
+    """
+    try:
+        import torchvision
+    except RuntimeError as error:
+        if "operator torchvision::" not in str(error):
+            raise
+        library = torch.library.Library("torchvision", "FRAGMENT")
+        for operator in ("nms", "qnms"):
+            library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        _declared.append(library)
+        # The first attempt left half-initialised submodules behind.
+        for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+            del sys.modules[name]
+        import torchvision
+    return torchvision

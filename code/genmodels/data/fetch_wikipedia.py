@@ -37,7 +37,7 @@ from genmodels.data.wikipedia_file import (
 from genmodels.errors import DataError
 from genmodels.system.files import atomic_writer
 from genmodels.system.places import VARIABLE, place_in
-from genmodels.system.progress import progress_bar
+from genmodels.system.processes import progress_bar
 
 _BLOCK = 1 << 20
 _AGAIN = "make it again (kaggle.com, Settings, API, Create New Token) or move it away"

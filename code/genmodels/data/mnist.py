@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genmodels.errors import DataError
+from genmodels.errors import DataError, UserError
 from genmodels.system.files import data_digest
 from genmodels.system.places import VARIABLE, data_folder
 
@@ -211,11 +211,16 @@ def _checked_static(bits: np.ndarray, path: Path) -> Tensor:
     return torch.from_numpy(bits)  # (10000, 784)
 
 
-def binarize(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Dynamic binarisation: each pixel is 1 with probability grey/255. (N, 28, 28) uint8 -> (N, 1, 28, 28) float 0/1.
+def binarize(images: Tensor, generator: torch.Generator, how: str = "dynamic") -> Tensor:
+    """Bits of grey images: (N, 28, 28) uint8 -> (N, 1, 28, 28) float 0/1, by a config's ``binarization``.
 
-    Works on the device of ``images``; the generator must live there too.
+    "dynamic": each pixel is 1 with probability grey/255, on the device of ``images``, where the generator must live too;
+    "threshold": grey >= 128, and nothing is drawn.
     """
+    if how == "threshold":
+        return threshold(images)
+    if how != "dynamic":
+        raise UserError(f"binarization {how!r} is unknown; choose 'dynamic' or 'threshold'")
     chance = lit(images)
     # rand < p, with rand in [0, 1): black never becomes 1, white always does.
     return (torch.rand(chance.shape, generator=generator, device=chance.device) < chance).float()
@@ -238,6 +243,21 @@ def seeded_static(images: Tensor, seed: int) -> Tensor:
     comparable to published ones only up to the noise of the draw.
     """
     return binarize(images.cpu(), torch.Generator().manual_seed(seed)).flatten(1).byte()
+
+
+def test_bits(images: MNIST, how: str, seed: int, folder: Path | None) -> tuple[str, Tensor]:
+    """The name of the binarised test set and its images (N, 1, 28, 28): static, seeded, or threshold."""
+    if how == "threshold":
+        return how, threshold(images.test_images)
+    static = static_test_set(folder)
+    name = "seeded" if static is None else "static"
+    bits = seeded_static(images.test_images, seed) if static is None else static
+    return name, bits.view(-1, 1, SIDE, SIDE).float()
+
+
+def every(images: Tensor, count: int) -> Tensor:
+    """``count`` images evenly spaced through the set (the static test set is sorted by class)."""
+    return images[torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()]
 
 
 def _with_channel(images: Tensor) -> Tensor:

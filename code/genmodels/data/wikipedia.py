@@ -27,7 +27,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -80,7 +80,8 @@ class Corpus:
     """One raw file, checked and counted. ``digest`` is the sha256 of its ``bytes`` bytes; ``sizes`` documents by split.
 
     ``characters`` of the paragraphs; ``persian``: share of the letters that are of the Arabic script; ``doubts``: what
-    speaks against the file being whole, in words, or nothing.
+    speaks against the file being whole, in words, or nothing. ``taken``: documents of each split that ``stream`` gives, where
+    not all (``thinned``).
     """
 
     path: Path
@@ -92,6 +93,12 @@ class Corpus:
     sizes: dict[str, int]
     persian: float
     doubts: str
+    taken: dict[str, int] | None = None
+
+    def thinned(self, train: int) -> Corpus:
+        """At most ``train`` training documents, and of each other split at most a fifth of that (0: all of all)."""
+        most = {split: train if split == "train" else max(1, train // 5) for split in SPLITS}
+        return replace(self, taken={split: min(most[split], n) for split, n in self.sizes.items()} if train else None)
 
     def summary(self) -> str:
         """One line by which a reader can tell whether this is the text that was meant."""
@@ -102,9 +109,17 @@ class Corpus:
         )
 
     def stream(self, *splits: str) -> Iterator[Document]:
-        """The documents of these splits (default: all) in file order, read from the file one at a time."""
-        wanted = splits or SPLITS
-        return (document for document in _documents(self.path, self.paragraphs) if document.split in wanted)
+        """The documents of these splits (default: all) in file order, read from the file one at a time.
+
+        Where not all are taken, those that are lie evenly spaced in their split.
+        """
+        wanted, places = splits or SPLITS, Counter[str]()
+        for document in _documents(self.path, self.paragraphs):
+            split = document.split
+            place, all_, taken = places[split], self.sizes[split], (self.taken or self.sizes)[split]
+            places[split] += 1
+            if split in wanted and place * taken // all_ != (place - 1) * taken // all_:
+                yield document
 
     @property
     def documents(self) -> list[Document]:

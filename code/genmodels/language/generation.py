@@ -14,7 +14,7 @@ generator's seed only.
 
 A Transformer sees at most ``context`` tokens. When the sequence outgrows that, its older half is forgotten (the
 window then holds the last context/2 tokens and grows again), with the cache and without it alike; so both give the
-same tokens. Not here: beam search, and the measures of the generated text (``text_measures.py``).
+same tokens. Not here: beam search, and the measures of the generated text (``continuations.py``).
 """
 
 from __future__ import annotations
@@ -29,10 +29,9 @@ from torch import Tensor
 
 from genmodels.errors import UserError
 from genmodels.language.base import LanguageModel
-from genmodels.system.ties import ROUNDING, Again
+from genmodels.system.proof import ROUNDING, Again
 
 Choose = Callable[[Tensor, Tensor | None], Tensor]
-
 
 SMALLEST, LARGEST = 1e-30, 1e30  # of temperature and penalty: whatever the fp32 logits, no quotient overflows
 _ROUNDING = 1e-6  # share of top_p by which a sum of fp32 probabilities may miss it and still have reached it
@@ -100,9 +99,7 @@ def _is_count(value: object) -> bool:
 def _drawable(logits: Tensor) -> Tensor:
     """``logits`` (B, V), each row of which has a largest finite one: no NaN, no infinity, not all -inf."""
     if not torch.isfinite(logits.amax(1)).all():  # a NaN is the largest of its row
-        raise UserError(
-            "the model's logits leave no token to draw (NaN, inf, or -inf for all); its weights are damaged"
-        )
+        raise UserError("the model's logits leave no token to draw (NaN, inf, -inf for all); its weights are damaged")
     return logits
 
 
@@ -150,32 +147,6 @@ def generate(
     return results
 
 
-def stream(
-    model: LanguageModel,
-    prompt_ids: Sequence[int],
-    max_new_tokens: int,
-    generator: torch.Generator,
-    stop: int | Sequence[int] | None = None,
-    use_cache: bool = True,
-    **sampling: float | int | bool | None,
-) -> Iterator[int]:
-    """The tokens of ``generate`` for one prompt, each as soon as it is drawn; same arguments, same tokens."""
-    prompts = _as_prompts(prompt_ids)
-    if len(prompts) != 1:
-        raise UserError(f"stream continues one prompt, got {len(prompts)}; use generate for several")
-    stops, settings = _as_stops(stop), Sampling(**sampling)  # type: ignore[arg-type]
-    _check(model, prompts, max_new_tokens, settings)  # now, not when the first token is asked for
-    steps = _steps(model, prompts, max_new_tokens, _chooser(settings, generator), settings, use_cache)
-
-    def until_stop() -> Iterator[int]:
-        for (token,) in steps:
-            if token in stops:
-                return
-            yield token
-
-    return until_stop()
-
-
 def replay(
     model: LanguageModel,
     prompt_ids: Sequence[int] | Sequence[Sequence[int]],
@@ -202,9 +173,8 @@ def replay(
     # What each row must have drawn, its end included.
     ends = [row + [stop] if stop is not None and len(row) < count else row for row in rows]
     steps = max(map(len, ends), default=0)
-    told = torch.tensor([row + [stop or 0] * (steps - len(row)) for row in ends]).view(
-        len(rows), steps
-    )  # over: unlooked at
+    told = torch.tensor([row + [stop or 0] * (steps - len(row)) for row in ends])  # what is over is not looked at
+    told = told.view(len(rows), steps)
     model.check_tokens(told)
     found: list[Tensor] = []
 
@@ -245,9 +215,8 @@ def _steps(
             tokens = torch.tensor(prompts, device=device)  # (B, T), all that has been read or written
             seen = None
             if sampling.repetition_penalty != 1:
-                seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device).scatter_(
-                    1, tokens, True
-                )
+                seen = torch.zeros(len(prompts), model.vocabulary, dtype=torch.bool, device=device)
+                seen.scatter_(1, tokens, True)
             start, fresh, state = 0, 0, None  # the window's first token; the first token that the state has not read
             for _ in range(count):
                 moved = _window_start(tokens.shape[1], start, model.context)
@@ -278,10 +247,8 @@ def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
     """(B, V) probabilities -> (B, 1) tokens by inversion: the first token at which the cumulative sum exceeds u."""
     u, cumulative = _uniform(p, generator), p.double().cumsum(1)
     drawn = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)  # (B, 1)
-    last = (
-        p.shape[1] - 1 - (p.flip(1) > 0).int().argmax(1, keepdim=True)
-    )  # rounding must not lead past the last possible token
-    return torch.minimum(drawn, last)
+    last = p.shape[1] - 1 - (p.flip(1) > 0).int().argmax(1, keepdim=True)
+    return torch.minimum(drawn, last)  # rounding must not lead past the last possible token
 
 
 def _gap(sampling: Sampling, logits: Tensor, tokens: Tensor, u: Tensor) -> Tensor:
@@ -290,10 +257,8 @@ def _gap(sampling: Sampling, logits: Tensor, tokens: Tensor, u: Tensor) -> Tenso
     if sampling.top_p is None:
         return gap
     cuts = (max(sampling.top_p - ROUNDING, ROUNDING), min(sampling.top_p + ROUNDING, 1.0))
-    others = [
-        _outside(replace(sampling, top_p=cut).probabilities(logits), tokens, u).clamp(min=ROUNDING) for cut in cuts
-    ]
-    return torch.where(gap == 0, gap, torch.minimum(gap, torch.minimum(*others)))
+    others = (_outside(replace(sampling, top_p=cut).probabilities(logits), tokens, u) for cut in cuts)
+    return torch.where(gap == 0, gap, torch.minimum(gap, torch.minimum(*others).clamp(min=ROUNDING)))
 
 
 def _outside(p: Tensor, tokens: Tensor, u: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ Not here: files, tokenising, pruning, other smoothings (but for add-one, the tex
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -48,7 +49,7 @@ class KneserNey:
     bos: int
     levels: tuple[Level, ...]
     count_of_counts: np.ndarray
-    discounts: np.ndarray  # (n, 3): D_1, D_2, D_3+ of each order
+    discounts: np.ndarray  # (n, 3): D_1, D_2, D_3+ of each order; (n, 4) where n-grams were left out
 
     @classmethod
     def fit(
@@ -149,6 +150,37 @@ class KneserNey:
             levels.append(Level(keys, level.counts[touched], level.totals[kept], level.kinds[kept]))
             kept = touched
         return replace(self, levels=tuple(levels))
+
+    def pruned(self, least: Sequence[int]) -> KneserNey:
+        """Without the k-grams of adjusted count below ``least[k - 1]``, nor those whose context went: what they had of
+        their context's total goes to the lower order, so that every distribution still sums to 1. Order ``len(least)``."""
+        parts, kept, before = [], np.zeros(1, np.int64), 1  # ids of the contexts that stay, and how many there were
+        for k, (level, low) in enumerate(zip(self.levels, least), 1):
+            new = np.full(before, -1)
+            new[kept] = np.arange(len(kept))
+            context = new[level.keys // self.vocabulary] if k > 1 else np.zeros(len(level.keys), np.int64)
+            stays = np.flatnonzero((context >= 0) & (level.counts >= (low if k > 1 else 0)))
+            keys = context[stays] * self.vocabulary + level.keys[stays] % self.vocabulary
+            totals = level.totals[kept] * (np.bincount(context[stays], minlength=len(kept)) > 0)
+            parts.append((keys, level.counts[stays], totals))
+            kept, before = stays, len(level.keys)
+        return self.of_kept(self.vocabulary, self.bos, parts, self.count_of_counts[: len(parts)])
+
+    @classmethod
+    def of_kept(
+        cls, vocabulary: int, bos: int, parts: Sequence[tuple[np.ndarray, ...]], count_of_counts: np.ndarray
+    ) -> KneserNey:
+        """A model of each order's keys, counts and contexts' totals; a total beyond the sum of its counts is what was
+        pruned, a fourth kind of n-gram, of which all is discounted."""
+        levels = []
+        for k, (keys, counts, totals) in enumerate(parts, 1):
+            level = _level(keys, counts, len(totals), k, vocabulary)
+            gone = np.maximum(totals - level.totals, 0)
+            levels.append(Level(keys, counts, totals, np.column_stack([level.kinds, gone])))
+        discounts = _discounts(count_of_counts, None)
+        return cls(
+            vocabulary, bos, tuple(levels), count_of_counts, np.column_stack([discounts, np.ones(len(discounts))])
+        )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Everything as named arrays (for an npz); imposed discounts are not kept."""

@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
-from genmodels.errors import UserError
-from genmodels.language.perplexity import CHUNK, evaluate, token_nll, window_plan
+from genmodels.language.perplexity import evaluate, target_counts, target_losses
 from genmodels.text.tokenizer import Tokenizer
 
 FREQUENCIES = (0, 10, 100, 1000, 10_000)  # lower edges: occurrences of the target in the training text
@@ -48,22 +46,20 @@ class Profile:
 
 def profile(results: Mapping[str, Any], documents: int | None = None) -> Profile:
     """The losses of shipped results (``ngram`` or a network's) on the first ``documents`` (default: all) of the test
-    documents that all of them ship.
-
-    Raises ``UserError`` where they ship different documents.
+    documents that the first of them ships; those that were measured on other documents are left out.
     """
     first = next(iter(results.values())).slice
     ids, offsets = first["test_ids"].astype(np.int64), first["test_offsets"]
-    for name, result in results.items():
-        if not np.array_equal(result.slice["test_ids"], ids) or not np.array_equal(
-            result.slice["test_offsets"], offsets
-        ):
-            raise UserError(f"{name} was measured on other test documents; compare results on the same ones")
+    results = {
+        name: result
+        for name, result in results.items()
+        if np.array_equal(result.slice["test_ids"], ids) and np.array_equal(result.slice["test_offsets"], offsets)
+    }
     offsets = offsets if documents is None else offsets[: documents + 1]
     ids = ids[: offsets[-1]]
-    lengths = np.diff(offsets)
-    places = np.concatenate([np.arange(1, n) for n in lengths])
-    of = np.repeat(np.arange(len(lengths)), lengths - 1)
+    counts = target_counts(offsets)
+    places = np.concatenate([np.arange(1, n + 1) for n in counts])
+    of = np.repeat(np.arange(len(counts)), counts)
     targets = np.delete(ids, offsets[:-1])
     return Profile(targets, places, of, {name: _losses(result, ids, offsets) for name, result in results.items()})
 
@@ -72,58 +68,8 @@ def _losses(result: Any, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     model = result.model()
     if hasattr(model, "log_probabilities"):
         return -model.log_probabilities(ids, offsets)
-    return (
-        _recurrent(model, ids, offsets)
-        if model.context is None
-        else _windowed(model, ids, offsets, result.config.window)
-    )
-
-
-@torch.no_grad()
-def _recurrent(model: Any, ids: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Losses of every target, document after document, all documents read side by side: one at a time would fetch all
-    weights from memory for every single token."""
-    order = np.argsort(-np.diff(offsets), kind="stable")
-    lengths, found = np.diff(offsets)[order] - 1, [np.zeros(n - 1) for n in np.diff(offsets)]
-    state = model.initial_state(len(order))
-    for start in range(0, int(lengths[0]), CHUNK):
-        rows = int((lengths > start).sum())  # the longest come first: who has ended leaves at the end
-        width = min(CHUNK, int(lengths[0]) - start)
-        batch = np.zeros(
-            (rows, width + 1), np.int64
-        )  # after a document's end it reads token 0, which nobody asks about
-        for row, document in enumerate(order[:rows]):
-            piece = ids[offsets[document] + start : offsets[document + 1]][: width + 1]
-            batch[row, : len(piece)] = piece
-        state = [tuple(part[:rows].contiguous() for part in layer) for layer in state]
-        tokens = torch.from_numpy(batch)
-        features, state = model.features(tokens[:, :-1], state)
-        for row, document in enumerate(order[:rows]):
-            inside = min(width, int(lengths[row]) - start)
-            found[document][start : start + inside] = token_nll(
-                model, features[row, :inside], tokens[row, 1 : inside + 1]
-            )
-    return np.concatenate(found)
-
-
-@torch.no_grad()
-def _windowed(model: Any, ids: np.ndarray, offsets: np.ndarray, window: int, batch: int = 16) -> np.ndarray:
-    """Losses of every target under the windows of ``perplexity.window_plan``, many windows at once. A short window is
-    filled up behind its end, where no position of it looks."""
-    found = [np.zeros(n - 1) for n in np.diff(offsets)]
-    window = min(window, model.context)
-    plan = [(d, *place) for d, targets in enumerate(found) for place in window_plan(len(targets), window)]
-    for first in range(0, len(plan), batch):
-        group = plan[first : first + batch]
-        tokens = torch.zeros(len(group), window + 1, dtype=torch.long)
-        for row, (document, start, stop, _) in enumerate(group):
-            piece = ids[offsets[document] + start : offsets[document] + stop + 1]
-            tokens[row, : len(piece)] = torch.from_numpy(piece)
-        features, _ = model.features(tokens[:, :-1])
-        for row, (document, start, stop, counted) in enumerate(group):
-            inside = slice(counted - start, stop - start)
-            found[document][counted:stop] = token_nll(model, features[row, inside], tokens[row, 1:][inside])
-    return np.concatenate(found)
+    window = None if model.context is None else min(result.config.window, model.context)
+    return target_losses(model, ids, offsets, window)
 
 
 def by_frequency(found: Profile, counts: np.ndarray) -> pd.DataFrame:

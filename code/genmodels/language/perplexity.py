@@ -62,7 +62,6 @@ def summarize(nll_nats: np.ndarray, tokens: np.ndarray, characters: np.ndarray) 
     )
 
 
-@torch.no_grad()
 def evaluate(
     model: LanguageModel,
     tokens: np.ndarray | Tensor,
@@ -78,33 +77,52 @@ def evaluate(
     only). Raises ``UserError`` for no documents, no targets, offsets that do not fit, or a token id outside the
     vocabulary.
     """
+    losses = target_losses(model, tokens, offsets, context, batch_tokens)
+    counts = target_counts(offsets)
+    documents = len(counts)
+    spelt = np.zeros(documents, np.int64) if characters is None else np.asarray(characters, dtype=np.int64)
+    if len(spelt) != documents:
+        raise UserError(f"{len(spelt)} character counts for {documents} documents; give one count a document")
+    nll = np.bincount(np.repeat(np.arange(documents), counts), weights=losses, minlength=documents)
+    return summarize(nll, counts, spelt)
+
+
+def target_counts(offsets: np.ndarray) -> np.ndarray:
+    """Targets of each document, (D,): its tokens but the first."""
+    return np.maximum(np.diff(np.asarray(offsets, dtype=np.int64)) - 1, 0)
+
+
+@torch.no_grad()
+def target_losses(
+    model: LanguageModel,
+    tokens: np.ndarray | Tensor,
+    offsets: np.ndarray,
+    context: int | None = None,
+    batch_tokens: int = 4096,
+) -> np.ndarray:
+    """-ln p of every target, document after document: (N,) float64, nats. Arguments and errors as of ``evaluate``."""
     tokens = torch.as_tensor(np.asarray(tokens).astype(np.int64))
     offsets = np.asarray(offsets, dtype=np.int64)
     documents = len(offsets) - 1
     if documents < 1 or offsets[0] < 0 or offsets[-1] > len(tokens) or (np.diff(offsets) < 0).any():
-        raise UserError(
-            f"{len(offsets)} offsets do not cut {len(tokens)} tokens into documents; give 0 … {len(tokens)}, rising"
-        )
-    lengths = np.diff(offsets)
-    counts = np.maximum(lengths - 1, 0)
-    if counts.sum() == 0:
+        found = f"{len(offsets)} offsets do not cut {len(tokens)} tokens into documents"
+        raise UserError(f"{found}; give 0 … {len(tokens)}, rising")
+    lengths, begins = np.diff(offsets), np.cumsum([0, *target_counts(offsets)])  # of each document's targets
+    if begins[-1] == 0:
         raise UserError(f"the {documents} documents hold no token to predict; give documents of at least two tokens")
-    spelt = np.zeros(documents, np.int64) if characters is None else np.asarray(characters, dtype=np.int64)
-    if len(spelt) != documents:
-        raise UserError(f"{len(spelt)} character counts for {documents} documents; give one count a document")
     model.check_tokens(tokens[int(offsets[0]) : int(offsets[-1])])
-
-    nll = np.zeros(documents)
+    order = [int(d) for d in np.argsort(-lengths, kind="stable") if lengths[d] > 1]
+    losses = np.zeros(begins[-1])
     with _evaluating(model):
-        order = [d for d in np.argsort(-lengths, kind="stable") if lengths[d] > 1]
         if model.context is None:
-            for group in _groups(order, lengths, batch_tokens, CHUNK):
-                _add_recurrent(model, tokens, offsets, group, nll)
+            passes = _recurrent(model, tokens, offsets, order, batch_tokens)
         else:
-            window = _window(model, context)
-            for pieces in _windows(order, offsets, window, batch_tokens):
-                _add_windows(model, tokens, pieces, nll)
-    return summarize(nll, counts, spelt)
+            passes = _windowed(model, tokens, offsets, order, _window(model, context), batch_tokens)
+        for features, targets, documents_of, positions in passes:
+            counted = targets != IGNORED  # (B, T)
+            places = torch.from_numpy(begins[documents_of])[:, None] + positions
+            losses[places[counted].numpy()] = token_nll(model, features[counted.to(features.device)], targets[counted])
+    return losses
 
 
 def _window(model: LanguageModel, context: int | None) -> int:
@@ -112,31 +130,6 @@ def _window(model: LanguageModel, context: int | None) -> int:
     if context is not None and not 1 <= context <= model.context:
         raise UserError(f"context {context} is not within 1 … {model.context}, which this model can take")
     return context or model.context
-
-
-@torch.no_grad()
-def token_losses(model: LanguageModel, ids: list[int] | np.ndarray | Tensor, context: int | None = None) -> np.ndarray:
-    """-ln p of each token of one document after the first, nats, (n - 1,) float64, under the rules of ``evaluate``."""
-    ids = torch.as_tensor(np.asarray(ids).astype(np.int64))
-    if ids.ndim != 1 or len(ids) < 2:
-        raise UserError(f"a document of shape {tuple(ids.shape)} has no token to predict; give at least two ids")
-    model.check_tokens(ids)
-    found = np.zeros(len(ids) - 1)
-    with _evaluating(model):
-        if model.context is None:
-            state = model.initial_state(1)
-            for start in range(0, len(ids) - 1, CHUNK):
-                piece = ids[start : start + CHUNK + 1][None]
-                features, state = model.features(piece[:, :-1].to(model.output_bias.device), state)
-                found[start : start + CHUNK] = token_nll(model, features[0], piece[0, 1:]).numpy()
-        else:
-            window = _window(model, context)
-            for start, stop, counted in window_plan(len(ids) - 1, window):
-                features, _ = model.features(ids[None, start:stop].to(model.output_bias.device))
-                found[counted:stop] = token_nll(
-                    model, features[0, counted - start :], ids[counted + 1 : stop + 1]
-                ).numpy()
-    return found
 
 
 def window_plan(inputs: int, window: int) -> list[tuple[int, int, int]]:
@@ -206,70 +199,52 @@ def _evaluating(model: LanguageModel) -> Iterator[None]:
         model.train(training)
 
 
-def _groups(order: list[int], lengths: np.ndarray, batch_tokens: int, chunk: int) -> Iterator[list[int]]:
-    """Documents of similar length, as many as make ``batch_tokens`` in one chunk."""
-    at = 0
-    while at < len(order):
-        rows = max(1, batch_tokens // min(chunk, int(lengths[order[at]])))
-        yield order[at : at + rows]
-        at += rows
+Pass = tuple[Tensor, Tensor, list[int], Tensor]
+"""Features (B, T, width), targets (B, T) with ``IGNORED`` where none counts, each row's document, positions in it (B, T)."""
 
 
-def _add_recurrent(
-    model: LanguageModel, tokens: Tensor, offsets: np.ndarray, group: list[int], nll: np.ndarray
-) -> None:
-    """Read a batch of documents (longest first) chunk by chunk, carrying the state; finished documents leave the
-    batch."""
-    device = model.output_bias.device
-    lengths = offsets[np.asarray(group) + 1] - offsets[group] - 1  # inputs of each, falling
-    state = model.initial_state(len(group))
-    for start in range(0, int(lengths[0]), CHUNK):
-        rows = int((lengths > start).sum())
-        width = min(CHUNK, int(lengths[0]) - start)
-        batch = torch.full((rows, width + 1), IGNORED)
-        for row in range(rows):
-            piece = tokens[
-                offsets[group[row]] + start : min(offsets[group[row]] + start + width + 1, offsets[group[row] + 1])
-            ]
-            batch[row, : len(piece)] = piece
-        state = [tuple(part[:rows].contiguous() for part in layer) for layer in state]
-        features, state = model.features(batch[:, :-1].clamp_min(0).to(device), state)
-        _collect(model, features, batch[:, 1:], group[:rows], nll)
+def _recurrent(
+    model: LanguageModel, tokens: Tensor, offsets: np.ndarray, order: list[int], batch_tokens: int
+) -> Iterator[Pass]:
+    """Documents of like length side by side (one at a time would fetch all weights for every single token), chunk by
+    chunk, carrying the state; the longest come first, and who has ended leaves the batch."""
+    lengths, device = np.diff(offsets) - 1, model.output_bias.device  # inputs of each
+    while order:
+        count = max(1, batch_tokens // min(CHUNK, int(lengths[order[0]]) + 1))
+        group, order = order[:count], order[count:]
+        state = model.initial_state(len(group))
+        for start in range(0, int(lengths[group[0]]), CHUNK):
+            reading = [document for document in group if lengths[document] > start]
+            width = min(CHUNK, int(lengths[group[0]]) - start)
+            batch = torch.full((len(reading), width + 1), IGNORED)
+            for row, document in enumerate(reading):
+                piece = tokens[offsets[document] + start : offsets[document + 1]][: width + 1]
+                batch[row, : len(piece)] = piece
+            state = [tuple(part[: len(reading)].contiguous() for part in layer) for layer in state]
+            features, state = model.features(batch[:, :-1].clamp_min(0).to(device), state)
+            yield features, batch[:, 1:], reading, torch.arange(start, start + width).expand(len(reading), -1)
 
 
-def _windows(
-    order: list[int], offsets: np.ndarray, window: int, batch_tokens: int
-) -> Iterator[list[tuple[int, int, int, int]]]:
-    """Batches of (document, start, stop, first counted position) of like length; positions within ``tokens``."""
+def _windowed(
+    model: LanguageModel, tokens: Tensor, offsets: np.ndarray, order: list[int], window: int, batch_tokens: int
+) -> Iterator[Pass]:
+    """Windows of like length side by side. A short one is filled up behind its end, where no position of it looks."""
     pieces = [
-        (document, int(offsets[document]) + start, int(offsets[document]) + stop, int(offsets[document]) + counted)
+        (document, *piece)
         for document in order
-        for start, stop, counted in window_plan(int(offsets[document + 1] - offsets[document]) - 1, window)
+        for piece in window_plan(int(offsets[document + 1] - offsets[document]) - 1, window)
     ]
     pieces.sort(key=lambda piece: piece[1] - piece[2])  # longest first; stable
-    at = 0
-    while at < len(pieces):
-        rows = max(1, batch_tokens // (pieces[at][2] - pieces[at][1]))
-        yield pieces[at : at + rows]
-        at += rows
-
-
-def _add_windows(
-    model: LanguageModel, tokens: Tensor, pieces: list[tuple[int, int, int, int]], nll: np.ndarray
-) -> None:
-    width = pieces[0][2] - pieces[0][1]
-    inputs = torch.zeros(len(pieces), width, dtype=torch.int64)
-    targets = torch.full((len(pieces), width), IGNORED)
-    for row, (_, start, stop, counted) in enumerate(pieces):
-        inputs[row, : stop - start] = tokens[start:stop]
-        targets[row, counted - start : stop - start] = tokens[counted + 1 : stop + 1]
-    features, _ = model.features(inputs.to(model.output_bias.device))
-    _collect(model, features, targets, [piece[0] for piece in pieces], nll)
-
-
-def _collect(model: LanguageModel, features: Tensor, targets: Tensor, documents: list[int], nll: np.ndarray) -> None:
-    """Add the losses of the positions that count to their documents."""
-    counted = targets != IGNORED  # (B, T)
-    losses = token_nll(model, features[counted.to(features.device)], targets[counted]).numpy()
-    owners = np.repeat(np.asarray(documents), counted.sum(1).numpy())
-    np.add.at(nll, owners, losses)
+    while pieces:
+        width = pieces[0][2] - pieces[0][1]
+        count = max(1, batch_tokens // width)
+        group, pieces = pieces[:count], pieces[count:]
+        inputs = torch.zeros(len(group), width, dtype=torch.int64)
+        targets = torch.full((len(group), width), IGNORED)
+        for row, (document, start, stop, counted) in enumerate(group):
+            text = tokens[offsets[document] : offsets[document + 1]]
+            inputs[row, : stop - start] = text[start:stop]
+            targets[row, counted - start : stop - start] = text[counted + 1 : stop + 1]
+        features, _ = model.features(inputs.to(model.output_bias.device))
+        starts = torch.tensor([start for _, start, _, _ in group])
+        yield features, targets, [document for document, *_ in group], starts[:, None] + torch.arange(width)

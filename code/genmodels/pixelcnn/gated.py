@@ -28,7 +28,7 @@ from torch.autograd.function import once_differentiable
 from genmodels.config import GatedModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
-from genmodels.pixelcnn.model import Apply, PixelModel, last, whole
+from genmodels.pixelcnn.model import Apply, PixelModel, apply_directly, last
 
 
 def gate(x: Tensor) -> Tensor:
@@ -96,14 +96,14 @@ class GatedPixelCNN(PixelModel):
         ) in self.parameters():  # channels first: a gate halves the channels, and either half lies in one piece
             parameter.data = parameter.data.contiguous()
 
-    def above(self, x: Tensor, apply: Apply = whole) -> list[Tensor]:
+    def above(self, x: Tensor, apply: Apply = apply_directly) -> list[Tensor]:
         told = []
         for index, layer in enumerate(self.layers):
             x = self._grow(index, x, self.activation(apply(layer.vertical, x)))  # (B, C, H, W): the vertical stack
             told.append(apply(layer.link, x))  # (B, 2C, H, W)
         return told
 
-    def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
+    def along(self, x: Tensor, told: list[Tensor], apply: Apply = apply_directly) -> Tensor:
         for index, (layer, rows_above) in enumerate(zip(self.layers, told)):
             new = apply(layer.output, self.activation(apply(layer.horizontal, x) + rows_above))
             x = self._grow(index, x, new)  # (B, C, H, W): the horizontal stack

@@ -25,7 +25,7 @@ from genmodels.pixelcnn.masked_conv import MaskedConv2d
 Apply = Callable[[MaskedConv2d, Tensor], Tensor]
 
 
-def whole(conv: MaskedConv2d, x: Tensor) -> Tensor:
+def apply_directly(conv: MaskedConv2d, x: Tensor) -> Tensor:
     """The ordinary way of applying a layer: to whole images."""
     return conv(x)
 
@@ -42,15 +42,15 @@ class PixelModel(nn.Module):
         super().__init__()
         self.image_size = tuple(image_size)
 
-    def above(self, x: Tensor, apply: Apply = whole) -> list[Tensor]:
+    def above(self, x: Tensor, apply: Apply = apply_directly) -> list[Tensor]:
         """What ``along`` needs of the rows above, each (B, C, H, W); only layers of part "above" and 1x1 occur here."""
         return []
 
-    def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
+    def along(self, x: Tensor, told: list[Tensor], apply: Apply = apply_directly) -> Tensor:
         """Logits (B, 1, H, W) of images and what ``above`` told; layers of parts "raster" and "left"."""
         raise NotImplementedError
 
-    def forward(self, x: Tensor, apply: Apply = whole) -> Tensor:
+    def forward(self, x: Tensor, apply: Apply = apply_directly) -> Tensor:
         """Logits (B, 1, H, W), always fp32 or wider, of float images (B, 1, H, W) of zeros and ones.
 
         ``apply`` is how each layer is computed; a training may give another form of the same function (``spectral.py``).
@@ -96,7 +96,7 @@ class PixelCNN(PixelModel):
             for index, kernel in enumerate(config.kernels)
         )
 
-    def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
+    def along(self, x: Tensor, told: list[Tensor], apply: Apply = apply_directly) -> Tensor:
         for conv in self.convolutions[:-1]:
             x = F.relu(apply(conv, x))  # (B, C, H, W)
         return last(self.convolutions[-1], x, apply)

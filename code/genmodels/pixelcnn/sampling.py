@@ -27,8 +27,8 @@ from torch import Tensor
 from genmodels.errors import UserError
 from genmodels.pixelcnn.masked_conv import MaskedConv2d
 from genmodels.pixelcnn.model import PixelModel
-from genmodels.system.progress import progress_bar
-from genmodels.system.ties import Again
+from genmodels.system.processes import progress_bar
+from genmodels.system.proof import Again
 
 
 class Naive:
@@ -196,7 +196,6 @@ class Incremental:
 METHODS = {"naive": Naive, "cropped": Cropped, "incremental": Incremental}
 
 
-@torch.no_grad()
 def sample(
     model: PixelModel,
     count: int,
@@ -217,17 +216,30 @@ def sample(
     Raises ``UserError`` for an unknown method, a count < 1, a temperature that is not a finite number above 0, and
     ``given`` or ``mask`` of another shape, type or range, or one without the other.
     """
-    if method not in METHODS:
-        raise UserError(f"sampling method {method!r} is unknown; choose one of {', '.join(METHODS)}")
     if count < 1:
         raise UserError(f"asked for {count} images; ask for at least 1")
+    uniforms = torch.rand(count, *model.image_size, generator=generator, dtype=torch.float64)
+    return draw(model, uniforms, method, temperature, given, mask)
+
+
+@torch.no_grad()
+def draw(
+    model: PixelModel,
+    uniforms: Tensor,
+    method: str = "incremental",
+    temperature: float = 1.0,
+    given: Tensor | None = None,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """``sample`` from the random numbers themselves, (N, H, W) float64 inside (0, 1)."""
+    if method not in METHODS:
+        raise UserError(f"sampling method {method!r} is unknown; choose one of {', '.join(METHODS)}")
     if not 0 < temperature < float("inf"):
         raise UserError(f"temperature is {temperature}; give a finite number above 0 (1 draws from the model itself)")
-    height, width = model.image_size
+    count, height, width = uniforms.shape
     like = next(model.parameters())
     keep, pixels = _completion(given, mask, count, height, width)
-    uniforms = torch.rand(count, height, width, generator=generator, dtype=torch.float64).to(like.device)
-    keep, pixels = keep.to(like.device), pixels.to(like)
+    keep, pixels, uniforms = keep.to(like.device), pixels.to(like), uniforms.to(like.device)
     canvas = torch.zeros(count, 1, height, width, dtype=like.dtype, device=like.device)
     stepper = METHODS[method](model, canvas)
     with torch.autocast(like.device.type, enabled=False):
@@ -281,3 +293,9 @@ def _completion(
         raise UserError("`given` holds values that are not 0 or 1; binarise the images first")
     keep, pixels = (t.reshape(-1, height, width).expand(count, height, width) for t in (mask, given))
     return keep, pixels
+
+
+def independent(mean: Tensor, count: int, seed: int) -> Tensor:
+    """The first ``count`` images of the seed with each pixel lit at its own rate, ``mean`` (28, 28): (N, 1, 28, 28)."""
+    generator = torch.Generator().manual_seed(seed)
+    return (torch.rand(count, 1, *mean.shape, generator=generator) < mean).float()

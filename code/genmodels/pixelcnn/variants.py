@@ -15,7 +15,7 @@ from genmodels.config import GatedModelConfig, PixelCNNModelConfig, setting
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN, gate
 from genmodels.pixelcnn.masked_conv import MaskedConv2d, PlacedMaskedConv2d
-from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, last, whole
+from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, apply_directly, last
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class VariantPixelCNN(PixelCNN):
                     if not variant.gated:  # the same network at birth: only what is learned differs
                         self.convolutions[index].load_state_dict(conv.state_dict(), strict=False)
 
-    def along(self, x: Tensor, told: list[Tensor], apply: Apply = whole) -> Tensor:
+    def along(self, x: Tensor, told: list[Tensor], apply: Apply = apply_directly) -> Tensor:
         for index, conv in enumerate(self.convolutions[:-1]):
             new = apply(conv, x)
             new = gate(new) if self.variant.gated and conv.kernel > 1 else F.relu(new)  # (B, C, H, W)

@@ -1,1 +1,1 @@
-"""The document without Quarto: read, execute, weave, write; and handing it in."""
+"""The document: read, execute once, write, by Quarto or without it; and handing it in."""

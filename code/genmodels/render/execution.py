@@ -24,6 +24,7 @@ from genmodels.system.places import CODE
 
 CELL_SECONDS = 7200  # a guard against what never ends, not a judgement of speed
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
+_KERNELS_NAME = re.compile(r"\(\d+\.py, (?=line)")  # of a chunk, in a syntax error
 _UNICODE_ESCAPE = re.compile(r"\\u[0-9a-f]{4}|\\x[89a-f][0-9a-f]")  # what persian.lua turns back into characters
 
 _EVALUATE = "__import__('genmodels.report.claims', fromlist=['claims']).answers({}, globals())"
@@ -48,72 +49,84 @@ def execute(
     groups = _groups(parts, settings)
     if not groups:
         return
-    import nbformat
-    from jupyter_client.kernelspec import KernelSpecManager
-    from jupyter_client.manager import AsyncKernelManager
-    from nbclient import NotebookClient
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
-    spec = scratch / "kernels" / "report"
-    spec.mkdir(parents=True)
-    start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    start.append("--InlineBackend.figure_formats=svg")
-    spec.joinpath("kernel.json").write_text(json.dumps({"argv": start, "display_name": "report", "language": "python"}))
-    manager = AsyncKernelManager(
-        kernel_name="report",
-        kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(spec.parent)], ensure_native_kernel=False),
-        **({"transport": "ipc", "ip": str(scratch / "s")} if os.name == "posix" else {}),  # Windows has no such sockets
-        connection_file=str(scratch / "c.json"),
-    )
-    notebook = nbformat.v4.new_notebook()
-    client = NotebookClient(notebook, km=manager, timeout=CELL_SECONDS, resources={"metadata": {"path": str(project)}})
-
-    def run(source: str) -> list[dict[str, Any]]:
-        cell = nbformat.v4.new_code_cell(source)
-        cell.metadata["tags"] = ["raises-exception"]
-        notebook.cells.append(cell)
-        return client.execute_cell(cell, len(notebook.cells) - 1).outputs
-
-    def evaluate(run_of_inlines: list[Part]) -> None:
-        outputs = run(_EVALUATE.format(repr([part.text for part in run_of_inlines])))
-        answers = json.loads(ast.literal_eval(outputs[-1]["data"]["text/plain"]))
-        for part, answer in zip(run_of_inlines, answers, strict=True):
-            text, markdown, where = answer["text"], answer["markdown"], f"{name}, line {part.line}"
-            if text is None:
-                raise UserError(f"{where}: `{part.text}` is a {answer['died']}, not text; wrap it in fa(…)")
-            require_whole_characters(text, f"{where}: the text of `{part.text}`")
-            if not markdown and "\\" in _UNICODE_ESCAPE.sub("", repr(text)):
-                raise UserError(f"{where}: Quarto cannot show the text of `{part.text}` ({text!r}); return Markdown(…)")
-            part.outputs, part.died = [{"text": text, "markdown": markdown}], answer["died"]
-
+    kernel = _Kernel(project, scratch, name)
     environment = {**environment_file(project), **os.environ, "IPYTHONDIR": str(scratch / "ipython")}
     environment["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"  # whatever the caller's says
     paths = [str(CODE), environment.get("PYTHONPATH", "")]  # the same genmodels as here
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     environment |= variables or {}
     current: list[Part] = []
+    quiet = {"stderr": subprocess.DEVNULL}  # the kernel's last words
     try:
-        with client.setup_kernel(
-            cleanup_kc=True, env=environment, cwd=str(project), stderr=subprocess.DEVNULL
-        ):  # its last words
+        with kernel.client.setup_kernel(cleanup_kc=True, env=environment, cwd=str(project), **quiet):
             for group in groups:
-                current, started = group, time.monotonic()
-                if group[0].kind == "inline":
-                    evaluate(group)
-                    continue
-                group[0].outputs = run(group[0].text)
-                group[0].seconds = time.monotonic() - started
-                errors = [output for output in group[0].outputs if output["output_type"] == "error"]
-                if errors:
-                    message = f"{errors[0]['ename']}: {errors[0]['evalue']}".strip().split("\n")[-1]
-                    message = re.sub(
-                        r"\(\d+\.py, (?=line)", "(", _ANSI.sub("", message)
-                    )  # the kernel's name of a chunk
-                    group[0].died = message.replace(str(project), ".")
+                current = group
+                kernel.evaluate(group) if group[0].kind == "inline" else kernel.chunk(group[0])
     except CellTimeoutError:
         raise UserError(f"{_where(current[0], name)} ran longer than {CELL_SECONDS} s") from None
     except (DeadKernelError, RuntimeError) as error:
         raise UserError(f"{name}: the Python kernel died ({str(error).strip().splitlines()[-1]})") from error
+
+
+class _Kernel:
+    """The kernel, as a notebook that grows by what is run; ``name`` is the document's, for messages."""
+
+    def __init__(self, project: Path, scratch: Path, name: str) -> None:
+        import nbformat
+        from jupyter_client.kernelspec import KernelSpecManager
+        from jupyter_client.manager import AsyncKernelManager
+        from nbclient import NotebookClient
+
+        spec = scratch / "kernels" / "report"
+        spec.mkdir(parents=True)
+        start = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        start.append("--InlineBackend.figure_formats=svg")
+        description = {"argv": start, "display_name": "report", "language": "python"}
+        spec.joinpath("kernel.json").write_text(json.dumps(description))
+        # Windows has no sockets of files
+        sockets = {"transport": "ipc", "ip": str(scratch / "s")} if os.name == "posix" else {}
+        manager = AsyncKernelManager(
+            kernel_name="report",
+            kernel_spec_manager=KernelSpecManager(kernel_dirs=[str(spec.parent)], ensure_native_kernel=False),
+            connection_file=str(scratch / "c.json"),
+            **sockets,
+        )
+        self.project, self.name, self.cell = project, name, nbformat.v4.new_code_cell
+        self.notebook = nbformat.v4.new_notebook()
+        place = {"metadata": {"path": str(project)}}
+        self.client = NotebookClient(self.notebook, km=manager, timeout=CELL_SECONDS, resources=place)
+
+    def run(self, source: str) -> list[dict[str, Any]]:
+        cell = self.cell(source)
+        cell.metadata["tags"] = ["raises-exception"]
+        self.notebook.cells.append(cell)
+        return self.client.execute_cell(cell, len(self.notebook.cells) - 1).outputs
+
+    def chunk(self, part: Part) -> None:
+        """Fill in the outputs, the seconds and the death of a chunk."""
+        started = time.monotonic()
+        part.outputs = self.run(part.text)
+        part.seconds = time.monotonic() - started
+        errors = [output for output in part.outputs if output["output_type"] == "error"]
+        if errors:
+            message = f"{errors[0]['ename']}: {errors[0]['evalue']}".strip().split("\n")[-1]
+            message = _KERNELS_NAME.sub("(", _ANSI.sub("", message))
+            part.died = message.replace(str(self.project), ".")
+
+    def evaluate(self, inlines: list[Part]) -> None:
+        """Fill in the texts of inline expressions, all by one message."""
+        outputs = self.run(_EVALUATE.format(repr([part.text for part in inlines])))
+        answers = json.loads(ast.literal_eval(outputs[-1]["data"]["text/plain"]))
+        for part, answer in zip(inlines, answers, strict=True):
+            text, markdown, where = answer["text"], answer["markdown"], f"{self.name}, line {part.line}"
+            if text is None:
+                raise UserError(f"{where}: `{part.text}` is a {answer['died']}, not text; wrap it in fa(…)")
+            require_whole_characters(text, f"{where}: the text of `{part.text}`")
+            if not markdown and "\\" in _UNICODE_ESCAPE.sub("", repr(text)):
+                raise UserError(f"{where}: Quarto cannot show the text of `{part.text}` ({text!r}); return Markdown(…)")
+            part.outputs, part.died = [{"text": text, "markdown": markdown}], answer["died"]
 
 
 def environment_file(project: Path) -> dict[str, str]:

@@ -17,9 +17,9 @@ from genmodels.system.files import read_text, require_whole_characters
 
 EXECUTE = {"echo", "eval", "include", "output", "warning", "error", "enabled", "daemon"}
 TOP = {
-    "title", "subtitle", "author", "student-id", "date", "date-format", "abstract", "description", "keywords", "lang",
+    "title", "subtitle", "author", "student-id", "collaborators", "ai-statement", "date", "date-format", "abstract", "description", "keywords", "lang",
     "dir", "language", "bibliography", "csl", "nocite", "link-citations", "number-sections", "toc", "toc-depth",
-    "toc-title", "jupyter", "execute", "format", "filters", "project", "code-fold",
+    "toc-title", "jupyter", "execute", "format", "filters", "project", "code-fold", "live",
 }  # fmt: skip
 FORMAT = {
     "html": {
@@ -39,7 +39,7 @@ FORMAT = {
 
 FLAGS = {
     "toc", "number-sections", "link-citations", "embed-resources", "keep-typ", "echo", "eval", "include", "warning", "error",
-    "enabled",
+    "enabled", "live",
 }  # fmt: skip
 TEXTS = {
     "title", "subtitle", "student-id", "abstract", "description", "date", "date-format", "toc-title", "lang", "dir", "language",

@@ -16,9 +16,10 @@ from genmodels.render.options import parse_yaml
 
 CHUNK_OPTIONS = {
     "label", "echo", "eval", "include", "output", "warning", "code-fold", "code-summary",
-    "fig-cap", "fig-alt", "tbl-cap", "out-width",
+    "fig-cap", "fig-subcap", "fig-alt", "fig-width", "fig-height", "layout-ncol", "tbl-cap", "out-width",
 }  # fmt: skip
 CHUNK_TEXTS = {"label", "code-summary", "fig-cap", "fig-alt", "tbl-cap", "out-width"}
+SHORTCODES = {"include": "put the file's text here", "video": "put a link", "embed": "put its chunk here"}
 _FENCE = re.compile(r"^(?P<fence>`{3,}|~{3,})\s*(?P<info>.*?)\s*$")
 # Group ``head``: up to the first option.
 FRONT_MATTER = re.compile(
@@ -67,8 +68,10 @@ def split_front_matter(source: str, name: str) -> tuple[dict[str, Any], str, int
     return metadata, source[match.end() :], match[0].count("\n") + 1
 
 
-def parse(body: str, first_line: int, name: str) -> list[Part]:
-    """The parts of ``body`` in order. Raises ``UserError`` for what lies outside the subset, with its line."""
+def parse(body: str, first_line: int, name: str, quarto: bool = False) -> list[Part]:
+    """The parts of ``body`` in order. Raises ``UserError`` for what lies outside the subset, with its line; with
+    ``quarto`` what Quarto is to show stays in the prose, and chunk options are its own business.
+    """
     parts: list[Part] = []
     prose: list[str] = []
     prose_line = first_line
@@ -89,16 +92,18 @@ def parse(body: str, first_line: int, name: str) -> list[Part]:
         where = f"{name}, line {first_line + start}"
         if end == len(lines):
             raise UserError(f"{where}: the code block is never closed")
-        if re.match(r"^\{\w", info):
+        if re.match(r"^\{\w", info) and (info == "{python}" or not quarto):
             if info != "{python}":
-                raise UserError(f"{where}: only {{python}} chunks are executed, not {info}")
-            parts += _prose("\n".join(prose) + "\n", prose_line, name)
-            parts.append(_chunk(lines[start + 1 : end], first_line + start, name))
+                drawing = info in ("{mermaid}", "{dot}")
+                way_out = "draw it with matplotlib, or show an image" if drawing else "write it in Python"
+                raise UserError(f"{where}: only {{python}} chunks are executed, not {info}; {way_out}")
+            parts += _prose("\n".join(prose) + "\n", prose_line, name, quarto)
+            parts += _sized(_chunk(lines[start + 1 : end], first_line + start, name, quarto))
             prose, prose_line = [], first_line + end + 1
         else:
             prose += [f"\0{line}" for line in lines[start : end + 1]]  # code shown as it is: no expressions in it
         index = end + 1
-    parts += _prose("\n".join(prose), prose_line, name)
+    parts += _prose("\n".join(prose), prose_line, name, quarto)
     labels: dict[str, int] = {}
     for part in parts:
         if part.kind == "chunk" and part.label:
@@ -109,28 +114,59 @@ def parse(body: str, first_line: int, name: str) -> list[Part]:
     return parts
 
 
-def _chunk(lines: list[str], line: int, name: str) -> Part:
+def _chunk(lines: list[str], line: int, name: str, quarto: bool) -> Part:
     heads = [text for text in lines if text.startswith("#|")]
     count = next((i for i, text in enumerate(lines) if not text.startswith("#|")), len(lines))
     yaml_text = "\n".join(text[2:].removeprefix(" ") for text in heads[:count])
     options = parse_yaml(yaml_text, name, line + 1, "the chunk's options are") or {}
     if not isinstance(options, dict):
         raise UserError(f"{name}, line {line}: a chunk option is written '#| name: value'")
-    for option in options:
+    for option in () if quarto else options:
         if option not in CHUNK_OPTIONS:
             subset = ", ".join(sorted(CHUNK_OPTIONS))
             raise UserError(f"{name}, line {line}: the chunk option {option} is outside the subset ({subset})")
         if option in CHUNK_TEXTS and (isinstance(options[option], (bool, list, dict)) or options[option] is None):
             raise UserError(f"{name}, line {line}: the chunk option {option} must be one text in quotes")
     part = Part("chunk", "\n".join(lines[count:]).strip("\n"), line, options)
-    for kind in ("fig", "tbl"):
-        has_caption, has_label = f"{kind}-cap" in options, part.label.startswith(f"{kind}-")
-        if has_caption != has_label:
-            raise UserError(f"{name}, line {line}: a chunk needs both {kind}-cap and a label that begins with {kind}-")
+    if not quarto:
+        _check(part, f"{name}, line {line}")
     return part
 
 
-def _prose(text: str, line: int, name: str) -> list[Part]:
+def _check(part: Part, where: str) -> None:
+    """Refuse options that do not go together, or whose values say nothing."""
+    options = part.options
+    for kind in ("fig", "tbl"):
+        has_caption, has_label = f"{kind}-cap" in options, part.label.startswith(f"{kind}-")
+        if has_label and not has_caption or has_caption and not has_label and kind == "tbl":
+            raise UserError(f"{where}: a chunk needs both {kind}-cap and a label that begins with {kind}-")
+    for option in ("fig-width", "fig-height"):
+        size = options.get(option, 1)
+        if isinstance(size, bool) or not isinstance(size, int | float) or not 0.1 <= size <= 50:
+            raise UserError(f"{where}: {option} must be a number of inches from 0.1 to 50, not {str(size)[:40]}")
+    if isinstance(columns := options.get("layout-ncol", 1), bool) or columns not in range(1, 10):
+        raise UserError(f"{where}: layout-ncol must be a number from 1 to 9, not {str(columns)[:40]}")
+    parts = options.get("fig-subcap", [""])
+    if not (isinstance(parts, list) and parts and all(isinstance(text, str) for text in parts)):
+        raise UserError(f"{where}: fig-subcap must be a list of texts, one a figure, each in quotes")
+    if "fig-subcap" in options and not part.label.startswith("fig-"):
+        raise UserError(f"{where}: fig-subcap needs fig-cap and a label that begins with fig-")
+
+
+def _sized(part: Part) -> list[Part]:
+    """A chunk; between two that show nothing, where its figures have a size of their own."""
+    if not part.options.keys() & {"fig-width", "fig-height"}:
+        return [part]
+    size = [part.options.get("fig-width"), part.options.get("fig-height")]
+    hidden = {"include": False}
+    before = f"""import matplotlib as _m
+_size = list(_m.rcParams["figure.figsize"])
+_m.rcParams["figure.figsize"] = [given or default for given, default in zip({size}, _size)]"""
+    after = '_m.rcParams["figure.figsize"] = _size'
+    return [Part("chunk", before, part.line, hidden), part, Part("chunk", after, part.line, hidden)]
+
+
+def _prose(text: str, line: int, name: str, quarto: bool) -> list[Part]:
     """Markdown with its inline expressions apart and its shortcodes replaced; lines marked with NUL are left alone."""
     parts: list[Part] = []
     pending: list[str] = []
@@ -145,12 +181,13 @@ def _prose(text: str, line: int, name: str) -> list[Part]:
             pending.append(row[1:] + "\n")
             continue
         where = f"{name}, line {line + offset}"
-        for code in _SHORTCODE.finditer(row):
+        for code in () if quarto else _SHORTCODE.finditer(row):
             if code["name"] != "pagebreak":
-                raise UserError(f"{where}: the shortcode {code['name']} is outside the subset (pagebreak is in it)")
+                way_out = SHORTCODES.get(code["name"], "pagebreak is in it")
+                raise UserError(f"{where}: the shortcode {code['name']} is outside the subset ({way_out})")
         if re.search(r"(?<!`)`\{\w+\}[ \t]+[^`]*$", _INLINE.sub("", row)):
             raise UserError(f"{where}: an inline expression must end on the line it begins on")
-        row = _SHORTCODE.sub("\n\n```{=typst}\n#pagebreak(weak: true)\n```\n\n", row)
+        row = row if quarto else _SHORTCODE.sub("\n\n```{=typst}\n#pagebreak(weak: true)\n```\n\n", row)
         position = 0
         for match in _INLINE.finditer(row):
             if match["language"] != "python":

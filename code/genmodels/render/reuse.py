@@ -18,7 +18,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib import metadata
@@ -31,7 +31,7 @@ from genmodels.render.qmd import Part
 from genmodels.system.files import data_digest, file_digest, is_system_file, read_json, write_json
 from genmodels.system.places import ASSETS, PACKAGE, cache_folder
 
-FOLDER, NAME = ".execution", "last.json"  # in the output folder
+KEPT = Path(".execution", "last.json")  # in the output folder
 # Read by Pandoc and Typst after the execution, by no chunk.
 LOOKS = ("typst", "filters", "html")
 
@@ -44,13 +44,21 @@ class Execution:
     seconds: float
     finished_utc: str
 
+    @classmethod
+    def ended(cls, verdict: str | None, seconds: float) -> Execution:
+        """One that has ended now."""
+        return cls(verdict, seconds, datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
+
 
 def identity(parts: list[Part], settings: dict[str, Any], project: Path) -> str:
     """sha256 of everything that decides the outputs of ``parts`` when they are executed in ``project``."""
-    digest: list[str] = [sys.version, platform.platform(), platform.node(), platform.processor()]
-    for part in parts:
-        if part.kind != "markdown":
-            digest += [part.kind, part.text, repr(option(part, "eval", settings, True))]
+    digest: list[str] = [
+        sys.version,
+        platform.platform(),
+        platform.node(),
+        platform.processor(),
+        chunks(parts, settings),
+    ]
     # A set: a folder that stands on the path twice names its distributions twice.
     digest += sorted({f"{found.name}=={found.version}" for found in metadata.distributions()})
     digest += sorted(f"{name}={value}" for name, value in {**environment_file(project), **os.environ}.items()
@@ -60,6 +68,12 @@ def identity(parts: list[Part], settings: dict[str, Any], project: Path) -> str:
     digest += _contents(ASSETS, "*", LOOKS)
     digest += _contents(cache_folder(), "*", ("checkpoints",))
     return data_digest(*digest)
+
+
+def chunks(parts: list[Part], settings: dict[str, Any]) -> str:
+    """sha256 of the code of all chunks and inline expressions."""
+    digest = [[part.kind, part.text, repr(option(part, "eval", settings, True))] for part in _run(parts)]
+    return data_digest(*sum(digest, []))
 
 
 def _contents(folder: Path, pattern: str, leave_out: tuple[str, ...] = ()) -> Iterator[str]:
@@ -72,26 +86,37 @@ def _contents(folder: Path, pattern: str, leave_out: tuple[str, ...] = ()) -> It
             yield from (inner.as_posix(), file_digest(path))
 
 
-def restore(folder: Path, key: str, parts: list[Part]) -> Execution | None:
-    """Put the kept outputs of the execution ``key`` into ``parts``; ``None`` (parts untouched) where there are none."""
+def restore(path: Path, key: str, parts: list[Part], with_dead: bool = True) -> Execution | None:
+    """Put the outputs of the execution ``key`` that ``path`` holds into ``parts``; ``None`` (parts untouched) where there
+    are none, or, without ``with_dead``, where something in it died or was contradicted.
+    """
     try:
-        kept = read_json(folder / NAME)
+        kept = read_json(path)
         whole = kept["key"] == key and kept["digest"] == _seal(kept) and len(kept["parts"]) == len(_run(parts))
     except (UserError, KeyError, TypeError):
         return None
-    if not whole:
+    if not whole or not (with_dead or kept["sound"]):
         return None
-    for part, (outputs, seconds) in zip(_run(parts), kept["parts"], strict=True):
-        part.outputs, part.seconds = outputs, seconds
+    for part, (outputs, seconds, died) in zip(_run(parts), kept["parts"], strict=True):
+        part.outputs, part.seconds, part.died = outputs, seconds, died
     return Execution(kept["verdict"], kept["seconds"], kept["finished_utc"])
 
 
-def keep(folder: Path, key: str, parts: list[Part], verdict: str | None, seconds: float) -> Execution:
-    """Write the outputs in ``parts`` to ``folder`` (one execution is kept: the last), whole or not at all."""
-    done = Execution(verdict, seconds, datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"))
-    kept = {"key": key, "parts": [[part.outputs, part.seconds] for part in _run(parts)], **vars(done)}
-    write_json(folder / NAME, kept | {"digest": _seal(kept)})
-    return done
+def keep(path: Path, key: str, parts: list[Part], settings: dict[str, Any], done: Execution, sound: bool) -> None:
+    """Write the outputs in ``parts`` to ``path`` (one execution is kept: the last), whole or not at all.
+
+    ``sound``: nothing in it died or was contradicted.
+    """
+    outputs = [[part.outputs, part.seconds, part.died] for part in _run(parts)]
+    kept = {"key": key, "chunks": chunks(parts, settings), "parts": outputs, "sound": sound, **vars(done)}
+    write_json(path, kept | {"digest": _seal(kept)})
+
+
+def under(path: Path, key: Callable[[str], str]) -> dict[str, Any]:
+    """What ``path`` holds, under the key that ``key`` makes of the digest of its chunks."""
+    kept = read_json(path)
+    kept |= {"key": key(kept["chunks"])}
+    return kept | {"digest": _seal(kept)}
 
 
 def _run(parts: list[Part]) -> list[Part]:

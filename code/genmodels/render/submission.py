@@ -3,18 +3,19 @@
 Layout of ``submission-<number>.zip``, all below a folder of that name::
 
     report.pdf  report.html  rubric.json      what was rendered, and the verdict of its checks
-    project/                                  everything that a fresh ``make`` needs: document, package, assets,
-                                              shipped results with their manifests, tests, benchmarks
+    project/                                  what a fresh ``make`` needs: document, package, assets, shipped results with
+                                              their manifests, tests, benchmarks; weights where asked, else the kept
+                                              execution, which shows the same document without them (``handed``)
     SHA256SUMS                                digest of every file above, for ``sha256sum -c``
 
 The document in ``project/`` carries the same name and number in its front matter: rendering it there gives the same
 title page. The tests go along because they are the proofs that the report speaks of.
 
 *What is reproducible.* The zip is a function of the files in it: names sorted, one time for all (``SOURCE_DATE_EPOCH``,
-else that of the last commit, else 1980), fixed permissions, stored without compression (so that no version of zlib shows
-in the bytes). PDF and HTML are functions of the executed document. Two executions differ in the times that the report
-measures (question 2.6) and the verdict's seconds; one execution, kept in ``_output/.execution`` (``reuse``), gives the
-same zip as often as it is asked.
+else that of the last commit, else 1980), fixed permissions; another version of zlib packs the same contents into other
+bytes. PDF and HTML are functions of the executed document. Two executions differ in the times that the report measures
+(question 2.6) and the verdict's seconds; one execution, the one that ``make`` kept and showed (``reuse``), gives the same
+zip as often as it is asked.
 """
 
 from __future__ import annotations
@@ -28,26 +29,20 @@ import sys
 import time
 import unicodedata
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from genmodels.errors import ClaimsUnmet, UserError
-from genmodels.render import reuse, verdict
+from genmodels.render import handed, reuse, verdict
 from genmodels.render.document import render
+from genmodels.render.execution import environment_file
+from genmodels.render.handed import SOURCE
 from genmodels.render.qmd import FRONT_MATTER, split_front_matter
-from genmodels.system.files import atomic_writer, is_system_file, read_text, shown
-from genmodels.system.places import PROJECT
+from genmodels.system.files import atomic_writer, read_text, shown, write_json
+from genmodels.system.places import PROJECT, cache_folder
 
-SOURCE = "report.qmd"
 # Front matter key -> (what a person calls it, the document's own placeholder).
 FIELDS = {"author": ("name of the student", "نام دانشجو"), "student-id": ("student number", "شمارهٔ دانشجویی")}
-PARTS = (
-    ".ci", ".gitattributes", ".gitignore", "LICENSE", "Makefile", "README.md", "_environment", "_quarto.yml", "assets",
-    "benchmarks", "cache", "code", "constraints.txt", "docs", "environment.yml", "pyproject.toml", "references.bib", SOURCE,
-    "tests",
-)  # fmt: skip
-LIGHT = {"manifest.json", "metrics.json", "history.csv"}  # of a result, where its weights and arrays stay behind
-_LEFT = re.compile(r".*\.egg-info|.*\.py[cod]|.*\.tmp|\.(?!ci$|gitignore$|gitattributes$).*")
 # Quotes, -- and ... for Pandoc's "smart".
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]<>$@^~|#&'\"]|-(?=-)|(?<=-)-|\.(?=\.)|(?<=\.)\.)")
 
@@ -56,37 +51,68 @@ def submit(
     student: str | None = None,
     number: str | None = None,
     output: Path | None = None,
-    light: bool = False,
+    weights: bool = False,
     fresh: bool = False,
+    quarto: bool = False,
+    light: bool = False,
     project: Path = PROJECT,
 ) -> Path:
     """Render the report for ``student`` with ``number`` and pack the hand-in into the folder ``output``; the zip's path.
 
-    What is not given comes from the document's front matter. ``light`` leaves weights and arrays behind (the project in
-    the zip then cannot render without training). Raises ``UserError`` where a name or number is missing or cannot stand
-    on a title page, and where a check of the document fails: no zip is written then.
-    Sentences that do not fit the results are marked in the document; they are told on stderr and hinder nothing.
+    What is not given comes from the document's front matter. Without ``weights`` the execution goes along instead
+    (``handed``). Raises ``UserError`` where a name or number is missing or cannot stand on a title page, and where a check
+    of the document fails: no zip is written then.
+    ``quarto``: by Quarto, as ``make`` where it is. ``light``: a page without its models. Sentences that do not
+    fit the results are marked in the document; they are told on stderr and hinder nothing.
     """
     text = read_text(project / SOURCE)
     own = split_front_matter(text, SOURCE)[0]
+    _check_results(project, weights)
     who = {key: _person(given, own, key) for key, given in zip(FIELDS, (student, number))}
     name = f"submission-{_file_name(who['student-id'])}"
     # What is given is meant letter by letter; in the front matter a name is Markdown, and stays what `make` shows.
     given = dict(zip(FIELDS, (student, number)))
-    front = {key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()}
+    front: dict[str, str | bool] = {
+        key: _MARKDOWN.sub(r"\\\1", value) if given[key] else value for key, value in who.items()
+    }
+    front |= {"live": False} if light else {}  # the models inside the page are weights, too
     output = Path(output) if output else project / "_output"
-    place, kept = output / name, project / "_output" / reuse.FOLDER
+    profile = handed.profile(project)
+    kept = project / "_output" / ("" if profile == handed.FULL else profile) / reuse.KEPT  # where ``make`` kept it
+    place = output / name
     if fresh:
-        (kept / reuse.NAME).unlink(missing_ok=True)
-    pages = render(project, output_dir=place, source=SOURCE, front=front, reuse_from=kept)
+        kept.unlink(missing_ok=True)
+    pages = render(project, output_dir=place, source=SOURCE, front=front, reuse_from=kept, as_shown=True, quarto=quarto)
     try:
         verdict.judge(place / verdict.NAME)
     except ClaimsUnmet as told:  # the document marks them: it may be handed in
         print(f"warning: {told}", file=sys.stderr)
     members: dict[str, bytes | Path] = {path.name: path for path in (*pages, place / verdict.NAME)}
-    members |= {f"project/{inner}": path for inner, path in project_files(project, light)}
+    members |= {f"project/{inner}": path for inner, path in handed.project_files(project, weights)}
     members[f"project/{SOURCE}"] = with_front(text, front).encode("utf-8")
+    if profile != handed.FULL:  # so that ``make`` shows the same results there
+        told = environment_file(project) | {handed.PROFILE: profile}
+        members["project/_environment"] = "".join(f"{key}={value}\n" for key, value in told.items()).encode("utf-8")
+    if not weights:
+        members[f"project/{handed.NAME}"] = _execution(project, kept, place / handed.NAME)
     return pack(output / f"{name}.zip", name, members, project)
+
+
+def _check_results(project: Path, weights: bool) -> None:
+    """``UserError`` where the results in the zip would not be those that the document shows, or would lack weights."""
+    if cache_folder().resolve() != (project / "cache").resolve():
+        raise UserError("GENMODELS_CACHE names another folder than cache/, which is handed in; move the results there")
+    if weights and (absent := handed.without_weights()):
+        raise UserError(f"the weights of {', '.join(absent)} are not here; hand in without weights, or train them")
+
+
+def _execution(project: Path, kept: Path, target: Path) -> Path:
+    """Write what the document was made from to ``target``, to be shown where the weights are not."""
+    came = project / handed.NAME if handed.came_without(project) else kept
+    if not came.is_file():
+        raise UserError("something changed while the document was executed; hand in again")
+    write_json(target, reuse.under(came, lambda chunks: handed.key(chunks, project)))
+    return target
 
 
 def pack(target: Path, folder: str, members: Mapping[str, bytes | Path], project: Path = PROJECT) -> Path:
@@ -95,10 +121,11 @@ def pack(target: Path, folder: str, members: Mapping[str, bytes | Path], project
     Equal members give equal bytes. Raises ``UserError`` where a member names a folder of this machine.
     """
     stamp, sums = _moment(project), []
-    with atomic_writer(target) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+    with atomic_writer(target) as stream, zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
 
         def add(name: str, content: bytes) -> None:
             entry = zipfile.ZipInfo(f"{folder}/{name}", stamp)
+            entry.compress_type = zipfile.ZIP_DEFLATED
             entry.create_system = 3  # Unix, wherever it is made
             entry.external_attr = (0o100755 if content.startswith(b"#!") else 0o100644) << 16
             archive.writestr(entry, content)
@@ -113,25 +140,7 @@ def pack(target: Path, folder: str, members: Mapping[str, bytes | Path], project
     return target
 
 
-def project_files(project: Path = PROJECT, light: bool = False) -> Iterator[tuple[str, Path]]:
-    """Path inside the project and file of everything that is handed in, sorted.
-
-    By a list of names, not by git: a hand-in that was unpacked can be handed in again.
-    """
-    for part in PARTS:
-        top = project / part
-        if not top.exists():
-            raise UserError(f"{part} is missing in {project}; restore it before handing in")
-        for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            inner = path.relative_to(project)
-            made = inner.parts[0] == "cache" and (inner.parts[1] == "checkpoints" or inner.parts[2:3] == ("smoke",))
-            if not path.is_file() or made or any(_LEFT.fullmatch(step) or is_system_file(step) for step in inner.parts):
-                continue
-            if not (light and inner.parts[0] == "cache" and path.name not in LIGHT):
-                yield inner.as_posix(), path
-
-
-def with_front(text: str, values: Mapping[str, str]) -> str:
+def with_front(text: str, values: Mapping[str, str | bool]) -> str:
     """The document ``text`` with ``values`` in its front matter, the rest of it as it was."""
     front = FRONT_MATTER.match(text)
     head, own = (front["head"], front["yaml"]) if front else ("---\n", "")

@@ -14,8 +14,8 @@ from typing import Any, Protocol
 
 from genmodels.errors import CheckFailed, ClaimsUnmet
 from genmodels.system.files import read_json, write_json
-from genmodels.system.kinds import CONTRADICTED, HOLDS, UNCHECKED, Made, held, kind
 from genmodels.system.places import OUTPUT
+from genmodels.system.proof import CONTRADICTED, HOLDS, UNCHECKED, Made, held, kind
 
 VARIABLE, NAME = "GENMODELS_RUBRIC", "rubric.json"
 SHOWN = 6  # of the marked sentences and dead chunks, in the line that the command ends with

@@ -20,6 +20,7 @@ from genmodels.render.qmd import Part
 _SPECIAL = re.compile(r"([\\`*_{}\[\]()>#+,\-.!])")  # exactly what Quarto escapes in a string (jupyter-inline.ts)
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_FRAME = re.compile(r'<table[^>]*class="dataframe".*?</table>', re.DOTALL)  # of pandas
 _IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 
 
@@ -35,14 +36,19 @@ def _piece(part: Part, figures: Path, settings: dict[str, Any], name: str) -> st
     if part.kind == "markdown":
         return part.text
     if part.kind == "inline":
-        result = part.outputs[0]
-        return result["text"] if result["markdown"] else _SPECIAL.sub(r"\\\1", result["text"])
+        return inline(part)
     if not option(part, "include", settings, True):
         return ""
     blocks = []
     if option(part, "echo", settings, True) and part.text:
         blocks.append(_source(part, settings))
     return "\n\n" + "\n\n".join(blocks + _outputs(part, figures, settings, name)) + "\n\n"
+
+
+def inline(part: Part) -> str:
+    """The Markdown of an inline expression's value, as Quarto escapes it."""
+    result = part.outputs[0]
+    return result["text"] if result["markdown"] else _SPECIAL.sub(r"\\\1", result["text"])
 
 
 def _source(part: Part, settings: dict[str, Any]) -> str:
@@ -70,31 +76,51 @@ def _outputs(part: Part, figures: Path, settings: dict[str, Any], name: str) -> 
         elif kind == "error":  # persian.lua makes the marked line of it
             blocks = [(True, _cell_output(part.died, "error"))]
         elif kind in ("display_data", "execute_result"):
-            blocks.append((True, _display(output["data"], part, index, figures, mode, where)))
-    if not part.label.startswith(("fig-", "tbl-")):
-        return [text for _, text in blocks]
+            images = sum(text.startswith("![") for _, text in blocks)
+            blocks.append((True, _display(output["data"], part, index, figures, mode, where, images)))
+    return _arranged(part, blocks, where)
+
+
+def _arranged(part: Part, blocks: list[tuple[bool, str]], where: str) -> list[str]:
+    """The blocks of a chunk: what it displayed beside each other (``layout-ncol``) or as one figure or table."""
     shown = [text for displayed, text in blocks if displayed]
-    if part.label.startswith("fig-") and not part.died and not any(text.startswith("![") for text in shown):
+    images = sum(text.startswith("![") for text in shown)
+    parts = part.options.get("fig-subcap")
+    if parts and images and len(parts) != images:
+        raise UserError(f"{where} has {len(parts)} texts in fig-subcap for {images} figures; give one each")
+    float_ = part.label.startswith(("fig-", "tbl-"))
+    if "fig-cap" in part.options and not float_ and images > 1:
+        raise UserError(f"{where} has one fig-cap for {images} figures; give it a label fig-…, and fig-subcap")
+    columns = f"layout-ncol={part.options['layout-ncol']}" if "layout-ncol" in part.options and len(shown) > 1 else ""
+    if not float_ and not columns:
+        return [text for _, text in blocks]
+    if part.label.startswith("fig-") and not part.died and not images:
         raise UserError(f"{where} has a figure's label but made no figure")
-    if not shown:
+    if float_ and not shown:
         raise UserError(f"{where} has a table's label but returned no table")
-    caption = part.options.get("fig-cap", part.options.get("tbl-cap"))
-    floated = f"::: {{#{part.label}}}\n" + "\n\n".join(shown) + f"\n\n{caption}\n:::"
-    return [text for displayed, text in blocks if not displayed] + [floated]
+    attributes = f"#{part.label} {columns}".strip() if float_ else columns
+    caption = [str(part.options.get("fig-cap", part.options.get("tbl-cap")))] if float_ else []
+    whole = f"::: {{{attributes}}}\n" + "\n\n".join(shown + caption) + "\n:::"
+    return [text for displayed, text in blocks if not displayed] + [whole]
 
 
-def _display(data: dict[str, Any], part: Part, index: int, figures: Path, mode: Any, where: str) -> str:
-    """One displayed object, in the richest form that reads the same in HTML and PDF."""
+def _display(data: dict[str, Any], part: Part, index: int, figures: Path, mode: Any, where: str, images: int) -> str:
+    """One displayed object, in the richest form that reads the same in HTML and PDF, after ``images`` others."""
     for mime, suffix in _IMAGES.items():
         if mime in data:
             # matplotlib writes the moment into the file; the same figure is to give the same bytes
             content = _METADATA.sub("", data[mime]).encode() if suffix == "svg" else base64.b64decode(data[mime])
             path = figures / f"{part.label or f'line-{part.line}'}-{index}.{suffix}"
             path.write_bytes(content)
-            return _image(path, part)
+            return _image(path, part, images)
     if "text/markdown" in data:
         return str(data["text/markdown"])
-    remedies = {"text/html": "return table(rows), or Markdown(…)", "text/latex": "return Markdown('$$…$$')"}
+    if frame := _FRAME.search(str(data.get("text/html", ""))):
+        return "::: {.dataframe}\n" + _fenced(frame[0], "{=html}") + "\n:::"
+    remedies = {
+        "text/html": "return a data frame, table(rows), or Markdown(…)",
+        "text/latex": "return Markdown('$$…$$')",
+    }
     for mime, remedy in remedies.items():
         if mime in data:
             raise UserError(f"{where} returned {mime}, which only one format can show; {remedy}")
@@ -102,12 +128,19 @@ def _display(data: dict[str, Any], part: Part, index: int, figures: Path, mode: 
     return text if mode == "asis" else _cell_output(text, "display")
 
 
-def _image(path: Path, part: Part) -> str:
-    alternative = str(part.options.get("fig-alt", part.options.get("fig-cap", "")))
+def _image(path: Path, part: Part, number: int) -> str:
+    """The ``number``-th image of a chunk; under it its own caption: that of a part, or of a figure without a label."""
+    captions = part.options.get(
+        "fig-subcap", [] if part.label.startswith("fig-") else [part.options.get("fig-cap", "")]
+    )
+    caption = captions[number] if number < len(captions) else ""
+    alternative = str(part.options.get("fig-alt", caption or part.options.get("fig-cap", "")))
+    if "fig-subcap" in part.options:
+        caption = f"({chr(97 + number)}) {caption}"
     attributes = f'fig-alt="{_quoted(alternative)}"'
     if "out-width" in part.options:
         attributes += f" width={part.options['out-width']}"
-    return f"![](<{path}>){{{attributes}}}"
+    return f"![{caption}](<{path}>){{{attributes}}}"
 
 
 def _quoted(text: str) -> str:

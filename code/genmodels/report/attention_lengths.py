@@ -26,8 +26,14 @@ from genmodels.attention.scaling import (
     linformer,
     log_crossover,
 )  # fmt: skip
-from genmodels.report.attention import fa_exact, formula_table
-from genmodels.report.attention_labels import CROSSOVER_LABELS, CURVE_LABELS, GROWTH_LABELS, KIND_LABELS
+from genmodels.report.attention import (
+    CROSSOVER_LABELS,
+    CURVE_LABELS,
+    GROWTH_LABELS,
+    KIND_LABELS,
+    fa_exact,
+    formula_table,
+)
 from genmodels.report.canvas import GREY, new_figure, styles
 from genmodels.report.persian import SUPERSCRIPT, fa, fa_int, fa_sci, table
 from genmodels.report.plotting import persian_text, persian_ticks
@@ -69,7 +75,7 @@ def crossovers(rank: int = 256, constants: Sequence[int] = (1, 16, 64, 256)) -> 
         meeting = log_crossover(constant)
         rows.append(
             {
-                claim: f"روش لگاریتمی با ضریب پنهان {fa_int(constant)} ارزان‌تر",
+                claim: f"روش n log n با ضریب پنهان {fa_int(constant)} ارزان‌تر",
                 solution: "برابر نمی‌شوند" if meeting is None else f"$n = {_latex(meeting)}$",
                 at_rank: "هر طولی" if meeting is None else fa_exact(meeting),
             }

@@ -145,6 +145,18 @@ def compare_curves(histories: Mapping[str, pd.DataFrame], unit_label: str, colum
     return _finish_curves(figure, ax, next(iter(histories.values())), unit_label)
 
 
+def side_by_side(histories: Mapping[str, pd.DataFrame], unit_label: str) -> Figure:
+    """Training and validation loss of several runs, a panel each, the first on the right: ``{Persian title: history}``."""
+    figure, axes = new_figure(6.6, 2.3, 1, len(histories), squeeze=False)
+    for ax, (title, history) in zip(axes[0][::-1], histories.items()):
+        _cut_first(ax, history, ["train_loss", "validation_loss"], [])
+        for (split, label), look in zip(list(SPLIT_NAMES.items())[:2], styles(2), strict=False):
+            _line(ax, history, f"{split}_loss", label, *look)
+        ax.set_title(persian_text(title), fontsize=10)
+        _finish_curves(figure, ax, history, unit_label)
+    return figure
+
+
 def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str], others: list[pd.Series]) -> None:
     """Where the first training mean towers over all that follows, leave it above the frame and print its value there.
 

@@ -12,11 +12,20 @@ from typing import Any
 
 from IPython.display import Markdown
 
+from genmodels.config import PROFILES
 from genmodels.data.wikipedia import KAGGLE_FILE
+from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, fa_percent
-from genmodels.report.provenance import in_bf16
+from genmodels.report.provenance import in_bf16, raw_texts
 from genmodels.report.sentences import STATIC, joined
+from genmodels.store import is_shipped
 
+FULL = PROFILES[0]
+SHORT = {
+    "smoke": "**نتیجه‌های آزمون دود.** آموزش‌ها چند گام بوده‌اند تا دیده شود که همهٔ راه کار می‌کند؛ هیچ عدد این سند "
+    "چیزی دربارهٔ مدل‌ها نمی‌گوید.",
+    "evening": "**نتیجه‌های آموزش کوتاه.** همهٔ مدل‌ها در همین اجرا آموزش دیده‌اند، اما با گام‌های بسیار کمتر از آموزش کامل.",
+}
 TEST_SETS = {
     STATIC: "آزمون ایستا", "seeded": "آزمونی که با دانه‌ای ثابت یک بار دودویی شده است", "threshold": "آزمون آستانه‌ای",
 }  # fmt: skip
@@ -24,9 +33,52 @@ MARKED_HUMP = 1.0  # nats that a hump stands above the curve on both of its side
 RESTS, SLIGHT = 0.003, 0.0125  # of the loss: a curve that has come to rest; a slight gap to the training loss
 
 
+def whose(results: Mapping[str, Any], profile: str = FULL) -> Markdown:
+    """Page 1, as a block: what kind of results the document is made of, where they are not all of one hand and one text.
+
+    A short training says so in every case; a whole one only where the results are a mixture. Nothing otherwise.
+    """
+    said = [SHORT[profile]] if profile in SHORT else []
+    shipped = {name: is_shipped(result.stored) for name, result in results.items()}
+    own = [name for name, of_project in shipped.items() if not of_project]
+    if own and len(own) < len(results):
+        few, others = sorted((own, [name for name in results if name not in own]), key=len)
+        told, rest = ("از این اجراست", "همراه پروژه بوده است")[:: 1 if few is own else -1]
+        said.append(
+            f"**آمیخته است.** {joined([f'«{STAGE_NAMES[name]}»' for name in few])} {told}؛ هر نتیجهٔ دیگر {rest}."
+        )
+    if of := raw_texts(results):
+        groups: dict[str, list[str]] = {}
+        for name, text in of.items():
+            groups.setdefault(text, []).append(f"«{STAGE_NAMES[name]}»")
+        each = "؛ ".join(f"{text}: {joined(names)}" for text, names in groups.items())
+        said.append(f"متن همهٔ نتیجه‌ها یکی نیست، و نتیجه‌های دو متن با هم سنجیده نمی‌شوند. {each}.")
+    sets = {result.metrics.get("test_set") for result in results.values()} & {STATIC, "seeded"}
+    if len(sets) > 1:
+        said.append("زیان تصویرها بر دو آزمون است، و میان آن دو سنجیدنی نیست.")
+    body = "\n\n".join(said)
+    return Markdown(f'::: {{.callout-warning title="نتیجه‌های این سند"}}\n{body}\n:::' if said else "")
+
+
 def test_set(name: str) -> Markdown:
     """The test set that a likelihood was measured on."""
     return Markdown(TEST_SETS.get(name, f"آزمون `{name}`"))
+
+
+def corpus_line(corpus: Mapping[str, Any]) -> Markdown:
+    """The text of problem 2, with its address and what sets it apart, for the first page."""
+    size = f"{fa(corpus['characters'] / 1e6, 1)} میلیون نویسه"
+    if corpus["name"] == KAGGLE_FILE:
+        return Markdown(f"`{KAGGLE_FILE}` از Kaggle [@kaggle-persian-wikipedia]، {size}")
+    return Markdown(
+        f"متن ویکی‌پدیای فارسی [@wikipedia-fa] از `{corpus['name']}`، {size}؛ پروندهٔ Kaggle "
+        "[@kaggle-persian-wikipedia] در دسترس این اجرا نبود"
+    )
+
+
+def processor(manifest: dict[str, Any]) -> Markdown:
+    """The processor on which something was timed."""
+    return Markdown(f"`{manifest['device']['name']}`")
 
 
 def precision(manifest: dict[str, Any]) -> Markdown:
@@ -62,16 +114,17 @@ def hump(history: Any, decay_from: int) -> Markdown:
     else:
         return Markdown("")
     rate, step = history["learning_rate"].to_numpy(), history["step"].to_numpy()
-    told = " برآمدگی میانهٔ آموزش بیش‌برازش نیست: زیان آموزش در همان نقطه‌ها پایین‌تر آمده است."
+    told = " منحنی اعتبارسنجی در میانهٔ آموزش برآمدگی دارد، حال آنکه زیان آموزش پایین می‌آید: نمای بیش‌برازش"
     decay_ends_it = step[top - 1] < decay_from <= step[top] and rate[top] == rate[top + 1]
-    return Markdown(told + (" با آغاز میرایی وزن، و بی تغییر نرخ یادگیری، فرونشست." if decay_ends_it else ""))
+    ending = "؛ با آغاز میرایی وزن، و بی تغییر نرخ یادگیری، فرونشست." if decay_ends_it else "، که گذرا بود."
+    return Markdown(told + ending)
 
 
 def legibility(apart: float, error: float) -> Markdown:
     """Entropy of the classifier's answers at the lower temperature minus that at one, bits, and its standard error."""
     if abs(apart) < 2 * error:
-        return Markdown("خواناتر نشده‌اند")
-    return Markdown("خواناتر شده‌اند" if apart < 0 else "ناخواناتر شده‌اند")
+        return Markdown("میان دو دما فرقی دیده نمی‌شود")
+    return Markdown("با دمای پایین خواناترند" if apart < 0 else "با دمای پایین ناخواناترند")
 
 
 def class_order(name: str, labels: Sequence[int]) -> Markdown:
@@ -148,7 +201,7 @@ def corpus_file(name: str, half_spaces_in_text: int) -> Markdown:
         return Markdown("این همان پرونده‌ای است که صورت مسئله نام می‌برد.")
     kept = "با نیم‌فاصله‌ها" if half_spaces_in_text else "بی نیم‌فاصله"
     own = "، با مرز مقاله‌ها و تقسیم سه‌گانهٔ خود" if name.endswith(".jsonl.gz") else ""
-    told = f"این پرونده پروندهٔ Kaggle نیست، اما آن هم ویکی‌پدیای فارسی است، {kept}{own}"
+    told = f"این پروندهٔ Kaggle نیست، که هنگام این اجرا در دست نبود؛ آن هم ویکی‌پدیای فارسی است، {kept}{own}"
     return Markdown(f"{told}. همان دستورها روی پروندهٔ Kaggle نیز کار می‌کنند.")
 
 

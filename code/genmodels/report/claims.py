@@ -13,7 +13,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from typing import TYPE_CHECKING, Any
+
+from genmodels.report.persian import fa
 
 if TYPE_CHECKING:
     from IPython.display import Markdown
@@ -94,7 +97,7 @@ def watch() -> None:
 def answers(expressions: Sequence[str], namespace: dict[str, Any]) -> str:
     """JSON of the values of inline ``expressions``, for the route without Quarto: [{"text", "markdown", "died"}, …].
 
-    ``text`` is ``None`` where a value is neither text nor Markdown, and ``died`` the type's name then.
+    A number reads as ``fa`` writes it. ``text`` is ``None`` where a value is neither, nor text nor Markdown, and ``died`` the type's name then.
     """
     return json.dumps([_answer(expression, namespace) for expression in expressions])
 
@@ -106,6 +109,8 @@ def _answer(expression: str, namespace: dict[str, Any]) -> dict[str, Any]:
             return {"text": value._repr_markdown_(), "markdown": True, "died": ""}
     except Exception as error:
         return {"text": UNKNOWN, "markdown": True, "died": _words(error)}
+    if isinstance(value, Real) and not isinstance(value, bool):
+        value = fa(value)
     if isinstance(value, str):
         return {"text": value, "markdown": False, "died": ""}
     return {"text": None, "markdown": False, "died": type(value).__name__}

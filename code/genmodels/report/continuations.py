@@ -8,8 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genmodels.language.prompts import PROMPTS
-from genmodels.report.names import CORPUS_NAMES, DECODING_NAMES, short_name
+from IPython.display import Markdown
+
+from genmodels.language.comparison import Texts
+from genmodels.language.continuations import PROMPTS
+from genmodels.report.names import CORPUS_NAMES, DECODING_NAMES, STAGE_NAMES, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 
 
@@ -20,6 +23,44 @@ def sample_rows(result: Any, setting: str, networks: Sequence[str], subjects: Se
         {"آغاز": PROMPTS[subject]} | {short_name(network): plain_line(texts[network][subject]) for network in networks}
         for subject in subjects
     ]
+
+
+def first(result: Any, network: str, subject: str, setting: str = "temperature-0.8") -> Markdown:
+    """The first sample of one beginning, for running text."""
+    return Markdown(plain_line(result.texts(network, setting)[subject]))
+
+
+def joined_rows(result: Any, setting: str, networks: Sequence[str], subjects: Sequence[str]) -> list[dict[str, str]]:
+    """A column a network: the beginning in bold and its first sample, joined as the network joined them."""
+    texts = {network: result.texts(network, setting) for network in networks}
+    return [
+        {
+            short_name(network): plain_line(f"{PROMPTS[subject]}\ue000{texts[network][subject]}")
+            .replace(PROMPTS[subject], f"**{PROMPTS[subject]}**", 1)
+            .replace("\ue000", "")
+            for network in networks
+        }
+        for subject in subjects
+    ]
+
+
+def compared_rows(told: Mapping[str, Texts], result: Any) -> list[dict[str, str]]:
+    """Network: repetition, variety, topic, and what the other network makes of its texts; then real text."""
+    real = result.metrics["reference"]["fluent"]
+    rows = [
+        {
+            "متن": STAGE_NAMES[name],
+            "تکرار، حریصانه": fa_percent(found.greedy_repetition, 1),
+            "تکرار": fa_percent(found.repetition, 1),
+            "distinct-2": fa(found.distinct_2, 2),
+            "موضوع": fa_percent(found.topic_share),
+            "زیان برای خود": fa(found.own_loss, 2),
+            "برای دیگری": fa(found.others_loss, 2),
+        }
+        for name, found in told.items()
+    ]
+    measured = {"تکرار": fa_percent(real["repetition"], 1), "distinct-2": fa(real["distinct_2"], 2)}
+    return [*rows, {key: "—" for key in rows[0]} | {"متن": "متن راستین"} | measured]
 
 
 def temperature_rows(result: Any, networks: Sequence[str], subject: str) -> list[dict[str, str]]:

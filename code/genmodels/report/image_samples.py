@@ -17,6 +17,13 @@ from genmodels.report.persian import fa, fa_int
 from genmodels.report.plotting import PersianFormatter, persian_text, persian_ticks
 
 
+def grid(images: Any, side: float, columns: int = 10) -> Figure:
+    """All images in rows of ``columns``, a square of ``side`` inches."""
+    figure, ax = new_figure(side, side)
+    show_ink(ax, tile(images, columns))
+    return figure
+
+
 def temperatures(warm: Any, cool: Any, temperature: float, columns: int = 10) -> Figure:
     """Two grids of the same random numbers: right the model's own distribution, left a lower temperature."""
     figure, axes = new_figure(6.6, 3.45, 1, 2)
@@ -134,7 +141,7 @@ def hardness(image: Any, entropy: Any, surprise: Any, class_nll: Sequence[float]
     digits = np.arange(len(class_nll))
     by_class.bar(digits, class_nll, color=BLUE, alpha=0.75, edgecolor="black", linewidth=0.6)
     for digit, value in zip(digits, class_nll):
-        by_class.text(digit, value + 1, fa(value, 0), ha="center", va="bottom", fontsize=7.5)
+        by_class.text(digit, value + 1, fa(value, 0), ha="center", va="bottom", fontsize=8)
     by_class.set_ylim(0, 1.12 * max(class_nll))
     by_class.set_xticks(digits, [fa_int(int(digit)) for digit in digits])
     by_class.grid(False, axis="x")

@@ -17,7 +17,7 @@ STAGE_NAMES = {
     "generation": "نمونه‌های متن", "vocabularies": "اندازه‌های واژگان", "speed-decoding": "سرعت تولید",
     "speed-sampling": "سرعت نمونه‌گیرها",
     "speed-peers": "سرعت در برابر PyTorch", "speed-text": "سرعت آماده‌سازی", "speed-bpe": "سرعت BPE",
-    "speed-training": "سرعت آموزش PixelCNN",
+    "speed-training": "سرعت آموزش PixelCNN", "page": "مدل‌های درون صفحه",
 }  # fmt: skip
 SHORT_NAMES = {  # of models, and of the images beside theirs, where a column is narrow or another one says the rest
     "rnn": "بازگشتی", "rnn-classic": "بازگشتی، کلاسیک",

@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 
-from genmodels.pixelcnn.demonstration import MaskTrial
+from genmodels.pixelcnn.evaluation import MaskTrial
 from genmodels.pixelcnn.masked_conv import causal_mask
 from genmodels.pixelcnn.model import PixelCNN
 from genmodels.report.canvas import BLACK, GREY, ORANGE, PAPER, as_images, new_figure, show_ink, tile
@@ -40,7 +40,7 @@ def image_rows(rows: Mapping[str, Any], columns: int = 10) -> Figure:
 
 def masks(kernel: int = 7) -> Figure:
     """Masks A and B of a ``kernel`` x ``kernel`` convolution: the taps in use carry a 1, the centre an outline."""
-    figure, axes = new_figure(4.4, 2.4, 1, 2)
+    figure, axes = new_figure(3.9, 2.1, 1, 2)
     for ax, name in zip(axes, "BA"):  # right to left: A is read first
         mask = causal_mask(name, kernel).numpy()
         colours = ListedColormap(["white", "#9CC9E8"])
@@ -97,7 +97,7 @@ def field_map(field: Any, row: int | None = None, column: int | None = None) -> 
     order = np.arange(height * width).reshape(height, width)
     earlier, here = order < order[row, column], order == order[row, column]
     seen = field > 0
-    figure, ax = new_figure(4.6, 3.4)
+    figure, ax = new_figure(4.4, 3.0)
     ax.pcolormesh(np.where(earlier | here, np.nan, 1.0), cmap=ListedColormap([PAPER]))
     top = field.max()
     norm = LogNorm(max(field[seen].min(), top * 1e-6), top)

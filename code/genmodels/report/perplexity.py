@@ -19,6 +19,7 @@ from genmodels.report.canvas import new_figure
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, fa_percent, table
 from genmodels.report.plotting import persian_text
+from genmodels.report.provenance import raw_texts
 
 WORD_PARTS = {
     "word": "آغاز واژه", "continuation": "ادامهٔ واژه", "punctuation": "نقطه‌گذاری", "digits": "رقم",
@@ -42,17 +43,23 @@ def tokenizer_dependence(metrics: dict[str, Any]) -> Markdown:
 
 
 def result_rows(results: Mapping[str, Any], words: int) -> list[dict[str, str]]:
-    """Measures of shipped results on the same held-out documents, one row a model; ``words`` of the test text."""
+    """Measures of shipped results on held-out documents, one row a model; ``words`` of the test text of ``rnn``.
+
+    On the same documents, or the row says which text they are of.
+    """
+    apart = raw_texts(results)
     return [
         {
-            "مدل": STAGE_NAMES[name],
+            "مدل": STAGE_NAMES[name] + (f" ({apart[name]})" if apart else ""),
             "سرگشتگی اعتبارسنجی": fa(result.metrics["validation_perplexity"], 1),
             "سرگشتگی آزمون": fa(result.metrics["test_perplexity"], 1),
             "زیان آزمون (نات بر توکن)": fa(result.metrics["test_loss_nats"], 3),
             "بیت بر نویسه": fa(result.metrics["test_bits_per_character"], 3),
             "سرگشتگی بر واژه": fa_int(
                 round(math.exp(result.metrics["test_loss_nats"] * result.metrics["test_tokens"] / words))
-            ),
+            )
+            if apart.get(name) == apart.get("rnn")
+            else "—",
         }
         for name, result in results.items()
     ]

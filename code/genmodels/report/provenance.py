@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from IPython.display import Markdown
 
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, table
+from genmodels.store import cpu_minutes
+
+
+def raw_texts(results: Mapping[str, Any]) -> dict[str, str]:
+    """Stage -> the raw text it was made from (name and digest), where ``results`` were made from more than one; else empty."""
+    data = {name: result.manifest["data"] for name, result in results.items()}
+    found = {name: each["corpus_sha256"] for name, each in data.items() if "corpus_sha256" in each}
+    if len(set(found.values())) < 2:
+        return {}
+    return {name: f"`{data[name]['name']}`، `{digest[:8]}`" for name, digest in found.items()}
 
 
 def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
@@ -23,10 +34,11 @@ def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -
         for name, result in (("pixelcnn", pixelcnn), ("pixelcnn-gated", gated))
     ]
     best = ngram.test()
+    apart = raw_texts({"ngram": ngram, "rnn": rnn, "transformer": transformer})
     rows.append(
         {
             "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})",
-            "داده": "ویکی‌پدیای فارسی",
+            "داده": apart.get("ngram", "ویکی‌پدیای فارسی"),
             "پارامترها": "—",
             "سنجه": "سرگشتگی بر توکن",
             "آزمون": fa(best.perplexity, 1),
@@ -36,7 +48,7 @@ def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -
         rows.append(
             {
                 "مدل": STAGE_NAMES[name],
-                "داده": "ویکی‌پدیای فارسی",
+                "داده": apart.get(name, "ویکی‌پدیای فارسی"),
                 "پارامترها": fa_int(result.metrics["parameters"]),
                 "سنجه": "سرگشتگی بر توکن",
                 "آزمون": fa(result.metrics["test_perplexity"], 1),
@@ -65,11 +77,6 @@ def origins(results: dict[str, Any]) -> Markdown:
             }
         )
     return table(rows)
-
-
-def cpu_minutes(manifest: dict[str, Any]) -> float:
-    """Processor minutes of a run: the leading process's, times the processes that shared each of its batches evenly."""
-    return manifest["cpu_seconds"] * manifest["device"].get("processes", 1) / 60
 
 
 def in_bf16(manifest: dict[str, Any]) -> bool:

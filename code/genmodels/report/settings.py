@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import math
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,14 +17,20 @@ from torch import nn
 
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, table
+from genmodels.report.provenance import in_bf16
 
+PAGE = 96  # characters of code in a line of the PDF
 LAYER_NUMBER = re.compile(r"\.\d+\.")
 
 
-def hyperparameters(configs: Mapping[str, Any]) -> Markdown:
-    """Every field of the (nested) configs of some stages: Persian label, name in the code, a column of values each,
-    unit or reason. A setting that a config does not have is a dash there."""
-    found = {name: _settings(config) for name, config in configs.items()}
+def hyperparameters(results: Mapping[str, Any]) -> Markdown:
+    """Every field of the (nested) configs of some results: Persian label, name in the code, a column of values each,
+    unit or reason. A setting that a config does not have is a dash there; the precision is the one that was computed in."""
+    found = {name: _settings(result.config) for name, result in results.items()}
+    for name, result in results.items():
+        if "bf16" in found[name]:  # asked for, where the processor has it
+            label, _, unit = found[name]["bf16"]
+            found[name]["bf16"] = label, in_bf16(result.manifest), unit
     rows = []
     for name in dict.fromkeys(name for settings in found.values() for name in settings):
         said = [settings[name] for settings in found.values() if name in settings]
@@ -87,10 +95,50 @@ def parameters(model: nn.Module) -> Markdown:
     return table([*rows, last])
 
 
-def source(function: Callable[..., Any]) -> Markdown:
-    """A function of the package as the reader sees it: its own source text, without the docstring."""
-    text = inspect.getsource(function)
-    if function.__doc__:
-        head, _, rest = text.partition('"""')
-        text = head.rstrip() + "\n" + rest.partition('"""')[2].lstrip("\n")
-    return Markdown(f"```python\n{text.rstrip()}\n```")
+def source(*functions: Callable[..., Any], begin: str = "", end: str = "") -> Markdown:
+    """Functions of the package as they stand in it: each with its module, its signature and its lines, without docstring.
+
+    ``begin`` and ``end`` cut the body: from the first line that holds ``begin`` to the first one after it that holds
+    ``end``, both included; an ellipsis stands for what was left out. Raises ``ValueError`` where no line holds them.
+    """
+    listings = []
+    for function in functions:
+        module = inspect.getmodule(function)
+        lines = inspect.getsource(function).rstrip().split("\n")
+        tree = ast.parse(textwrap.dedent("\n".join(lines))).body[0]
+        first, body = tree.body[0].lineno - 1, tree.body[0]  # type: ignore[attr-defined]
+        head = lines[:first] if first == 1 and len(lines[0]) <= PAGE else [_signature(lines[0], tree)]
+        if isinstance(body, ast.Expr) and isinstance(body.value, ast.Constant):
+            first = body.end_lineno or first
+        owner = function.__qualname__.rpartition(".")[0]
+        place = f"# {module.__name__.replace('.', '/')}.py" + (f", {owner}" if owner else "")
+        listings.append([place, *head, *_cut(lines[first:], begin, end)])
+    return Markdown("```python\n" + "\n\n".join(map(_dedented, listings)) + "\n```")
+
+
+def _signature(line: str, tree: Any) -> str:
+    """A long signature, or one with a decorator, in a line: the names of the arguments alone."""
+    names = [arg.arg for arg in (*tree.args.args, *tree.args.kwonlyargs)]
+    return f"{line[: len(line) - len(line.lstrip())]}def {tree.name}({', '.join(names)}):"
+
+
+def _cut(lines: list[str], begin: str, end: str) -> list[str]:
+    start = next((i for i, line in enumerate(lines) if begin in line), None)
+    stop = None if start is None else next((i for i, line in enumerate(lines) if i >= start and end in line), None)
+    if start is None or stop is None:
+        raise ValueError(f"no line holds {begin!r}, and {end!r} after it")
+    stop = stop if end else len(lines) - 1
+    left = [" " * (len(lines[0]) - len(lines[0].lstrip())) + "..."]
+    return (left if start else []) + lines[start : stop + 1] + (left if stop < len(lines) - 1 else [])
+
+
+def _dedented(lines: list[str]) -> str:
+    """Without the indentation of its class; a comment that would not fit on the page stands above its line."""
+    shown = [lines[0]]
+    for line in textwrap.dedent("\n".join(lines[1:])).split("\n"):
+        code, mark, comment = line.partition("  # ")
+        if len(line) > PAGE and mark:
+            shown += [" " * (len(line) - len(line.lstrip())) + f"# {comment}", code]
+        else:
+            shown.append(line)
+    return "\n".join(shown)

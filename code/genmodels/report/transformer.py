@@ -19,6 +19,7 @@ from genmodels.report.canvas import GREY, LIGHT, LINES, ORANGE, WARM, arrow, bla
 from genmodels.report.names import STAGE_NAMES, TRANSFORMER_RUNS, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.plotting import PersianFormatter, persian_text, persian_ticks
+from genmodels.report.provenance import raw_texts
 
 PEERS = {"transformer": "nn.TransformerEncoderLayer", "rnn": "nn.LSTM"}  # PyTorch's class beside our network
 NATS = "زیان (نات بر توکن)"
@@ -159,11 +160,16 @@ def peer_rows(measured: Mapping[str, Any]) -> list[dict[str, str]]:
     ]
 
 
+def targets_seen(result: Any) -> int:
+    """Targets of a training, without padding: epochs times the targets of one."""
+    return round(float(result.history["epoch"].iloc[-1]) * result.metrics["train_tokens"])
+
+
 def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> list[dict[str, str]]:
     """The comparison of point 2.5: one row a quantity, one column a model; ``speeds`` in generated tokens a second."""
     quantities: list[tuple[str, Callable[[str, Any], str]]] = [
         ("پارامترها", lambda _, r: fa_int(r.metrics["parameters"])),
-        ("جایگاه‌های دیده‌شده در آموزش", lambda _, r: fa_int(r.metrics["tokens_seen"])),
+        ("هدف‌های دیده‌شده در آموزش", lambda _, r: fa_int(targets_seen(r))),
         ("دقیقهٔ پردازنده برای آموزش", lambda _, r: fa(r.manifest["cpu_seconds"] / 60, 1)),
         ("زیان آموزش در پایان (نات بر توکن)", lambda _, r: fa(float(r.history["train_loss"].iloc[-1]), 3)),
         ("سرگشتگی اعتبارسنجی", lambda _, r: fa(r.metrics["validation_perplexity"], 1)),
@@ -171,6 +177,8 @@ def comparison_rows(results: Mapping[str, Any], speeds: Mapping[str, float]) -> 
         ("بیت بر نویسه، آزمون", lambda _, r: fa(r.metrics["test_bits_per_character"], 3)),
         ("سرعت تولید (توکن بر ثانیهٔ پردازنده)", lambda name, _: fa(speeds[name], 0)),
     ]
+    if apart := raw_texts(results):
+        quantities.insert(0, ("متن", lambda name, _: apart[name]))
     return [
         {"سنجه": label} | {STAGE_NAMES[name]: show(name, result) for name, result in results.items()}
         for label, show in quantities
@@ -192,8 +200,10 @@ def against_counts_rows(margins: Mapping[str, Comparison], counted: Perplexity) 
             {
                 "مدل": STAGE_NAMES[name],
                 "سرگشتگی آزمون": fa(margin.ours.perplexity, 1),
-                "کاهش سرگشتگی": fa_percent(margin.perplexity_share, 1),
-                "اختلاف زیان و بازهٔ ۹۵٪": f"{fa(margin.difference, 3)} ({fa(margin.low, 3)} تا {fa(margin.high, 3)})",
+                "کاهش سرگشتگی": fa_percent(margin.perplexity_share, 1) if margin.comparable else "—",
+                "اختلاف زیان و بازهٔ ۹۵٪": f"{fa(margin.difference, 3)} ({fa(margin.low, 3)} تا {fa(margin.high, 3)})"
+                if margin.comparable
+                else "بر متنی دیگر",
             }
         )
     return rows

@@ -10,7 +10,9 @@ from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from genmodels.config import PROFILES, chosen_profile
 from genmodels.errors import UserError
+from genmodels.system.places import cache_folder
 
 if TYPE_CHECKING:  # loads torch, which the command line's help can do without
     from genmodels.stages.base import Stage
@@ -20,7 +22,7 @@ STAGES = {
     "pixelcnn": "genmodels.stages.images:PixelCNNStage",
     "pixelcnn-gated": "genmodels.stages.images:GatedStage",
     "pixelcnn-threshold": "genmodels.stages.images:ThresholdStage",
-    "pixelcnn-homework": "genmodels.stages.homework:HomeworkStage",
+    "pixelcnn-homework": "genmodels.stages.images:HomeworkStage",
     "pixelcnn-study": "genmodels.stages.image_study:PixelStudy",
     "mnist-classifier": "genmodels.stages.classifier:ClassifierStage",
     "rnn": "genmodels.stages.language:RecurrentStage",
@@ -42,7 +44,21 @@ STAGES = {
     "generation": "genmodels.stages.generation:GenerationStage",
     "transfer": "genmodels.stages.transfer:TransferStage",  # after the model that it carries over
     "pixelcnn-samples": "genmodels.stages.image_samples:ImageSamplesStage",  # after every stage it draws from
+    "page": "genmodels.stages.page:PageStage",  # after every stage that the page runs
 }
+
+SPEEDS = tuple(name for name in STAGES if name.startswith("speed-"))  # of a machine, not of a training
+
+
+def profile_of(name: str, profile: str) -> str:
+    """The profile in which a document of ``profile`` shows a stage: times, where they were not measured anew, are the shipped."""
+    lacking = name in SPEEDS and not (cache_folder() / name / profile).is_dir()
+    return PROFILES[0] if lacking else profile
+
+
+def trained_in(profile: str) -> list[str]:
+    """The stages that ``train`` makes where none is named: all, but nothing that is timed in a shorter profile."""
+    return [name for name in STAGES if profile == PROFILES[0] or name not in SPEEDS]
 
 
 def known(names: Sequence[str]) -> list[str]:
@@ -79,21 +95,22 @@ class Absent:
 
 
 class Shipped(dict[str, Any]):
-    """Results by stage, those that can be opened; a name beyond them gives ``Absent``, so that only its users fail."""
+    """Results of a profile by stage, those that can be opened; a name beyond them gives ``Absent``, so that only its users
+    fail. The profile: ``config.chosen_profile``'s, if none is given."""
 
-    def __init__(self, profile: str = "full") -> None:
-        self._profile, found = profile, {name: self._opened(name, profile) for name in STAGES}
+    def __init__(self, profile: str | None = None) -> None:
+        self.profile = profile or chosen_profile()
+        found = {name: self._opened(name) for name in STAGES}
         super().__init__({name: result for name, result in found.items() if not isinstance(result, Absent)})
 
     def __missing__(self, name: str) -> Any:
-        return self._opened(name, self._profile)
+        return self._opened(name)
 
-    @staticmethod
-    def _opened(name: str, profile: str) -> Any:
+    def _opened(self, name: str) -> Any:
         try:
-            return load(name, profile)
+            return load(name, profile_of(name, self.profile))
         except UserError as error:
             return Absent(error)
 
 
-__all__ = ["STAGES", "Absent", "Shipped", "get", "known", "load"]
+__all__ = ["SPEEDS", "STAGES", "Absent", "Shipped", "get", "known", "load", "profile_of", "trained_in"]

@@ -19,15 +19,15 @@ from torch.utils.data import Dataset
 
 from genmodels.config import ClassifierConfig, ClassifierModelConfig, TrainingConfig
 from genmodels.data import mnist
-from genmodels.pixelcnn.classifier import CLASSES, DigitClassifier, measured
+from genmodels.pixelcnn.quality import CLASSES, DigitClassifier, measured
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Material, ModelStage, Result, training_profile
-from genmodels.stages.images import every
+from genmodels.stages.base import METRIC_TOLERANCE
+from genmodels.stages.profiles import at
+from genmodels.stages.trained import Material, ModelStage, Result
 from genmodels.system.files import data_digest
 from genmodels.system.precision import widened
-from genmodels.training.batches import generator_for
+from genmodels.training.batches import Batch, generator_for
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 FULL = ClassifierConfig(
     training=TrainingConfig(
@@ -40,6 +40,15 @@ FULL = ClassifierConfig(
         evaluations=10,
     ),
 )
+LESS = {
+    "evening": {"steps": 1560, "evaluations": 6},
+    "smoke": {
+        "steps": 100,
+        "evaluations": 4,
+        "curve_images": 100,
+        "test_images": 500,
+    },
+}
 
 
 class LabelledSet(Dataset[Batch]):
@@ -60,16 +69,11 @@ class LabelledSet(Dataset[Batch]):
 
 class ClassifierStage(ModelStage):
     name = "mnist-classifier"
+    reads = "images"
     curve = ("validation_loss", "test_loss")
 
     def config(self, profile: str) -> ClassifierConfig:
-        smoke = profile == "smoke"
-        return replace(
-            FULL,
-            training=training_profile(FULL.training, profile, steps=64),
-            curve_images=100 if smoke else FULL.curve_images,
-            test_images=500 if smoke else FULL.test_images,
-        )
+        return at(profile, FULL, LESS)
 
     def build(self, config: ClassifierConfig) -> DigitClassifier:
         return DigitClassifier(config.model)
@@ -86,7 +90,7 @@ class ClassifierStage(ModelStage):
         split = len(images.train_images) - config.validation_images
         held_out = mnist.binarize(images.train_images[split:], generator_for(config.training.seed, "validation"))
         bits = mnist.seeded_static(images.test_images, config.training.seed).view(-1, 1, 28, 28).float()
-        test, labels = every(bits, config.test_images), every(images.test_labels, config.test_images)
+        test, labels = mnist.every(bits, config.test_images), mnist.every(images.test_labels, config.test_images)
         arrays = {"test_images": mnist.pack_images(test), "test_labels": labels.numpy()}
         data = {
             "name": "MNIST",
@@ -102,7 +106,7 @@ class ClassifierStage(ModelStage):
     def curve_point(self, config: ClassifierConfig, material: Material, model: nn.Module) -> dict[str, float]:
         found = {}
         for split in ("validation", "test"):
-            images, labels = (every(part, config.curve_images) for part in material.context[split])
+            images, labels = (mnist.every(part, config.curve_images) for part in material.context[split])
             found[f"{split}_loss"] = score(model, images, labels)["nll_nats"]
         return found
 

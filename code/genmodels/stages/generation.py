@@ -9,7 +9,7 @@ shipped. A result whose networks have been trained again since is refused.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,14 @@ import torch
 from genmodels import stages, store
 from genmodels.config import setting
 from genmodels.errors import UserError
+from genmodels.language.continuations import PROMPTS, SETTINGS, copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.language.generation import generate, replay
-from genmodels.language.prompts import PROMPTS, SETTINGS
-from genmodels.language.text_measures import copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
-from genmodels.system.ties import Again
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
+from genmodels.system.proof import Again
 from genmodels.text.prepare import PREPARATION_VERSION, PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.training import batches
@@ -42,7 +42,7 @@ ASKED = (
 
 @dataclass(frozen=True)
 class GenerationConfig:
-    """What is drawn: every network, every beginning, every setting of ``language/prompts.py``."""
+    """What is drawn: every network, every beginning, every setting of ``language/continuations.py``."""
 
     networks: tuple[str, ...] = setting(("rnn", "transformer", "rnn-classic"), "شبکه‌ها")
     subjects: tuple[str, ...] = setting(tuple(PROMPTS), "موضوع آغازها")
@@ -71,7 +71,9 @@ class GenerationResult(ShippedResult):
         }
 
 
-def draw(model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int) -> list[list[list[int]]]:
+def continued(
+    model: Any, prompts: list[list[int]], name: str, config: GenerationConfig, stop: int
+) -> list[list[list[int]]]:
     """Samples of one network under one setting. Each beginning has a generator of its own: another changes nothing."""
     options = SETTINGS[name]
     count = 1 if options.get("greedy") else config.samples  # the likeliest token is the same every time
@@ -118,13 +120,13 @@ def real_windows(text: PreparedText, count: int, length: int) -> list[list[int]]
 
 class GenerationStage(Stage):
     name = "generation"
+    reads = "text"
+    needs = GenerationConfig().networks
     result = GenerationResult
 
     def config(self, profile: str) -> GenerationConfig:
-        full = GenerationConfig()
-        if profile == "full":
-            return full
-        return replace(full, subjects=full.subjects[:2], settings=("greedy", AGAIN), samples=2, new_tokens=12)
+        less = {"evening": {"samples": 4}, "smoke": {"samples": 2, "new_tokens": 8}}
+        return at(profile, GenerationConfig(), less)
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Draw, measure, publish; a minute or two, so there is no checkpoint (``restart`` changes nothing)."""
@@ -143,7 +145,7 @@ class GenerationStage(Stage):
             training = np.asarray(text.tokens["train"])
             measures[name] = {}
             for choice in config.settings:
-                drawn = draw(model, prompts[name], choice, config, text.tokenizer.eos)
+                drawn = continued(model, prompts[name], choice, config, text.tokenizer.eos)
                 rows = [row for rows in drawn for row in rows]
                 measures[name][choice] = measure(rows) | measure_copies(rows, training)
                 arrays[f"{name}--{choice}"] = _padded(drawn, config.new_tokens)
@@ -218,7 +220,9 @@ def _prompt(words: str, text: PreparedText) -> list[int]:
     ids = text.tokenizer.encode(plain)
     inside = text.tokenizer.encode(f" {plain}")  # as it would stand within a paragraph
     if any(copied_share([form], training, len(form)) for form in (ids, inside)):
-        raise UserError(f"the beginning «{words}» stands in the training text; choose another in language/prompts.py")
+        raise UserError(
+            f"the beginning «{words}» stands in the training text; choose another in language/continuations.py"
+        )
     return [text.tokenizer.bos, *ids]
 
 

@@ -1,20 +1,17 @@
 """Stage ``pixelcnn-samples``: thousands of images of every image model, measured beside real test images.
 
-For each model the first ``samples`` images of the seed: Fréchet distance, classes, confidence of the shipped classifier
-(``pixelcnn/quality.py``), nearest training images (``pixelcnn/neighbours.py``). A model is held to training images binarised
-as it was taught them, and so is the row of real test images: the floor. At the other end stands ``independent``: each pixel
-drawn on its own from the mean training image, what is known without looking at any other pixel. Of the model that the report shows also: the same
-seed at a lower temperature, its worst samples, the test images it finds least likely, its likelihood by class.
-
-Ships packed bits and small arrays; ``verify`` draws the first images again, measures all images again, and scores the least
-likely ones again. What needs the training images it cannot redo: the reference's mean and covariance, and the search among
-all of them. A result whose models or classifier have been trained again since is refused. Another model is one more name in
-``ImageSamplesConfig.models``.
+For each model the first ``samples`` images of the seed: Fréchet distance, classes, confidence of the shipped classifier,
+nearest training images (``pixelcnn/quality.py``), each held to training images binarised as it was taught them; so is the row
+of real test images, the floor. At the other end ``independent``: each pixel drawn alone from the mean training image. Of the
+model shown also: the same seed at a lower temperature, its worst samples, the test images it finds least likely, by class.
+Ships packed bits and small arrays; ``verify`` draws the first images again, measures all again, scores the least likely again,
+but not what needs the training images: the reference's mean and covariance, and the search among all of them. A result
+whose models or classifier have been trained again since is refused. Another model is one more name in ``MODELS``.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,36 +23,32 @@ from genmodels import stages, store
 from genmodels.config import setting
 from genmodels.data import mnist
 from genmodels.errors import UserError
-from genmodels.pixelcnn.classifier import CLASSES, measured
+from genmodels.pixelcnn import quality
 from genmodels.pixelcnn.evaluation import nll_nats
-from genmodels.pixelcnn.frechet import Gaussian
-from genmodels.pixelcnn.neighbours import nearest, sources
-from genmodels.pixelcnn.quality import Reference, class_entropy_bits, measures, measures_of, undecided
-from genmodels.pixelcnn.sampling import replay, sample
+from genmodels.pixelcnn.quality import CLASSES, measured
+from genmodels.pixelcnn.sampling import independent, replay, sample
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
-from genmodels.stages.images import binarize, every, test_bits
+from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
-from genmodels.system.timing import Clock
-from genmodels.system.workers import Workers, cores
+from genmodels.system.meters import Clock
+from genmodels.system.processes import Workers, cores
 from genmodels.training.batches import generator_for
 
+MODELS = ("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework")
 INDEPENDENT = "independent"  # the baseline's name; no stage, it is drawn from the shipped mean image
 REAL = "real"  # rows of real test images are called real-<binarisation>
 BESIDE = 1000  # samples of a model from which on the models are drawn beside each other, by a process a core
 CHUNK = 250  # images drawn at once; the seed's numbers are the same in chunks of any size
 REPLAYED = 25  # images of each model that verify draws again: 19,600 draws, each of which another network or seed turns
 MEASURES = ("frechet", "classes_apart", "confidence", "unsure", "distance_median", "distance_below")
-QUANTILE = 0.01  # "nearer than almost any test image": this quantile of the test images' distances
 
 
 @dataclass(frozen=True)
 class ImageSamplesConfig:
     """What is drawn and what it is held to."""
 
-    models: tuple[str, ...] = setting(
-        ("pixelcnn", "pixelcnn-gated", "pixelcnn-threshold", "pixelcnn-homework"), "مدل‌ها"
-    )
+    models: tuple[str, ...] = setting(MODELS, "مدل‌ها")
     shown: str = setting("pixelcnn", "مدلی که نمونه‌هایش نشان داده می‌شود")
     classifier: str = setting("mnist-classifier", "رده‌بند")
     samples: int = setting(5000, "نمونه‌های هر مدل", "و تصویرهای آزمون واقعی")
@@ -63,6 +56,7 @@ class ImageSamplesConfig:
     temperature: float = setting(0.8, "دمای پایین‌تر", "همان دانه")
     cool: int = setting(100, "نمونه‌های دمای پایین‌تر")
     gallery: int = setting(10, "تصویرهای هر ردیف")
+    reference: int = setting(0, "تصویرهای مرجع", "تصویرهای آموزش که همه با آن‌ها سنجیده می‌شوند", off=0)
     seed: int = setting(0, "دانهٔ تصادفی")
 
 
@@ -83,9 +77,9 @@ class ImageSamplesResult(ShippedResult):
         """(M,) pixels from the first samples to their nearest training images."""
         return self.slice[f"distances--{name}"].astype(int)
 
-    def reference(self, binarization: str) -> Reference:
-        gaussian = Gaussian(self.slice[f"mean--{binarization}"], self.slice[f"covariance--{binarization}"])
-        return Reference(gaussian, self.slice[f"shares--{binarization}"])
+    def reference(self, binarization: str) -> quality.Reference:
+        gaussian = quality.Gaussian(self.slice[f"mean--{binarization}"], self.slice[f"covariance--{binarization}"])
+        return quality.Reference(gaussian, self.slice[f"shares--{binarization}"])
 
     def binarization(self, name: str) -> str:
         return self.metrics["binarization"][name]
@@ -97,7 +91,7 @@ class ImageSamplesResult(ShippedResult):
         return [float(nll[labels == digit].mean()) for digit in range(CLASSES)]
 
 
-def draw(model: Any, count: int, seed: int, temperature: float = 1.0) -> Tensor:
+def first_images(model: Any, count: int, seed: int, temperature: float = 1.0) -> Tensor:
     """The first ``count`` images of the seed, (N, 1, 28, 28)."""
     generator = torch.Generator().manual_seed(seed)
     sizes = [min(CHUNK, count - start) for start in range(0, count, CHUNK)]
@@ -108,97 +102,61 @@ def _drawn_beside(config: ImageSamplesConfig, profile: str) -> dict[str, Tensor]
     """Every model's first images; the same whatever the number of processes."""
     with Workers(min(cores(), len(config.models)) if config.samples >= BESIDE else 1) as pool:
         jobs = [(name, profile, config.samples, config.seed) for name in config.models]
-        return {
-            name: mnist.unpack_images(packed)
-            for name, packed in zip(config.models, pool.map(_drawn, jobs), strict=True)
-        }
+        return dict(zip(config.models, map(mnist.unpack_images, pool.map(_drawn, jobs)), strict=True))
 
 
 def _drawn(job: tuple[str, str, int, int]) -> np.ndarray:
     name, profile, count, seed = job
-    return mnist.pack_images(draw(stages.load(name, profile).model(), count, seed))
-
-
-def independent(mean: Tensor, count: int, seed: int) -> Tensor:
-    """The first ``count`` images of the seed with each pixel lit at its own rate, ``mean`` (28, 28): (N, 1, 28, 28)."""
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.rand(count, 1, *mean.shape, generator=generator) < mean).float()
-
-
-def near(distances: np.ndarray, floor: np.ndarray) -> dict[str, float]:
-    """Median distance to the training images, and how many lie nearer than nearly all real test images do."""
-    limit = np.quantile(floor, QUANTILE)
-    return {"distance_median": float(np.median(distances)), "distance_below": float((distances < limit).mean())}
+    return mnist.pack_images(first_images(stages.load(name, profile).model(), count, seed))
 
 
 class ImageSamplesStage(Stage):
     name = "pixelcnn-samples"
+    reads = "images"
+    needs = (*MODELS, ImageSamplesConfig().classifier)
     result = ImageSamplesResult
 
     def config(self, profile: str) -> ImageSamplesConfig:
-        full = ImageSamplesConfig()
-        return full if profile == "full" else replace(full, samples=40, neighbours=20, cool=10)
+        smoke = {"samples": 100, "neighbours": 20, "reference": 1000}
+        return at(profile, ImageSamplesConfig(), {"evening": {"samples": 500, "neighbours": 500}, "smoke": smoke})
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
-        """Draw, measure, publish: about a minute a model, by a process a core, and two for likelihoods.
-
-        There is no checkpoint: ``restart`` is void.
-        """
+        """Draw, measure, publish: about a minute a model, by a process a core. ``restart`` is void: no checkpoint."""
         config = self.config(profile)
         clock = Clock()
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
         if config.shown not in config.models:
             raise UserError(f"the model to show, {config.shown!r}, is none of {', '.join(config.models)}")
         classifier, shown = results[config.classifier].model(), results[config.shown]
-        images = mnist.load(folder)
-        train = images.train_images[: len(images.train_images) - shown.config.validation_images]
-        test_set, test = test_bits(images, shown.config, folder)
+        images, plan = mnist.load(folder), shown.config
+        test_set, test = mnist.test_bits(images, plan.binarization, plan.training.seed, folder)
         if test_set != shown.metrics["test_set"]:
             found = f"the test set here is {test_set!r}, that of {config.shown} is {shown.metrics['test_set']!r}"
             raise UserError(f"{found}; give the data folder of its training, or {store.remake(config.shown, profile)}")
-        test = every(test, shown.config.test_images)
-        real = {"dynamic": test, "threshold": mnist.threshold(every(images.test_images, shown.config.test_images))}
+        test = mnist.every(test, plan.test_images)
+        real = {"dynamic": test, "threshold": mnist.threshold(mnist.every(images.test_images, plan.test_images))}
+        train = images.train_images[: len(images.train_images) - plan.validation_images]
+        train = mnist.every(train, config.reference or len(train))
         kinds = {name: results[name].config.binarization for name in config.models} | {INDEPENDENT: "dynamic"}
-        plain = mnist.threshold(train)  # what neighbours are looked for in, whatever the model was taught
-
         mean = (train.double().mean(0) / 255).float()
-        arrays: dict[str, np.ndarray] = {"mean-image": mean.numpy()}
-        found: dict[str, dict[str, float]] = {}
-        drawn = {INDEPENDENT: independent(mean, config.samples, config.seed)}
-        drawn |= _drawn_beside(config, profile)
-        for kind in sorted(set(kinds.values())):
-            reference = Reference.of(classifier, binarize(train, kind, generator_for(config.seed, "reference")))
-            arrays |= {f"mean--{kind}": reference.gaussian.mean, f"covariance--{kind}": reference.gaussian.covariance}
-            arrays[f"shares--{kind}"] = reference.shares
-            drawn[f"{REAL}-{kind}"] = every(real[kind], config.samples)
-            for name in (f"{REAL}-{kind}", *(name for name in kinds if kinds[name] == kind)):
-                sought = (
-                    every(drawn[name], config.neighbours) if name.startswith(REAL) else drawn[name][: config.neighbours]
-                )
-                distances, places = nearest(sought, plain)
-                arrays[f"distances--{name}"] = distances.numpy().astype(np.uint16)
-                if name != INDEPENDENT:
-                    arrays[f"images--{name}"] = mnist.pack_images(drawn[name])
-                floor = arrays[f"distances--{REAL}-{kind}"].astype(int)
-                found[name] = measures(classifier, drawn[name], reference) | near(distances.numpy(), floor)
-                if name == config.shown:
-                    arrays["images--neighbours"] = mnist.pack_images(plain[places[: config.gallery]])
-
+        drawn = {INDEPENDENT: independent(mean, config.samples, config.seed)} | _drawn_beside(config, profile)
+        drawn |= {f"{REAL}-{kind}": mnist.every(real[kind], config.samples) for kind in set(kinds.values())}
         model = shown.model()
-        arrays["images--cool"] = mnist.pack_images(draw(model, config.cool, config.seed, config.temperature))
         nll = nll_nats(model, test)
         unlikely = nll.argsort(descending=True)[: config.gallery]
-        arrays |= {
+        arrays = {
+            "mean-image": mean.numpy(),
+            "images--cool": mnist.pack_images(first_images(model, config.cool, config.seed, config.temperature)),
             "nll": nll.numpy(),
-            "labels": images.test_labels[sources(test, images.test_images)].numpy(),
+            "labels": images.test_labels[quality.sources(test, images.test_images)].numpy(),
             "images--unlikely": mnist.pack_images(test[unlikely]),
         }
         metrics = {
-            "measures": found,
+            "measures": _measure(config, classifier, train, kinds, drawn, arrays),
             "test_set": test_set,
             "binarization": kinds | {f"{REAL}-{kind}": kind for kind in kinds.values()},
             "unlikely": {"places": unlikely.tolist(), "nll_nats": nll[unlikely].tolist()},
-            "worst": worst(classifier, drawn[config.shown], config.gallery),
+            "worst": quality.least_certain(measured(classifier, drawn[config.shown])[1], config.gallery),
         }
         digest = data_digest(images.digest, mnist.pack_images(test).tobytes())
         data = {"name": "MNIST", "digest": digest, "weights": _weights(results)}
@@ -212,55 +170,76 @@ class ImageSamplesStage(Stage):
         kinds = {name: stages.get(name).config(profile).binarization for name in config.models}
         kinds |= {INDEPENDENT: "dynamic"} | {f"{REAL}-{kind}": kind for kind in ("dynamic", *kinds.values())}
         first = [float] * config.gallery
-        payload.like(
-            result.metrics,
-            {
-                "binarization": kinds,
-                "test_set": str,
-                "unlikely": {"places": [int] * config.gallery, "nll_nats": first},
-                "worst": {"places": [int] * config.gallery, "entropy_bits": first},
-                "measures": dict.fromkeys(kinds, dict.fromkeys(MEASURES, float)),
-            },
-            "metrics.json",
-        )
-        payload.arrays(result.slice, _shapes(config, kinds, result.slice))
+        wanted = {
+            "binarization": kinds,
+            "test_set": str,
+            "unlikely": {"places": [int] * config.gallery, "nll_nats": first},
+            "worst": {"places": [int] * config.gallery, "entropy_bits": first},
+            "measures": dict.fromkeys(kinds, dict.fromkeys(MEASURES, float)),
+        }
+        payload.like(result.metrics, wanted, "metrics.json")
+        payload.arrays(result.slice, _shapes(result, kinds))
 
     def contradict(self, result: ImageSamplesResult) -> list[Check]:
         config, profile = result.config, result.manifest["profile"]
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
-        stale = [
-            name for name, digest in _weights(results).items() if result.manifest["data"]["weights"].get(name) != digest
-        ]
+        made_with = result.manifest["data"]["weights"]
+        stale = [name for name, digest in _weights(results).items() if made_with.get(name) != digest]
         detail = f"made with other weights: {', '.join(stale)}" if stale else "made with the shipped networks"
         checks = [Check("weights", not stale, detail)]
         networks = {name: results[name].model() for name in config.models}
-        for name, network in networks.items():
-            checks.append(_replayed(f"samples {name}", network, result.images(name), config.seed, 1.0))
-        checks.append(
-            _replayed("samples cool", networks[config.shown], result.images("cool"), config.seed, config.temperature)
-        )
-
+        drawn = [(name, networks[name], 1.0) for name in networks]
+        drawn.append(("cool", networks[config.shown], config.temperature))
+        for name, network, temperature in drawn:  # full forward passes draw them again from the same numbers
+            images = result.images(name)[:REPLAYED]
+            again = replay(network, images, torch.Generator().manual_seed(config.seed), temperature)
+            checks.append(Check(f"samples {name}", again.holds, f"{again} in {len(images)} images"))
         classifier = results[config.classifier].model()
         for name in result.measures:
             features, logs = measured(classifier, result.images(name))
             checks.append(_measured_again(name, result, features, logs))
             if name == config.shown:
-                checks.append(_worst_again(result, class_entropy_bits(logs)))
+                checks.append(_worst_again(result, quality.class_entropy_bits(logs)))
         return [*checks, *_neighbours(result), *_likelihood(result, results[config.shown], networks[config.shown])]
+
+
+def _measure(
+    config: ImageSamplesConfig,
+    classifier: Any,
+    train: Tensor,
+    kinds: dict[str, str],
+    drawn: dict[str, Tensor],
+    arrays: dict[str, np.ndarray],
+) -> dict[str, dict[str, float]]:
+    """The measures of all images in ``drawn``; ``arrays`` gets the images, what they are held to, and the distances."""
+    found: dict[str, dict[str, float]] = {}
+    plain = mnist.threshold(train)  # what neighbours are looked for in, whatever the model was taught
+    for kind in sorted(set(kinds.values())):
+        bits = mnist.binarize(train, generator_for(config.seed, "reference"), kind)
+        reference = quality.Reference.of(classifier, bits)
+        arrays |= {f"mean--{kind}": reference.gaussian.mean, f"covariance--{kind}": reference.gaussian.covariance}
+        arrays[f"shares--{kind}"] = reference.shares
+        for name in (f"{REAL}-{kind}", *(name for name in kinds if kinds[name] == kind)):
+            some = mnist.every(drawn[name], config.neighbours) if name.startswith(REAL) else drawn[name]
+            distances, places = quality.nearest(some[: config.neighbours], plain)
+            arrays[f"distances--{name}"] = distances.numpy().astype(np.uint16)
+            if name != INDEPENDENT:
+                arrays[f"images--{name}"] = mnist.pack_images(drawn[name])
+            floor = arrays[f"distances--{REAL}-{kind}"].astype(int)
+            found[name] = quality.measures(classifier, drawn[name], reference) | quality.near(distances.numpy(), floor)
+            if name == config.shown:
+                arrays["images--neighbours"] = mnist.pack_images(plain[places[: config.gallery]])
+    return found
 
 
 def _measured_again(name: str, result: ImageSamplesResult, features: Tensor, logs: Tensor) -> Check:
     """Measures from the shipped images; shares of images may differ by those that lie within rounding of a border."""
     kind, stored = result.binarization(name), result.measures[name]
-    again = measures_of(features, logs, result.reference(kind))
-    again |= near(result.distances(name), result.distances(f"{REAL}-{kind}"))
-    turned = {"unsure": undecided(logs), "classes_apart": undecided(logs)}
-    apart = np.max(
-        [  # which a NaN wins
-            (abs(value - stored[key]) - turned.get(key, 0.0)) / max(abs(stored[key]), 1e-2)
-            for key, value in again.items()
-        ]
-    )
+    again = quality.measures_of(features, logs, result.reference(kind))
+    again |= quality.near(result.distances(name), result.distances(f"{REAL}-{kind}"))
+    turned = {"unsure": quality.undecided(logs), "classes_apart": quality.undecided(logs)}
+    differences = {key: abs(value - stored[key]) - turned.get(key, 0.0) for key, value in again.items()}
+    apart = np.max([by / max(abs(stored[key]), 1e-2) for key, by in differences.items()])  # which a NaN wins
     return Check(f"measures {name}", apart <= METRIC_TOLERANCE * 10, f"largest relative difference {apart:.1e}")
 
 
@@ -269,16 +248,14 @@ def _worst_again(result: ImageSamplesResult, entropy: Tensor) -> Check:
     stored = result.metrics["worst"]
     largest = entropy.sort(descending=True).values[: result.config.gallery].numpy()
     there = entropy[stored["places"]].numpy()
-    same = len(set(stored["places"])) == len(largest) and all(
-        np.allclose(found, largest, rtol=METRIC_TOLERANCE, atol=0) for found in (there, stored["entropy_bits"])
-    )
+    alike = (np.allclose(found, largest, rtol=METRIC_TOLERANCE, atol=0) for found in (there, stored["entropy_bits"]))
+    same = len(set(stored["places"])) == len(largest) and all(alike)
     return Check("worst", same, "the worst samples, found again")
 
 
-def _shapes(
-    config: ImageSamplesConfig, kinds: dict[str, str], found: dict[str, np.ndarray]
-) -> dict[str, payload.Array]:
+def _shapes(result: ImageSamplesResult, kinds: dict[str, str]) -> dict[str, payload.Array]:
     """What the arrays are, by name; of real images there may be fewer than of samples."""
+    config, found = result.config, result.slice
     tested, packed = len(found.get("nll", ())), mnist.PIXELS // 8
     shapes = {"mean-image": payload.Array((mnist.SIDE, mnist.SIDE), "f", high=1)}
     for kind in set(kinds.values()):
@@ -296,19 +273,6 @@ def _shapes(
     return shapes | {"nll": payload.Array((tested,), "f"), "labels": payload.Array((tested,), high=CLASSES - 1)}
 
 
-def worst(classifier: Any, images: Tensor, count: int) -> dict[str, list[Any]]:
-    """Places of the ``count`` images whose class the classifier knows least, with the entropy of its answer in bits."""
-    entropy = class_entropy_bits(measured(classifier, images)[1])
-    places = entropy.argsort(descending=True, stable=True)[:count]
-    return {"places": places.tolist(), "entropy_bits": entropy[places].tolist()}
-
-
-def _replayed(name: str, network: Any, images: Tensor, seed: int, temperature: float) -> Check:
-    """Full forward passes draw the first images again from the same numbers."""
-    again = replay(network, images[:REPLAYED], torch.Generator().manual_seed(seed), temperature)
-    return Check(name, again.holds, f"{again} in {min(len(images), REPLAYED)} images")
-
-
 def _neighbours(result: ImageSamplesResult) -> list[Check]:
     """The shown pairs lie as far apart as the stored distances say."""
     neighbours = result.images("neighbours")
@@ -324,9 +288,8 @@ def _likelihood(result: ImageSamplesResult, shown: Any, network: Any) -> list[Ch
     whole = abs(nll.mean() / wanted - 1) <= METRIC_TOLERANCE
     again = nll_nats(network, result.images("unlikely")).numpy()
     places = np.argsort(-nll, kind="stable")[: len(again)].tolist()
-    same = np.allclose(again, stored["nll_nats"], rtol=METRIC_TOLERANCE) and np.allclose(
-        nll[places], stored["nll_nats"], rtol=1e-6
-    )
+    same = np.allclose(again, stored["nll_nats"], rtol=METRIC_TOLERANCE)
+    same &= np.allclose(nll[places], stored["nll_nats"], rtol=1e-6)
     return [
         Check("likelihood", whole, f"mean of {len(nll)} images {nll.mean():.6g}, the stage's own {wanted:.6g}"),
         Check("unlikely", same, f"{len(again)} least likely images, {again.min():.4g} to {again.max():.4g} nats"),

@@ -32,13 +32,12 @@ from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.model import PixelModel
 from genmodels.pixelcnn.variants import PixelVariant, build
 from genmodels.stages import payload
-from genmodels.stages.images import ImageSet, binarize, every, image_objective, tiny_images
+from genmodels.stages.images import ImageSet, image_objective, tiny_images
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.system.files import data_digest
-from genmodels.system.flops import count_flops
-from genmodels.training.batches import generator_for
+from genmodels.system.meters import count_flops
+from genmodels.training.batches import Batch, generator_for
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 SPREAD = ("spec", "spec-seed-2", "spec-seed-3")
 
@@ -97,8 +96,13 @@ class PixelStudy(TrialsStage):
     """
 
     name = "pixelcnn-study"
+    reads = "images"
     result = PixelStudyResult
-    BUDGET = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
+    less = {
+        "evening": {"steps": 40, "evaluations": 2, "curve_images": 50, "test_images": 200},
+        "smoke": {"steps": 4, "batch_size": 4, "evaluations": 1, "curve_images": 4, "test_images": 16},
+    }
+    BUDGET: dict[str, Any] = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
     TRAINING = TrainingConfig(learning_rate=4e-3, momentum=MUON, **BUDGET)
     WITHOUT_MUON = TrainingConfig(learning_rate=2e-3, **BUDGET)
 
@@ -130,10 +134,6 @@ class PixelStudy(TrialsStage):
             "adamw": PixelRun(replace(plain, training=self.WITHOUT_MUON)),
         }
 
-    def short(self, run: PixelRun) -> PixelRun:
-        brief = replace(run.training, steps=4, warmup_steps=1, evaluations=1)
-        return replace(run, experiment=replace(run.experiment, training=brief, curve_images=8, test_images=16))
-
     def gather(self, runs: dict[str, PixelRun], folder: Path | None) -> Images:
         shared = {
             (r.experiment.binarization, r.experiment.validation_images, r.experiment.test_images) for r in runs.values()
@@ -145,8 +145,8 @@ class PixelStudy(TrialsStage):
         how, held_out, count = shared.pop()
         images = mnist.load(folder)
         split = len(images.train_images) - held_out
-        bits = binarize(images.train_images[split:], how, generator_for(1, "validation"))
-        judged = every(bits, count)
+        bits = mnist.binarize(images.train_images[split:], generator_for(1, "validation"), how)
+        judged = mnist.every(bits, count)
         digest = data_digest(images.digest, mnist.pack_images(judged).tobytes())
         return Images(images.train_images[:split], judged, digest)
 
@@ -172,7 +172,7 @@ class PixelStudy(TrialsStage):
         return image_objective(run.experiment.binarization, run.expected_targets)
 
     def curve(self, run: PixelRun, material: Images) -> Callable[[nn.Module], dict[str, float]]:
-        images = every(material.validation, run.experiment.curve_images)
+        images = mnist.every(material.validation, run.experiment.curve_images)
         return lambda model: {"validation_loss": nll_nats(model, images).mean().item()}
 
     def measures(self, run: PixelRun, material: Images, model: nn.Module) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Stages ``pixelcnn`` (the assignment's network on binarised MNIST, exactly as suggested), ``pixelcnn-gated`` (our improved
-network, the same data) and ``pixelcnn-threshold`` (the assignment's network, trained and tested on thresholded images).
+network, the same data), ``pixelcnn-threshold`` (the assignment's network, trained and tested on thresholded images) and ``pixelcnn-homework`` (the
+same, trained as it usually is).
 
 Trained with dynamic binarisation (a fresh Bernoulli draw each time an image is shown; Salakhutdinov & Murray 2008),
 validated on the last training images binarised once, tested on the static set of Larochelle & Murray (2011) where
@@ -16,6 +17,7 @@ The gradient keeps its expectation and each pixel's term loses variance (Blackwe
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -26,32 +28,28 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from genmodels.config import (
-    MUON,
-    GatedPixelCNNConfig,
-    PixelCNNConfig,
-    TrainingConfig,
-)
+from genmodels.config import MUON, GatedModelConfig, GatedPixelCNNConfig, PixelCNNConfig, TrainingConfig
 from genmodels.data import mnist
 from genmodels.errors import UserError
 from genmodels.pixelcnn.evaluation import bits_per_pixel, nll_nats
 from genmodels.pixelcnn.gated import GatedPixelCNN
-from genmodels.pixelcnn.model import PixelCNN, PixelModel, cross_entropy_nats, loss_nats, whole
-from genmodels.pixelcnn.spectral import pays, quickest
+from genmodels.pixelcnn.model import PixelCNN, PixelModel, apply_directly, cross_entropy_nats, loss_nats
+from genmodels.pixelcnn.spectral import apply_fastest, worth_spectral
 from genmodels.stages import payload
-from genmodels.stages.base import Check, Material, ModelStage, Result, compare_metrics, training_profile
+from genmodels.stages.base import Check, compare_metrics
+from genmodels.stages.profiles import Less, at
+from genmodels.stages.trained import Material, ModelStage, Result
 from genmodels.system.files import data_digest
 from genmodels.system.places import data_folder
 from genmodels.system.precision import autocast
-from genmodels.training.batches import generator_for
+from genmodels.training.batches import Batch, generator_for
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 SLICE_TEST_IMAGES = 500
 SLICE_TRAIN_IMAGES = 500
 WHOLE = "whole_test_nll_nats"  # the check that takes the data
 
-PACE = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998, "momentum": MUON}
+PACE: dict[str, Any] = {"learning_rate": 4e-3, "warmup_steps": 100, "ema_decay": 0.998, "momentum": MUON}
 FULL = PixelCNNConfig(
     training=TrainingConfig(
         batch_size=128,
@@ -65,6 +63,20 @@ FULL = PixelCNNConfig(
     ),
     curve_images=500,
 )
+
+
+def in_brief(evening_steps: int) -> Less:
+    """The other profiles of a network on images: small batches, at which the same images make more steps."""
+    return {
+        "evening": {
+            "steps": evening_steps,
+            "batch_size": 32,
+            "evaluations": 8,
+            "curve_images": 100,
+            "test_images": 2000,
+        },
+        "smoke": {"steps": 12, "batch_size": 8, "evaluations": 4, "curve_images": 10, "test_images": 60},
+    }
 
 
 class ImageSet(Dataset[Batch]):
@@ -83,20 +95,6 @@ class ImageSet(Dataset[Batch]):
         return (self.images[indices],)
 
 
-def every(images: Tensor, count: int) -> Tensor:
-    """``count`` images evenly spaced through the set (the static test set is sorted by class)."""
-    return images[torch.linspace(0, len(images) - 1, min(count, len(images))).round().long()]
-
-
-def binarize(grey: Tensor, how: str, generator: torch.Generator) -> Tensor:
-    """(N, 28, 28) uint8 -> (N, 1, 28, 28) float 0/1, by a config's ``binarization``: "dynamic" or "threshold"."""
-    if how == "dynamic":
-        return mnist.binarize(grey, generator)
-    if how == "threshold":
-        return mnist.threshold(grey)
-    raise UserError(f"binarization {how!r} is unknown; choose 'dynamic' or 'threshold'")
-
-
 def image_objective(binarization: str, expected: bool) -> Objective:
     """Mean negative log-likelihood of freshly binarised images; with expected targets, averaged over each pixel's own draw."""
     if expected and binarization != "dynamic":
@@ -105,12 +103,12 @@ def image_objective(binarization: str, expected: bool) -> Objective:
         )
 
     def prepare(batch: Batch, generator: torch.Generator) -> Batch:
-        bits = binarize(batch[0], binarization, generator)  # (B, 1, H, W)
+        bits = mnist.binarize(batch[0], generator, binarization)  # (B, 1, H, W)
         return bits, mnist.lit(batch[0]) if expected else bits
 
     def total(model: nn.Module, batch: Batch) -> Tensor:
         bits, targets = batch
-        return cross_entropy_nats(model(bits, quickest if pays(bits) else whole), targets).sum()
+        return cross_entropy_nats(model(bits, apply_fastest if worth_spectral(bits) else apply_directly), targets).sum()
 
     return Objective(total=total, count=lambda batch: len(batch[0]), prepare=prepare)
 
@@ -123,18 +121,14 @@ def tiny_images(config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]
 
 class PixelCNNStage(ModelStage):
     name = "pixelcnn"
+    reads = "images"
     with_data: str | None = WHOLE
     curve = ("validation_loss", "test_loss")
     full: PixelCNNConfig = FULL
+    less: Less = in_brief(evening_steps=1000)
 
     def config(self, profile: str) -> PixelCNNConfig:
-        smoke = profile == "smoke"
-        return replace(
-            self.full,
-            training=training_profile(self.full.training, profile, steps=64),
-            curve_images=100 if smoke else self.full.curve_images,
-            test_images=500 if smoke else self.full.test_images,
-        )
+        return at(profile, self.full, self.less)
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
         return PixelCNN(config.model)
@@ -146,15 +140,15 @@ class PixelCNNStage(ModelStage):
         images = mnist.load(folder)
         split = len(images.train_images) - config.validation_images
         seed = config.training.seed
-        held_out = binarize(images.train_images[split:], config.binarization, generator_for(seed, "validation"))
-        test_set, test = test_bits(images, config, folder)
+        held_out = mnist.binarize(images.train_images[split:], generator_for(seed, "validation"), config.binarization)
+        test_set, test = mnist.test_bits(images, config.binarization, seed, folder)
         if test_set == "seeded":
             print(f"{self.name}: the published static test set is {mnist.NO_STATIC}", file=sys.stderr)
-        test = every(test, config.test_images)
+        test = mnist.every(test, config.test_images)
         packed = mnist.pack_images(test)
         arrays = {
-            "test_images": mnist.pack_images(every(test, SLICE_TEST_IMAGES)),
-            "train_grey": every(images.train_images[:split], SLICE_TRAIN_IMAGES).numpy(),
+            "test_images": mnist.pack_images(mnist.every(test, SLICE_TEST_IMAGES)),
+            "train_grey": mnist.every(images.train_images[:split], SLICE_TRAIN_IMAGES).numpy(),
         }
         data = {
             "name": "MNIST",
@@ -169,21 +163,15 @@ class PixelCNNStage(ModelStage):
     def curve_point(self, config: PixelCNNConfig, material: Material, model: nn.Module) -> dict[str, float]:
         device = next(model.parameters()).device
         with autocast(device.type, config.training.bf16):
-            return {
-                f"{split}_loss": torch.cat(
-                    [
-                        loss_nats(model, images.to(device))
-                        for images in every(material.context[split], config.curve_images).split(50)
-                    ]
-                )
-                .mean()
-                .item()
-                for split in ("validation", "test")
-            }
+            found = {}
+            for split in ("validation", "test"):
+                images = mnist.every(material.context[split], config.curve_images)
+                found[f"{split}_loss"] = torch.cat([loss_nats(model, part.to(device)) for part in images.split(50)])
+            return {name: losses.mean().item() for name, losses in found.items()}
 
     def final_metrics(self, config: PixelCNNConfig, material: Material, model: PixelModel) -> dict[str, Any]:
         nll = nll_nats(model, material.context["test"])
-        validation = nll_nats(model, every(material.context["validation"], config.test_images))
+        validation = nll_nats(model, mnist.every(material.context["validation"], config.test_images))
         return {
             "test_set": material.context["test_set"],
             "test_images": len(nll),
@@ -197,7 +185,9 @@ class PixelCNNStage(ModelStage):
     def slice_metrics(self, result_config: Any, arrays: dict[str, np.ndarray], model: nn.Module) -> dict[str, float]:
         """By spectra where they are quicker: equal to the direct form up to rounding, by which stage ``pixelcnn-samples`` scores."""
         return {
-            "test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"]), apply=quickest).mean().item()
+            "test_nll_nats": nll_nats(model, mnist.unpack_images(arrays["test_images"]), apply=apply_fastest)
+            .mean()
+            .item()
         }
 
     def belongs(self, result: Result) -> None:
@@ -215,7 +205,11 @@ class PixelCNNStage(ModelStage):
                 "train_grey": payload.Array((min(SLICE_TRAIN_IMAGES, data["train_images"]), mnist.SIDE, mnist.SIDE)),
             },
         )
-        wanted = {"test_nll_nats": float, "test_nll_standard_error": float, "validation_nll_nats": float}
+        wanted: dict[str, Any] = {
+            "test_nll_nats": float,
+            "test_nll_standard_error": float,
+            "validation_nll_nats": float,
+        }
         payload.like(metrics, wanted | {"slice": {"test_nll_nats": float}}, "metrics.json")
         wanted = {name: data[name] for name in ("test_set", "test_images")}
         wanted["test_bits_per_pixel"] = payload.About(bits_per_pixel(metrics["test_nll_nats"]))
@@ -227,25 +221,17 @@ class PixelCNNStage(ModelStage):
         if not all(mnist.find(place, name) for name in mnist.RAW_MD5):
             return [Check(WHOLE, None, f"no data: {place} holds no MNIST")]
         result = self.load(profile)
-        test_set, bits = test_bits(mnist.load(folder), result.config, folder)
+        test_set, bits = mnist.test_bits(
+            mnist.load(folder), result.config.binarization, result.config.training.seed, folder
+        )
         if test_set != (wanted := result.metrics["test_set"]):
             return [Check(WHOLE, None, f"no data: {place} gives the {test_set} test set, the result's is {wanted}")]
-        images = every(bits, result.config.test_images)
-        again = {WHOLE: nll_nats(result.model(), images, apply=quickest).mean().item()}
+        images = mnist.every(bits, result.config.test_images)
+        again = {WHOLE: nll_nats(result.model(), images, apply=apply_fastest).mean().item()}
         return compare_metrics(again, {WHOLE: result.metrics["test_nll_nats"]})
 
     def tiny(self, config: PixelCNNConfig) -> tuple[PixelCNNConfig, Dataset[Batch]]:
         return tiny_images(config)
-
-
-def test_bits(images: mnist.MNIST, config: PixelCNNConfig, folder: Path | None) -> tuple[str, Tensor]:
-    """The name of the binarised test set and its images (N, 1, 28, 28): static, seeded, or threshold."""
-    if config.binarization == "threshold":
-        return "threshold", mnist.threshold(images.test_images)
-    static = mnist.static_test_set(folder)
-    name = "seeded" if static is None else "static"
-    bits = mnist.seeded_static(images.test_images, config.training.seed) if static is None else static
-    return name, bits.view(-1, 1, 28, 28).float()
 
 
 class GatedStage(PixelCNNStage):
@@ -258,8 +244,10 @@ class GatedStage(PixelCNNStage):
         ),
         curve_images=500,
     )
+    less = in_brief(evening_steps=500)
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
+        assert isinstance(config.model, GatedModelConfig)
         return GatedPixelCNN(config.model)
 
 
@@ -273,3 +261,40 @@ class ThresholdStage(PixelCNNStage):
         binarization="threshold",
         training=TrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
     )
+    less = in_brief(evening_steps=300)
+
+
+NO_CLIP = 1e9
+
+
+class HomeworkStage(ThresholdStage):
+    """The assignment's network trained as it usually is, the baseline that ours have to beat.
+
+    Thresholded images, PyTorch's default initialisation (which counts the dead half of each kernel as fan-in), Adam with a
+    constant rate of 1e-3, batches of 128, no averaging, no clipping, one pass over the data. Its likelihood is one of
+    thresholded images and compares only with that of ``pixelcnn-threshold``.
+    """
+
+    name = "pixelcnn-homework"
+    full = replace(
+        ThresholdStage.full,
+        training=TrainingConfig(
+            batch_size=128,
+            steps=390,
+            learning_rate=1e-3,
+            final_learning_rate=1e-3,
+            warmup_steps=0,
+            beta2=0.999,
+            gradient_clip=NO_CLIP,
+            evaluations=6,
+        ),
+    )
+
+    def build(self, config: PixelCNNConfig) -> PixelModel:
+        model = super().build(config)
+        with torch.no_grad():
+            for conv in model.convolutions:
+                bound = 1 / math.sqrt(conv.in_channels * conv.kernel**2)  # nn.Conv2d's own, of the whole kernel
+                nn.init.uniform_(conv.weight, -bound, bound).mul_(conv.mask)
+                nn.init.uniform_(conv.bias, -bound, bound)
+        return model

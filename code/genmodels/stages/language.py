@@ -29,12 +29,14 @@ from genmodels.language.perplexity import evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Check, Material, ModelStage, Result, training_profile
+from genmodels.stages.base import METRIC_TOLERANCE, Check
+from genmodels.stages.profiles import Less, at
+from genmodels.stages.trained import Material, ModelStage, Result
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import IGNORED, NgramDataset
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 TRAINING = TrainingConfig(
     batch_size=16,
@@ -63,10 +65,20 @@ def log_unigram(counts: np.ndarray) -> Tensor:
     return torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
 
 
+def in_brief(evening_steps: int) -> Less:
+    """The other profiles of a language model."""
+    return {
+        "evening": {"steps": evening_steps, "evaluations": 5, "curve_documents": 10},
+        "smoke": {"steps": 8, "batch_size": 2, "evaluations": 4, "curve_documents": 1},
+    }
+
+
 class LanguageStage(ModelStage):
     """What the two networks share; a subclass gives the full config and the network."""
 
     files = (*ModelStage.files, "tokenizer.json")
+    reads = "text"
+    less: Less = in_brief(evening_steps=400)
 
     @property
     @abstractmethod
@@ -76,13 +88,7 @@ class LanguageStage(ModelStage):
     def tiny_model(self) -> RecurrentModelConfig | TransformerModelConfig: ...
 
     def config(self, profile: str) -> LanguageModelConfig:
-        smoke = profile == "smoke"
-        return replace(
-            self.full,
-            training=training_profile(self.full.training, profile, steps=30),
-            curve_documents=4 if smoke else self.full.curve_documents,
-            evaluation_documents=8 if smoke else self.full.evaluation_documents,
-        )
+        return at(profile, self.full, self.less)
 
     def objective(self, config: Any) -> Objective:
         return TOKENS
@@ -105,12 +111,13 @@ class LanguageStage(ModelStage):
 
     def curve_point(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, float]:
         documents = first_documents(material.context["text"], "validation", config.curve_documents)
-        return {"validation_loss": evaluate(model, *documents, config.window).loss}
+        return {"validation_loss": evaluate(model, *documents, context=config.window).loss}
 
     def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
         metrics: dict[str, Any] = {"corpus": config.text.corpus}
         for split in ("validation", "test"):
-            found = evaluate(model, *material.context[split], config.window)
+            ids, offsets, characters = material.context[split]
+            found = evaluate(model, ids, offsets, characters, config.window)
             metrics |= {
                 f"{split}_loss_nats": found.loss,
                 f"{split}_perplexity": found.perplexity,
@@ -205,9 +212,11 @@ def first_documents(text: Any, split: str, count: int) -> tuple[np.ndarray, np.n
 
 class RecurrentStage(LanguageStage):
     name = "rnn"
-    full = LanguageModelConfig(model=RecurrentModelConfig(), training=TRAINING)
+    network = RecurrentModelConfig()
+    full = LanguageModelConfig(model=network, training=TRAINING)
 
     def build(self, config: LanguageModelConfig) -> RecurrentLM:
+        assert isinstance(config.model, RecurrentModelConfig)
         return RecurrentLM(config.model, config.text.vocabulary)
 
     def tiny_model(self) -> RecurrentModelConfig:
@@ -222,6 +231,7 @@ class ClassicRecurrentStage(RecurrentStage):
 
     name = "rnn-classic"
     full = replace(RecurrentStage.full, text=TextConfig(corpus="classic"), training=replace(TRAINING, steps=1850))
+    less = in_brief(evening_steps=230)
 
     def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
         metrics = super().final_metrics(config, material, model)
@@ -240,9 +250,11 @@ class ClassicRecurrentStage(RecurrentStage):
 
 class TransformerStage(LanguageStage):
     name = "transformer"
-    full = LanguageModelConfig(model=TransformerModelConfig(), training=replace(TRAINING, learning_rate=3e-3))
+    network = TransformerModelConfig()
+    full = LanguageModelConfig(model=network, training=replace(TRAINING, learning_rate=3e-3))
 
     def build(self, config: LanguageModelConfig) -> TransformerLM:
+        assert isinstance(config.model, TransformerModelConfig)
         return TransformerLM(config.model, config.text.vocabulary)
 
     def tiny_model(self) -> TransformerModelConfig:
@@ -252,7 +264,7 @@ class TransformerStage(LanguageStage):
 
 
 # The second row of the comparison: the budget is no longer the same for both, each is trained longer and regularised for it.
-LONGER = {"steps": 4800, "weight_decay": 0.1}
+LONGER: dict[str, Any] = {"steps": 4800, "weight_decay": 0.1}
 
 
 class BestRecurrentStage(RecurrentStage):
@@ -264,6 +276,7 @@ class BestRecurrentStage(RecurrentStage):
         model=RecurrentModelConfig(dropout=0.2),
         training=replace(RecurrentStage.full.training, **LONGER),
     )
+    less = in_brief(evening_steps=200)
 
 
 class BestTransformerStage(TransformerStage):
@@ -277,3 +290,4 @@ class BestTransformerStage(TransformerStage):
         window=256,
         training=replace(TransformerStage.full.training, batch_size=8, **LONGER),
     )
+    less = in_brief(evening_steps=200)

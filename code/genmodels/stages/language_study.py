@@ -26,8 +26,8 @@ from genmodels.stages.language import TOKENS, RecurrentStage, TransformerStage, 
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.windows import IGNORED, NgramDataset
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,11 @@ class StudyStage(TrialsStage):
     """Trainings of language models on the same prepared text."""
 
     result = StudyResult
-
-    def short(self, run: StudyRun) -> StudyRun:
-        brief = replace(run.training, steps=4, warmup_steps=1, evaluations=min(1, run.training.evaluations))
-        return replace(
-            run, experiment=replace(run.experiment, training=brief, curve_documents=2, evaluation_documents=2)
-        )
+    reads = "text"
+    less = {
+        "evening": {"steps": 25, "evaluations": 2, "curve_documents": 5, "evaluation_documents": 20},
+        "smoke": {"steps": 4, "batch_size": 2, "evaluations": 1, "curve_documents": 1, "evaluation_documents": 2},
+    }
 
     def gather(self, runs: dict[str, StudyRun], folder: Path | None) -> PreparedText:
         if len({(run.experiment.text, run.experiment.evaluation_documents) for run in runs.values()}) != 1:
@@ -100,7 +99,7 @@ class StudyStage(TrialsStage):
             model.initialize_output_bias(log_unigram(arrays["unigram_counts"]))
 
     def common_arrays(self, material: PreparedText) -> dict[str, np.ndarray]:
-        return {"unigram_counts": np.bincount(material.tokens["train"], minlength=material.tokenizer.vocabulary_size)}
+        return {"unigram_counts": np.bincount(material.tokens["train"], minlength=material.config.vocabulary)}
 
     def common_metrics(self, runs: dict[str, StudyRun], material: PreparedText) -> dict[str, Any]:
         judged = next(iter(runs.values())).experiment.evaluation_documents
@@ -175,7 +174,8 @@ class StudyStage(TrialsStage):
 def _experiment(full: LanguageModelConfig, steps: int, evaluations: int = 5, **changes: Any) -> LanguageModelConfig:
     """A shipped experiment with fewer steps, judged on the first hundred validation documents."""
     plain = replace(full.training, steps=steps, warmup_steps=100, evaluations=evaluations)
-    return replace(full, **({"training": plain, "curve_documents": 20, "evaluation_documents": 100} | changes))
+    few: dict[str, Any] = {"training": plain, "curve_documents": 20, "evaluation_documents": 100}
+    return replace(full, **(few | changes))
 
 
 def _with_muon(experiment: LanguageModelConfig, learning_rate: float) -> LanguageModelConfig:
@@ -192,7 +192,7 @@ class RecurrentStudy(StudyStage):
     def runs(self) -> dict[str, StudyRun]:
         full = RecurrentStage.full
         runs = _sizes(self.SIZES, self.STEPS)
-        equal = runs[f"size-{full.model.embedding}"].experiment
+        equal = runs[f"size-{RecurrentStage.network.embedding}"].experiment
         runs["muon"] = StudyRun(_with_muon(equal, full.training.learning_rate))
         windows = replace(equal, window=16, training=replace(equal.training, steps=240, batch_size=128, evaluations=0))
         runs["targets-all"] = StudyRun(windows)
@@ -212,11 +212,11 @@ class SmallRecurrentStudy(StudyStage):
 
 def _sizes(sizes: tuple[tuple[int, int], ...], steps: int) -> dict[str, StudyRun]:
     """LSTMs of some (embedding, hidden) sizes, each with the operations of ``steps`` steps of the shipped one."""
-    full = RecurrentStage.full
-    reference = _lstm_parameters(full.model, full.text.vocabulary)
+    full, network = RecurrentStage.full, RecurrentStage.network
+    reference = _lstm_parameters(network, full.text.vocabulary)
     runs = {}
     for embedding, hidden in sizes:
-        model = replace(full.model, embedding=embedding, hidden=hidden)
+        model = replace(network, embedding=embedding, hidden=hidden)
         count = round(steps * reference / _lstm_parameters(model, full.text.vocabulary))
         runs[f"size-{embedding}"] = StudyRun(_experiment(full, count, model=model))
     return runs
@@ -238,7 +238,7 @@ class TransformerStudy(StudyStage):
         full = TransformerStage.full
         base = _experiment(full, self.STEPS)
         seed = replace(base, training=replace(base.training, seed=2))
-        fewer = replace(base, model=replace(base.model, kv_heads=1))
+        fewer = replace(base, model=replace(TransformerStage.network, kv_heads=1))
         return {
             "base": StudyRun(base),
             "muon": StudyRun(_with_muon(base, full.training.learning_rate)),

@@ -9,7 +9,6 @@ log-probabilities that today's code gives on a fixed tiny stream.
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -24,14 +23,15 @@ from genmodels.errors import DataError, UserError
 from genmodels.language.kneser_ney import KneserNey, per_document
 from genmodels.language.perplexity import Perplexity, summarize
 from genmodels.stages import payload
-from genmodels.stages.base import Check, ShippedResult, Stage, same_behaviour
-from genmodels.system.timing import Clock
+from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.stages.profiles import at
+from genmodels.stages.trained import same_behaviour
+from genmodels.system.meters import Clock
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.tokenizer import Tokenizer
 
 TOLERANCE = 1e-9  # relative: counts are exact, only the order of sums may differ
 COMMON = 500  # occurrences of the tokens compared by what they follow
-SMOKE = {"orders": (1, 2, 3), "train_documents": 50, "sample_tokens": 10}
 
 
 class NgramResult(ShippedResult):
@@ -80,10 +80,11 @@ class NgramResult(ShippedResult):
 
 class NgramStage(Stage):
     name = "ngram"
+    reads = "text"
     result = NgramResult
 
     def config(self, profile: str) -> NgramConfig:
-        return NgramConfig() if profile == "full" else replace(NgramConfig(), **SMOKE)
+        return at(profile, NgramConfig(), {"evening": {}, "smoke": {}})
 
     def fingerprint(self, config: NgramConfig) -> list[float]:
         """-ln p of a fixed held-out stream, for a model of the highest order counted on another."""

@@ -17,7 +17,8 @@ import pandas as pd
 from genmodels.config import TrainingConfig
 from genmodels.errors import StaleResult
 from genmodels.text.tokenizer import Tokenizer
-from genmodels.training.loop import evaluation_steps, learning_rate_at
+from genmodels.training.loop import evaluation_steps
+from genmodels.training.optimizers import learning_rate_at
 
 ROUNDING = 1e-6  # relative; numbers that were computed from each other
 

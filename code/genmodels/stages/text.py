@@ -20,9 +20,10 @@ from genmodels.data.wikipedia import SPLITS
 from genmodels.errors import UserError
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage, compare_metrics
+from genmodels.stages.profiles import DOCUMENTS
 from genmodels.stages.text_study import first_merges, text_statistics
 from genmodels.system.files import data_digest, read_json
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
 from genmodels.text import bpe
 from genmodels.text.cleaning import clean_paragraph
 from genmodels.text.prepare import CORPORA, PREPARATION_VERSION, prepared, version_of
@@ -80,11 +81,12 @@ def slice_metrics(tokenizer: Tokenizer, texts: list[str]) -> dict[str, float]:
 
 class TextStage(Stage):
     name = "text"
+    reads = "text"
     result = TextResult
 
     def config(self, profile: str) -> dict[str, TextConfig]:
-        """The settings of both corpora; ``smoke`` prepares the fluent one alone, without the study of the steps."""
-        return {corpus: TextConfig(corpus=corpus) for corpus in (CORPORA if profile == "full" else CORPORA[:1])}
+        """The settings of both corpora."""
+        return {corpus: TextConfig(corpus=corpus, documents=DOCUMENTS[profile]) for corpus in CORPORA}
 
     def fingerprint(self, config: Any) -> list[int]:
         """Token ids that today's cleaning and our own BPE give the fixed passage, trained on itself."""
@@ -98,7 +100,7 @@ class TextStage(Stage):
         fluent = texts["fluent"]
         held_out = [text[:HELD_OUT_CHARACTERS] for text in fluent.held_out_texts("test", HELD_OUT_DOCUMENTS)]
         files = {f"{corpus}-tokenizer.json": text.tokenizer.to_bytes() for corpus, text in texts.items()}
-        metrics = text_statistics(folder) if profile == "full" else {"fluent": fluent.statistics}
+        metrics = text_statistics(fluent, texts["classic"], folder)
         metrics["slice"] = slice_metrics(fluent.tokenizer, held_out)
         source = fluent.statistics["corpus"]
         data = {
@@ -134,11 +136,10 @@ class TextStage(Stage):
         fits = len(texts) <= HELD_OUT_DOCUMENTS and all(0 < len(text) <= HELD_OUT_CHARACTERS for text in texts)
         payload.require(fits, "held-out.json holds no beginnings of documents")
         payload.like(metrics, {"slice": {"tokens_per_word": float, "round_trip_share": 1.0}}, "metrics.json")
-        if result.manifest["profile"] == "full":
-            study = dict.fromkeys(STUDIES, payload.Each(object)) | {
-                "bpe": {"first_merges": first_merges(result.tokenizer())}
-            }
-            payload.like(metrics, {"study": study}, "metrics.json")
+        study = dict.fromkeys(STUDIES, payload.Each(object)) | {
+            "bpe": {"first_merges": first_merges(result.tokenizer())}
+        }
+        payload.like(metrics, {"study": study}, "metrics.json")
 
     def contradict(self, result: TextResult) -> list[Check]:
         again = slice_metrics(result.tokenizer(), result.held_out)

@@ -12,12 +12,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from genmodels.config import TextConfig
 from genmodels.data import wikipedia
 from genmodels.text import normalization
 from genmodels.text.bpe import TRACED
 from genmodels.text.cleaning import clean_documents, clean_paragraph
-from genmodels.text.prepare import PreparedText, prepared
+from genmodels.text.prepare import PreparedText
 from genmodels.text.rules import ZWNJ
 from genmodels.text.tokenizer import Tokenizer
 from genmodels.text.windows import NgramDataset, window_table
@@ -37,16 +36,15 @@ LEMMA_EXAMPLES = (  # a token, and whether its lemma is the right one
 SENTENCE = "نیوتن بسیار ضعیف بود و نمی‌توانست در بازی‌های خشن هم‌کلاسی‌هایش شرکت کند."
 
 
-def text_statistics(folder: Path | str | None = None, workers: int = 1) -> dict[str, Any]:
+def text_statistics(fluent: PreparedText, classic: PreparedText, folder: Path | str | None = None) -> dict[str, Any]:
     """``{"fluent": statistics, "classic": statistics, "study": …}``: all that section 2.1 of the report reads."""
-    fluent, classic = (prepared(TextConfig(corpus=corpus), folder, workers) for corpus in ("fluent", "classic"))
     study = preparation_study(fluent, classic, folder)
     return {"fluent": fluent.statistics, "classic": classic.statistics, "study": study}
 
 
 def preparation_study(fluent: PreparedText, classic: PreparedText, folder: Path | str | None = None) -> dict[str, Any]:
     """The studies below, on the raw text in ``folder`` and what both preparations made of it."""
-    raw = wikipedia.load(folder).documents
+    raw = wikipedia.load(folder).thinned(fluent.config.documents).documents
     cleaned = clean_documents(raw)[0]
     train, test = (fluent.held_out_texts(split) for split in ("train", "test"))
     sentence = normalization.normalize(SENTENCE)

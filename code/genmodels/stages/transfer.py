@@ -33,9 +33,10 @@ from genmodels.language.base import linear_cross_entropy
 from genmodels.language.perplexity import Perplexity, evaluate, summarize
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages import payload
-from genmodels.stages.base import FINGERPRINT_STEPS, METRIC_TOLERANCE, Check, largest_difference
+from genmodels.stages.base import METRIC_TOLERANCE, Check
 from genmodels.stages.language import log_unigram
-from genmodels.stages.transfer_arms import SHIPPED, arms, brief
+from genmodels.stages.trained import FINGERPRINT_STEPS, largest_difference
+from genmodels.stages.transfer_arms import LESS, SHIPPED, arms
 from genmodels.stages.transfer_measures import Trained, before, before_belongs, measured, measures_belong
 from genmodels.stages.transfer_texts import (
     TransferTexts,
@@ -47,9 +48,8 @@ from genmodels.stages.trials import Trial, TrialsResult, TrialsStage, _finished_
 from genmodels.system.files import write_bytes, write_json
 from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.training import loop
-from genmodels.training.batches import seed_for
+from genmodels.training.batches import Batch, seed_for
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 ASKED = 4  # one test ghazal in so many is scored again by ``verify``
 PARTS = ("ids", "offsets", "characters")
@@ -86,12 +86,16 @@ class TransferStage(TrialsStage):
     name = "transfer"
     result = TransferResult
     files = (*TrialsStage.files, "weights.safetensors")
+    reads = "text"
+    needs = ("transformer",)
+    less = LESS
 
     def runs(self) -> dict[str, Trial]:
         return {key: Trial(config) for key, config in arms().items()}
 
-    def short(self, run: Trial) -> Trial:
-        return replace(run, experiment=brief(run.experiment))
+    def config(self, profile: str) -> dict[str, Trial]:
+        """As of any study; the pre-trained model is that of the profile, too."""
+        return {key: with_source(run, f"transformer/{profile}") for key, run in super().config(profile).items()}
 
     # --- what is trained ----------------------------------------------------------------------------------------------
 
@@ -173,18 +177,8 @@ class TransferStage(TrialsStage):
             return row
 
         label = f"{self.name} {key} rate {run.training.learning_rate:g} seed {run.training.seed}"
-        commit = store.commit()
-        plan = run.training
-        record = loop.train(
-            network,
-            self.dataset(run, material),
-            SPOKEN,
-            plan,
-            evaluate=evaluated,
-            label=label,
-            commit=commit,
-            alone=True,
-        )
+        of: dict[str, Any] = {"evaluate": evaluated, "label": label, "commit": store.commit(), "alone": True}
+        record = loop.train(network, self.dataset(run, material), SPOKEN, run.training, **of)
         adaptation.restore(network.cpu(), best[1])
         step = next(int(row["step"]) for row in record.history if row["validation_loss"] == best[0])
         return Trained(run, network, best[0], step, record)
@@ -289,6 +283,11 @@ def with_plan(run: Trial, **changes: Any) -> Trial:
     """The arm with another rate or seed."""
     config = run.experiment
     return replace(run, experiment=replace(config, training=replace(config.training, **changes)))
+
+
+def with_source(run: Trial, source: str) -> Trial:
+    """The arm carried over from another result."""
+    return replace(run, experiment=replace(run.experiment, source=source))
 
 
 def counts_name(config: TransferConfig) -> str:

@@ -21,8 +21,8 @@ from genmodels.language.pretrained import PretrainedLM, load
 from genmodels.stages.transfer_texts import TransferTexts
 from genmodels.text.windows import IGNORED, NgramDataset
 from genmodels.training import loop
+from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
-from genmodels.training.ranks import Batch
 
 BATCH, WINDOW, EVALUATIONS = 4, 128, 4
 BATCH_TOKENS = 1024  # of an evaluation: the logits of a large vocabulary take room

@@ -25,15 +25,9 @@ from genmodels import store
 from genmodels.config import TrainingConfig, to_plain
 from genmodels.errors import UserError
 from genmodels.stages import payload
-from genmodels.stages.base import (
-    FINGERPRINT_TOLERANCE,
-    Check,
-    ShippedResult,
-    Stage,
-    Training,
-    first_loss,
-    largest_difference,
-)
+from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.stages.profiles import Less, at
+from genmodels.stages.trained import FINGERPRINT_TOLERANCE, Trainable, first_loss, largest_difference
 from genmodels.system import processes
 from genmodels.system.files import read_json, write_json
 from genmodels.training import batches, loop
@@ -75,7 +69,7 @@ def _finished_part(path: Path, identity: str) -> dict[str, Any] | None:
     return part if mine else None
 
 
-class TrialsStage(Training, Stage):
+class TrialsStage(Trainable, Stage):
     """A dictionary of runs, each a ``Trial``; a subclass gives the rest.
 
     ``material`` below is whatever ``gather`` read for all runs.
@@ -83,14 +77,11 @@ class TrialsStage(Training, Stage):
 
     result: type[TrialsResult] = TrialsResult
     files: tuple[str, ...] = ("history.csv", "metrics.json", "slice.npz")
+    less: Less  # what of each run's experiment is smaller in the other profiles
 
     @abstractmethod
     def runs(self) -> dict[str, Any]:
         """The runs of the ``full`` profile, in order."""
-
-    @abstractmethod
-    def short(self, run: Any) -> Any:
-        """A run in the ``smoke`` profile: a few steps, little to judge on."""
 
     @abstractmethod
     def gather(self, runs: dict[str, Any], folder: Path | None) -> Any:
@@ -140,8 +131,9 @@ class TrialsStage(Training, Stage):
         return {}
 
     def config(self, profile: str) -> dict[str, Any]:
-        runs = self.runs()
-        return runs if profile == "full" else {key: self.short(run) for key, run in runs.items()}
+        return {
+            key: replace(run, experiment=at(profile, run.experiment, self.less)) for key, run in self.runs().items()
+        }
 
     def start(self, run: Any, arrays: dict[str, np.ndarray]) -> nn.Module:
         """The seeded model, initialised."""

@@ -16,7 +16,7 @@ from operator import ne
 from typing import Any
 
 from genmodels.data.wikipedia import Document
-from genmodels.system.workers import Workers
+from genmodels.system.processes import Workers
 from genmodels.text.characters import ZWNJ
 from genmodels.text.repetitions import Mark, Repetitions, mark
 from genmodels.text.rules import RULES

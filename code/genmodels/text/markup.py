@@ -39,15 +39,12 @@ _INLINE = _LETTER_TAGS | set(
 _DROPPED = set(
     "ce chem gallery graph hiero imagemap inputbox maplink mapframe math ref score script style timeline".split()
 )
-_TAG_NAMES = (
-    _INLINE
-    | _DROPPED
-    | set(
-        "address article aside blockquote body br button caption center col colgroup dd details div dl dt figcaption figure footer form "
-        "h1 h2 h3 h4 h5 h6 head header hr html iframe img input label li link main meta nav ol option p poem pre references section "
-        "select source summary syntaxhighlight table tbody td templatedata templatestyles textarea tfoot th thead title tr track ul "
-        "video audio".split()
-    )
+_TAG_NAMES = _INLINE | _DROPPED
+_TAG_NAMES |= set(
+    "address article aside audio blockquote body br button caption center col colgroup dd details div dl dt figcaption figure footer "
+    "form h1 h2 h3 h4 h5 h6 head header hr html iframe img input label li link main meta nav ol option p poem pre references section "
+    "select source summary syntaxhighlight table tbody td templatedata templatestyles textarea tfoot th thead title tr track ul "
+    "video".split()
 )
 _TAG = re.compile(r"<(/?)([A-Za-z][A-Za-z0-9]{0,20})((?:[\s/][^<>]{0,500})?)>")
 _VALUE = re.compile("[A-Za-z0-9]").match
@@ -133,9 +130,8 @@ _TEX = re.compile(r"\{\s*\\[A-Za-z]")
 _FILE = re.compile(
     r"\s*(?:(?:پرونده|تصویر|نگاره|رده|File|Image|Media|Category)\s*:|[a-z]{2,3}(?:-[a-z]+)?:[^\[\]|]{0,300}\]\])", re.I
 )
-_SET = re.compile(
-    rf"[^{{}}|]*[,،=<>∈][^{{}}|]*|[{LATIN}{GREEK}][^{{}}|{ARABIC}]*[|:][^{{}}|{ARABIC}]*"
-)  # {1, 2}, {x | x > 0}
+# {1, 2}, {x | x > 0}
+_SET = re.compile(rf"[^{{}}|]*[,،=<>∈][^{{}}|]*|[{LATIN}{GREEK}][^{{}}|{ARABIC}]*[|:][^{{}}|{ARABIC}]*")
 _NONSPACE = re.compile(r"\S")
 LONGEST_FORMULA = 200
 

@@ -18,14 +18,10 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import os
-import shutil
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,10 +32,9 @@ from genmodels.config import TextConfig, to_plain
 from genmodels.data import wikipedia
 from genmodels.data.wikipedia import SPLITS, Corpus
 from genmodels.errors import DataError, UserError
-from genmodels.system.files import data_digest, exclusive_lock, file_digest, read_json, write_json
+from genmodels.system.files import atomic_folder, data_digest, exclusive_lock, file_digest, read_json, write_json
 from genmodels.system.places import prepared_folder
-from genmodels.system.progress import progress_bar
-from genmodels.system.workers import Workers, cores
+from genmodels.system.processes import Workers, cores, progress_bar
 from genmodels.text import normalization
 from genmodels.text.cleaning import ORDER, Cleaning
 from genmodels.text.normalization import prepare_chunk
@@ -111,8 +106,8 @@ def prepared(
 ) -> PreparedText:
     """The token arrays of ``config``, from the prepared folder or built from the raw text in ``folder``.
 
-    ``workers``: processes that build; by default one a core, or one altogether for a small text. Raises ``DataError`` for raw text that is missing or damaged, ``UserError`` for a bad config or an unwritable
-    folder.
+    ``workers``: processes that build; by default one a core, or one altogether for a small text. Raises ``DataError`` for
+    raw text that is missing or damaged, ``UserError`` for a bad config or an unwritable folder.
     """
     if config.corpus not in CORPORA:
         raise UserError(f"corpus {config.corpus!r} is unknown; choose one of {', '.join(CORPORA)}")
@@ -148,11 +143,11 @@ def _kept(config: TextConfig, place: Path, tell: bool = False) -> PreparedText |
 
 def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], workers: int | None) -> PreparedText:
     started = time.perf_counter()
-    corpus = wikipedia.load(raw)
+    corpus = wikipedia.load(raw).thinned(config.documents)
     print(f"genmodels: {corpus.summary()}", file=sys.stderr)
     if workers is None:
         workers = cores() if corpus.characters > SERIAL_CHARACTERS else 1
-    with _whole_folder(place) as folder, Workers(workers) as pool:
+    with atomic_folder(place, WAY_OUT) as folder, Workers(workers) as pool:
         cleaning = _clean(corpus, folder, pool)
         clean_seconds = time.perf_counter() - started
         words = _normalize(corpus, config.corpus, folder, pool)
@@ -187,7 +182,7 @@ def _build(config: TextConfig, raw: Path, place: Path, sources: dict[str, Any], 
 def _clean(corpus: Corpus, folder: Path, pool: Workers) -> dict[str, Any]:
     """Write ``<split>.clean``, the cleaned paragraphs of each document; returns what cleaning did."""
     cleaning = Cleaning()
-    with progress_bar(total=sum(corpus.sizes.values()), desc="clean", unit="document") as bar:
+    with progress_bar(total=sum((corpus.taken or corpus.sizes).values()), desc="clean", unit="document") as bar:
         for split in ORDER:
             documents = (document.paragraphs for document in corpus.stream(split))
             kept = cleaning.stream(documents, split != "train", pool)
@@ -207,7 +202,9 @@ def _normalize(corpus: Corpus, kind: str, folder: Path, pool: Workers) -> dict[s
                 counts[stage][split].update(counter)
             yield from rows
 
-    with progress_bar(total=sum(corpus.sizes.values()), desc=f"normalise ({kind})", unit="document") as bar:
+    with progress_bar(
+        total=sum((corpus.taken or corpus.sizes).values()), desc=f"normalise ({kind})", unit="document"
+    ) as bar:
         for split in SPLITS:
             write_spool(folder / f"{split}.texts", (row for row in _counted(texts(split), bar) if row[0]))
             (folder / f"{split}.clean").unlink()
@@ -269,29 +266,6 @@ def _study(counts: dict[str, dict[str, Counter]]) -> dict[str, Any]:
         "most_common": [[word, n] for word, n in whole.most_common(200) if word in stops][:10],
     }
     return result
-
-
-# --- the folder -----------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _whole_folder(place: Path) -> Iterator[Path]:
-    """A folder to write into, beside ``place``; it takes that place when the block ends well: it is whole or absent."""
-    temporary: str | None = None
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent)
-        os.chmod(temporary, 0o755)
-        yield Path(temporary)
-        if place.exists():
-            shutil.rmtree(place)
-        os.replace(temporary, place)
-        temporary = None
-    except OSError as error:
-        raise UserError(f"cannot write {place}: {error.strerror or error}; {WAY_OUT}") from error
-    finally:
-        if temporary is not None:
-            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _open(config: TextConfig, place: Path) -> PreparedText:

@@ -2,8 +2,8 @@
 
 ``RULES`` is applied in order to a paragraph (``cleaning.py``). A rule returns its argument where there is nothing to
 do, takes time in proportion to the length of the text whatever stands in it, and never makes it longer (but for
-``compatibility``: ﷲ is four letters). Markup is in ``markup.py``, single characters in ``characters.py``. Label and reason are
-Persian, for the report's table, which is generated from here.
+``compatibility``: ﷲ is four letters). Markup is in ``markup.py``, single characters in ``characters.py``, other scripts in
+``scripts.py``. Label and reason are Persian, for the report's table, which is generated from here.
 
 How a pattern stays linear: it can begin only where a run begins (a look-behind), and what a run took it never gives back
 (possessive quantifiers); nested brackets are counted on a stack.
@@ -17,24 +17,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from genmodels.text import characters, markup
-from genmodels.text.characters import (
-    ARABIC,
-    DIGITS,
-    GREEK,
-    LATIN,
-    LETTERS,
-    MARKS,
-    NUMERALS,
-    RAISED,
-    ZWNJ,
-    Transformation,
-    substitution,
-    then,
-)  # fmt: skip
+from genmodels.text import characters, markup, scripts
+from genmodels.text.characters import ARABIC, DIGITS, LATIN, MARKS, ZWNJ, Transformation, substitution, then
 
 MINIMUM_WORDS, HEADING_WORDS = 3, 6
-LONGEST_CALL, LONGEST_FORMULA = 12, 40  # characters in the parentheses of f(x, y) and of (E = mc²)
 
 
 @dataclass(frozen=True)
@@ -87,115 +73,6 @@ def _brackets(text: str) -> str:
     lone.update(opened)
     lone -= {place for match in _INTERVAL.finditer(text) for place in (match.start(), match.end() - 1)}  # [0, 1)
     return "".join(" " if place in lone else sign for place, sign in enumerate(text)) if lone else text
-
-
-# --- other scripts --------------------------------------------------------------------------------------------------
-
-_FOREIGN_LETTER = rf"[^\W\d_{ARABIC}{NUMERALS}{RAISED}]"
-_HAS_FOREIGN, _HAS_PERSIAN, _HAS_WORD = re.compile(_FOREIGN_LETTER), re.compile(f"[{LETTERS}]"), re.compile(r"\w")
-_ORDINARY = rf" {ZWNJ}.،؛:؟!()«»\"'/…–—=+%٪٫٬۰-۹{LETTERS}{MARKS}-"
-_UNUSUAL = re.compile(f"[^{_ORDINARY}]")  # cheap: a text without any of these has no foreign letter
-_LABEL = re.compile(rf"[{ARABIC}{MARKS}{ZWNJ} -]+")
-_EMPTY_LABEL = re.compile(rf"\s*+(?:به|(?:به )?[{ARABIC}{MARKS}{ZWNJ}]++:)\s*+")  # (به ) (به انگلیسی: )
-_UNITS = rf"[{LATIN}{GREEK}°'′″]{{1,5}}[{NUMERALS}]{{0,2}}"
-_MEASURE = re.compile(rf"[~≈<>±+-]?\s?[{DIGITS}][{DIGITS}.,،٫٬/–-]{{0,20}}\s?(?:{_UNITS}(?:/{_UNITS})?)?")
-_FORMULA = re.compile(rf"[=<>≤≥≠≈±×÷+^∈√#%٪{NUMERALS}]|[A-Z][a-z]?[{DIGITS}]")  # E = mc², LiCoO2
-_LONG = re.compile(
-    rf"[{LATIN}{GREEK}]{{2}}|(?![{LATIN}{GREEK}ɐ-ʯ]){_FOREIGN_LETTER}"
-)  # more than variables: (x), (u, v)
-_PARENTHESIS = re.compile(r"[()]")
-_COMMENT = re.compile(r"\S|[؟!…±+]\S")
-_GLUED = re.compile(rf"[{LATIN}{GREEK}{DIGITS}{NUMERALS}{RAISED}']$").search  # f(x), P(A)
-
-
-def _originals(text: str) -> str:
-    """(به انگلیسی: Name؛ زادهٔ ۱۹۷۱) → (زادهٔ ۱۹۷۱); a parenthesis with nothing Persian in it goes, the innermost first."""
-    if "(" not in text:
-        return text
-    parts: list[str] = []
-    opened: list[int] = []  # where in ``parts`` each open parenthesis stands, but for those that hold one that is kept
-    position = 0
-    for match in _PARENTHESIS.finditer(text):
-        parts.append(text[position : match.start()])
-        position = match.end()
-        if match.group() == "(":
-            opened.append(len(parts))
-            parts.append("(")
-        elif opened:
-            begin = opened.pop()
-            content = "".join(parts[begin + 1 :])
-            call = len(content) <= LONGEST_CALL and _GLUED(parts[begin - 1][-1:])
-            kept = content if call else _without_originals(content)
-            del parts[begin:]
-            if kept or call:
-                parts.append(f"({kept})")
-                opened.clear()
-            elif parts[-1].endswith(" "):
-                parts[-1] = parts[-1][:-1]
-        else:
-            parts.append(")")
-    return "".join([*parts, text[position:]])
-
-
-def _without_originals(content: str) -> str:
-    """What of a parenthesis stays."""
-    if _EMPTY_LABEL.fullmatch(content):
-        return ""
-    if not _HAS_WORD.search(content):  # (؟) (!) (-) say something
-        return content if _COMMENT.fullmatch(content) else ""
-    if not _HAS_FOREIGN.search(content):
-        return content
-    short = len(content) <= LONGEST_FORMULA and not _HAS_PERSIAN.search(content)
-    if short and (_MEASURE.fullmatch(content.strip()) or _FORMULA.search(content) or not _LONG.search(content)):
-        return content
-    kept = ""
-    for separator, part in zip(*[iter(["", *re.split("([؛;،,/])", content)])] * 2):
-        if not _is_original(part):
-            kept += separator + part if kept else part
-    return kept.strip()
-
-
-def _is_original(part: str) -> bool:
-    label, colon, rest = part.partition(":")
-    rest = rest if colon and len(label.split()) <= 5 and _LABEL.fullmatch(label) else part
-    if not _HAS_WORD.search(rest):
-        return True
-    if not _HAS_FOREIGN.search(rest) or _HAS_PERSIAN.search(rest):
-        return False
-    return not _MEASURE.fullmatch(rest.strip()) and not _FORMULA.search(rest[:LONGEST_FORMULA])
-
-
-_WORD = rf"[{LATIN}][{LATIN}'’.\d-]*+"
-_OTHER = re.compile(  # other scripts, but for what belongs to a Latin word or variable: the mean x̄, the name Qurʾan
-    rf"(?:(?![{LATIN}{GREEK}]|(?<=[{LATIN}])[\u02b0-\u02ff]){_FOREIGN_LETTER}"
-    rf"|(?<![{LATIN}{GREEK}\u0300-\u036f])[\u0300-\u036f]|[\u0900-\u0dff])+"
-)
-_HAS_OTHER = re.compile(rf"[^{_ORDINARY}{ARABIC}{LATIN}{DIGITS}\[\]/&°×²³]").search
-_GREEK_WORD = re.compile(rf"[{GREEK}]{{3,}}")
-_ENGLISH = re.compile(
-    rf"[{LATIN}](?<![{LATIN}'’.\d-].)[{LATIN}'’.\d-]*+(?:[ :&/]++{_WORD}){{3,}}+"
-)  # four words in a row
-_LONG_WORD = re.compile(rf"[{LATIN}]{{3,}}+")
-
-
-def _phrase(match: re.Match[str]) -> str:
-    """A phrase goes, the letters of a formula belong to the sentence."""
-    return " " if 3 * len(_LONG_WORD.findall(match.group())) >= len(match.group().split()) else match.group()
-
-
-def _foreign(text: str) -> str:
-    if not _UNUSUAL.search(text):
-        return text
-    if _HAS_OTHER(text):
-        text = _GREEK_WORD.sub(" ", _OTHER.sub(" ", text))
-    return _ENGLISH.sub(_phrase, text)
-
-
-def _drop_foreign(text: str) -> str:
-    foreign = len(_HAS_FOREIGN.findall(text)) if _UNUSUAL.search(text) else 0
-    if not foreign:
-        return text if _HAS_PERSIAN.search(text) else ""
-    return text if 2 * len(_HAS_PERSIAN.findall(text)) > foreign else ""
 
 
 # --- what the other rules leave behind ------------------------------------------------------------------------------
@@ -326,8 +203,13 @@ RULES = _rules(
         ("diacritics", "اعراب", "کم و نامنظم نوشته می‌شود و واژه را چندگونه می‌کند.", characters.DIACRITICS),
         ("digits", "رقم‌های لاتین و عربی", "سه خط برای یک رقم، شمار نمادها را سه برابر می‌کند.", characters.digits),
         ("punctuation", "نقطه‌گذاری لاتین", "ویرگول و پرسش‌نشان لاتین همتای فارسی دارد.", characters.PUNCTUATION),
-        ("originals", "نام‌های بیگانه در پرانتز", "صورت نام به خط دیگر است؛ جمله بی آن هم کامل است.", _originals),
-        ("foreign", "رشته‌های بیگانه", "خط دیگر و عبارت بلند لاتین فارسی نیست؛ واژهٔ لاتین تنها می‌ماند.", _foreign),
+        ("originals", "نام‌های بیگانه در پرانتز", "صورت نام به خط دیگر است؛ جمله بی آن هم کامل است.", scripts.originals),
+        (
+            "foreign",
+            "رشته‌های بیگانه",
+            "خط دیگر و عبارت بلند لاتین فارسی نیست؛ واژهٔ لاتین تنها می‌ماند.",
+            scripts.foreign,
+        ),
         ("bullets", "نشان فهرست", "شماره و گلولهٔ آغاز بند، بخشی از جمله نیست.", _BULLETS),
         ("repeated", "نقطه‌گذاری تکراری", "نشانهٔ تکراری و پرانتز خالی، پس‌ماند حذف‌های پیشین است.", _REPEATED),
         ("half_spaces", "نیم‌فاصلهٔ نابجا", "دیده نمی‌شود، ولی واژه را عوض می‌کند.", _HALF_SPACES),
@@ -338,6 +220,6 @@ RULES = _rules(
             lambda text: _SPACE_RUN.sub(" ", text).strip(" "),
         ),
         ("headings", "عنوان و سطر کوتاه", "عنوان بخش و پارهٔ کمتر از سه واژه جمله نیست.", _drop_headings),
-        ("not_persian", "بند نافارسی", "بندی است که دو سوم حرف‌هایش فارسی نیست.", _drop_foreign),
+        ("not_persian", "بند نافارسی", "بندی است که دو سوم حرف‌هایش فارسی نیست.", scripts.not_persian),
     ]
 )

@@ -1,7 +1,7 @@
 """A corpus passed through functions in constant memory: chunks, worker processes, spools, arrays that grow on disk.
 
 A stream of documents is cut into chunks of about ``CHUNK_CHARACTERS``; a chunk is what one worker process
-(``genmodels.system.workers``) is given, so that neither memory nor output depends on the number of processes or on the length
+(``genmodels.system.processes``) is given, so that neither memory nor output depends on the number of processes or on the length
 of the file. What must be read twice goes through a spool (one JSON line a document), what becomes an array is appended
 to its ``.npy`` file.
 

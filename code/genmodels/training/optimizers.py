@@ -1,18 +1,22 @@
-"""The optimisers: AdamW, and Muon for the matrices and kernels inside a network with AdamW for the rest.
+"""What moves the weights: the optimiser, its learning rate and weight decay at each step, and the average that is kept.
 
 - AdamW with decoupled weight decay: Loshchilov & Hutter, arXiv 1711.05101.
-- Muon (Jordan et al. 2024): the momentum of a matrix is replaced by the nearest half-orthogonal matrix, found by a few
-  Newton-Schulz steps, so that all directions are learned at one pace. Scaled to the size of AdamW's updates (Liu et al.
-  2025, arXiv 2502.16982), so that one learning rate serves both. A convolution's kernel is a matrix, too: all taps of
+- Muon (Jordan et al. 2024) for the matrices and kernels inside a network: the momentum of a matrix is replaced by the
+  nearest half-orthogonal matrix, found by a few Newton-Schulz steps, so that all directions are learned at one pace.
+  Scaled to the size of AdamW's updates (Liu et al. 2025, arXiv 2502.16982), so that one learning rate serves both. A convolution's kernel is a matrix, too: all taps of
   all input channels against the output channels; and so are the two slopes of each bias that knows its place. Embeddings,
   biases and gains stay with AdamW.
+- Learning rate: linear warm-up, then a cosine (arXiv 1608.03983) or a constant rate with a cooldown (arXiv 2405.18392).
+- Averaging: exponential moving average of the weights with a warmed-up decay; it is what is evaluated and kept.
 
-The training loop sets ``lr`` in ``param_groups`` and knows no more of an optimiser than torch's own interface.
+The training loop knows no more of an optimiser than torch's own interface.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -147,3 +151,78 @@ class MuonWithAdamW:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for part, kept in zip(self.parts, state["parts"], strict=True):
             part.load_state_dict(kept)
+
+
+def steady_steps(config: TrainingConfig) -> int:
+    """How many steps come before the cooldown; 0 where the learning rate falls all the way."""
+    return math.floor((1 - config.cooldown) * config.steps) if config.cooldown else 0
+
+
+def learning_rate_at(step: int, config: TrainingConfig) -> float:
+    """Linear warm-up to ``learning_rate``, then down to ``final_learning_rate``.
+
+    Down half a cosine; or, with a ``cooldown``, constant until the last ``cooldown`` share of the steps and
+    then by 1 - sqrt(progress) (Hägele et al. 2024, arXiv 2405.18392, sec. 3).
+    """
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    swing = config.learning_rate - config.final_learning_rate
+    if config.cooldown:
+        start = steady_steps(config)
+        progress = max(0, step - start) / max(1, config.steps - start)
+        return config.final_learning_rate + swing * (1 - math.sqrt(progress))
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.final_learning_rate + swing * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def weight_decays_at(step: int, config: TrainingConfig) -> bool:
+    """Whether the weights decay in this step; ``weight_decay_from`` leaves them alone at first."""
+    return step >= config.weight_decay_from
+
+
+class Schedule:
+    """Learning rate and weight decay of an optimiser's groups, step by step; made before a state is restored, which
+    brings those of its own step."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer | MuonWithAdamW, config: TrainingConfig) -> None:
+        self.optimizer, self.config = optimizer, config
+        self.decays = [group["weight_decay"] for group in optimizer.param_groups]
+
+    def apply(self, step: int) -> None:
+        for group, decay in zip(self.optimizer.param_groups, self.decays, strict=True):
+            group["lr"] = learning_rate_at(step, self.config) * rate_share(group, step)
+            group["weight_decay"] = decay if weight_decays_at(step, self.config) else 0.0
+
+
+class WeightAverage:
+    """Exponential moving average of a model's parameters; decay 0 means "the weights themselves"."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay, self.model = decay, model
+        self.weights = [p.detach().clone() for p in model.parameters()] if decay else []
+
+    @torch.no_grad()
+    def update(self, step: int) -> None:
+        if self.decay:  # early on a long memory would keep the random start: let it lengthen with the run
+            rate = 1 - min(self.decay, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self.weights, [p.detach() for p in self.model.parameters()], rate)
+
+    @torch.no_grad()
+    def keep(self) -> None:
+        """The model holds the averaged weights from now on."""
+        if self.decay:
+            torch._foreach_copy_(list(self.model.parameters()), self.weights)
+
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Inside the block the model holds the averaged weights."""
+        if not self.decay:
+            yield
+            return
+        before = [p.detach().clone() for p in self.model.parameters()]
+        self.keep()
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(list(self.model.parameters()), before)

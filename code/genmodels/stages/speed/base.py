@@ -9,14 +9,18 @@ that the fast way and the slow way give the same thing.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from genmodels.config import chosen_profile
+from genmodels.errors import UserError
 from genmodels.stages import payload
 from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.store import result_folder
 from genmodels.system.files import data_digest
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
 
 
 class SpeedStage(Stage):
@@ -28,7 +32,8 @@ class SpeedStage(Stage):
         return import_module(self.module)
 
     def config(self, profile: str) -> dict[str, Any]:
-        return self._measured().SETTINGS[profile]
+        settings = self._measured().SETTINGS
+        return settings.get(profile, settings["full"])
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Measure and publish; minutes at most, so there is no checkpoint (``restart`` changes nothing)."""
@@ -37,6 +42,15 @@ class SpeedStage(Stage):
         metrics = self._measured().measure(settings, folder)
         data = {"name": metrics.pop("data", "none"), "digest": data_digest(self.name, repr(sorted(settings.items())))}
         return self.publish(profile, settings, data, clock.spent(), metrics=metrics)
+
+    def measured(self, profile: str, device: str = "cpu") -> Iterator[str]:
+        """What this machine gives, as lines of Markdown; nothing is published. ``UserError`` for a GPU that is not to be had."""
+        module = self._measured()
+        if device != "cuda":
+            return _told(module.measure(self.config(profile)))
+        if not hasattr(module, "on_card"):
+            raise UserError(f"{self.name} is measured on the processor alone; leave --device out")
+        return _told(module.on_card())
 
     @abstractmethod
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
@@ -51,6 +65,26 @@ class SpeedStage(Stage):
 
     def contradict(self, result: ShippedResult) -> list[Check]:
         return self._measured().agree()
+
+
+def _told(found: dict[str, Any]) -> Iterator[str]:
+    """A table for each list of rows, and for each table of rows by name; a line for anything else."""
+    for key, value in found.items():
+        rows = (
+            [{key: name, **row} for name, row in value.items() if isinstance(row, dict)]
+            if isinstance(value, dict)
+            else value
+        )
+        if isinstance(rows, list) and rows and isinstance(rows[0], dict):
+            columns = list(dict.fromkeys(column for row in rows for column in row))
+            yield f"\n| {' | '.join(columns)} |\n|{'--:|' * len(columns)}"
+            yield from (f"| {' | '.join(_cell(row.get(column, '')) for column in columns)} |" for row in rows)
+        else:
+            yield f"\n{key}: {value}"
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _numbers(*names: str) -> dict[str, Any]:
@@ -92,9 +126,12 @@ class _HeldOutSpeed(SpeedStage):
     """One whose ways are compared on the held-out texts that stage ``text`` ships."""
 
     def contradict(self, result: ShippedResult) -> list[Check]:
+        """On any held-out texts: those of the same profile, or of the document that shows a shipped speed beside its own text."""
         from genmodels import stages
 
-        return self._measured().agree(stages.load("text", result.manifest["profile"]).held_out)
+        profiles = (result.manifest["profile"], chosen_profile())
+        there = [profile for profile in profiles if (result_folder("text", profile) / "manifest.json").is_file()]
+        return self._measured().agree(stages.load("text", (there or profiles)[0]).held_out)
 
 
 class TextSpeed(_HeldOutSpeed):
@@ -141,6 +178,7 @@ class Vocabularies(SpeedStage):
     """Not a speed, but a measurement of the same kind: minutes, no weights."""
 
     name, module = "vocabularies", "genmodels.stages.speed.vocabularies"
+    reads = "text"
 
     def shape(self, settings: dict[str, Any]) -> dict[str, Any]:
         row = dict.fromkeys(("vocabulary", "tokens", "characters", "words"), int)

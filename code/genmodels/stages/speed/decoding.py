@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from genmodels.language.generation import generate, replay
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages.base import Check
-from genmodels.system.timing import interleaved, one_thread
+from genmodels.system.meters import interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {
@@ -101,7 +102,7 @@ def _cache_rows(model: TransformerLM, kv_heads: int, settings: dict[str, Any]) -
         with_cache = _generation(model, length, settings["repeats"])
         places = evenly(length, settings["points"])
         with torch.no_grad():
-            passes = [cpu_seconds(lambda n=n: _one_token(model, n), settings["repeats"]) for n in places]
+            passes = [cpu_seconds(partial(_one_token, model, n), settings["repeats"]) for n in places]
         without = summed(places, passes)
         rows.append(
             {

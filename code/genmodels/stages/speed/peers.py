@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from genmodels.language.recurrent import LSTMLayer, RecurrentLM
 from genmodels.language.transformer import TransformerLM
 from genmodels.stages.base import Check
 from genmodels.stages.speed.decoding import evenly, summed
+from genmodels.system.meters import interleaved, one_thread
 from genmodels.system.precision import autocast
-from genmodels.system.timing import interleaved, one_thread
 from genmodels.training.optimizers import make_optimizer
 
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -157,7 +158,7 @@ def _generation(settings: dict[str, Any]) -> dict[str, float]:
                 peer.features(torch.zeros(1, n, dtype=torch.int64))[:, -1], peer.embedding.weight, peer.output_bias
             )
 
-    runs: dict[str, Callable[[], Any]] = {str(n): lambda n=n: one(n) for n in places}
+    runs: dict[str, Callable[[], Any]] = {str(n): partial(one, n) for n in places}
     runs["ours"] = lambda: generate(ours, [[0]], length, torch.Generator(), greedy=True)
     seconds = interleaved(runs, 1, settings["repeats"])
     total = summed(places, [seconds[str(n)] for n in places])

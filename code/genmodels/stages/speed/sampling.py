@@ -19,9 +19,8 @@ from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.model import PixelCNN, PixelModel
 from genmodels.pixelcnn.sampling import METHODS, Cropped, Naive, sample
 from genmodels.stages.base import Check
-from genmodels.stages.speed.training import ASSIGNED, FORMS, draw, network, with_biases
-from genmodels.system.flops import count_flops
-from genmodels.system.timing import interleaved, one_thread
+from genmodels.stages.speed.training import ASSIGNED, FORMS, network, random_bits, with_biases
+from genmodels.system.meters import count_flops, interleaved, one_thread
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"images": 100, "channels": 64, "side": 28, "naive_pixels": 5, "cropped_pixels": 40, "rounds": 3},
@@ -59,11 +58,11 @@ def _network(settings: dict[str, Any], form: str = "half-last") -> PixelCNN:
 
 def _rows(settings: dict[str, Any]) -> list[dict[str, Any]]:
     side, count = settings["side"], settings["images"]
-    canvas, half, full = draw(count, side), _network(settings), _network(settings, "naive")
+    canvas, half, full = random_bits(count, side), _network(settings), _network(settings, "naive")
 
-    def some(stepper: Any, pixels: int) -> Callable[[], None]:
+    def some(stepper: Any, pixels: int) -> Callable[[], Any]:
         places = torch.linspace(0, side * side - 1, pixels).round().long().tolist()
-        return lambda: [stepper.logit(*divmod(place, side)) for place in places] and None
+        return lambda: [stepper.logit(*divmod(place, side)) for place in places]
 
     few, many = settings["naive_pixels"], settings["cropped_pixels"]
     taken = interleaved(
@@ -88,7 +87,7 @@ def _flops(settings: dict[str, Any]) -> dict[str, float]:
     live = 2 * side * side * sum(conv.live_taps * conv.in_channels * conv.out_channels for conv in model.convolutions)
     counted = {}
     for name, action in {
-        "forward": lambda: model(draw(few, side)),
+        "forward": lambda: model(random_bits(few, side)),
         "incremental": lambda: sample(model, few, torch.Generator().manual_seed(0)),
     }.items():
         counted[name] = count_flops(action) / few

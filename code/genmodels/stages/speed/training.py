@@ -27,12 +27,11 @@ from genmodels.config import GatedModelConfig, PixelCNNModelConfig
 from genmodels.errors import UserError
 from genmodels.pixelcnn.gated import GatedPixelCNN
 from genmodels.pixelcnn.masked_conv import to_naive
-from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, loss_nats, whole
-from genmodels.pixelcnn.spectral import quickest
+from genmodels.pixelcnn.model import Apply, PixelCNN, PixelModel, apply_directly, loss_nats
+from genmodels.pixelcnn.spectral import apply_fastest
 from genmodels.stages.base import Check
-from genmodels.system.flops import count_flops
+from genmodels.system.meters import card_seconds, count_flops, interleaved, one_thread
 from genmodels.system.precision import autocast, bf16_is_native
-from genmodels.system.timing import card_seconds, interleaved, one_thread
 
 ASSIGNED = {"channels": PixelCNNModelConfig().channels, "layers": len(PixelCNNModelConfig().kernels), "side": 28}
 SETTINGS: dict[str, dict[str, Any]] = {
@@ -69,7 +68,7 @@ class Form:
 
     naive: bool = False
     channels_last: bool = False
-    apply: Apply = whole
+    apply: Apply = apply_directly
     bf16: bool = False
     compiled: bool = False
 
@@ -79,7 +78,7 @@ FORMS = {  # the first is what the ratios refer to; "half-last" evaluates, "spec
     "naive-last": Form(naive=True, channels_last=True),
     "half": Form(),
     "half-last": Form(channels_last=True),
-    "spectral": Form(channels_last=True, apply=quickest),
+    "spectral": Form(channels_last=True, apply=apply_fastest),
     "naive-bf16": Form(naive=True, bf16=True),
     "half-bf16": Form(channels_last=True, bf16=True),
     "half-compiled": Form(channels_last=True, compiled=True),
@@ -110,7 +109,7 @@ def with_biases(model: ModelT, deviation: float) -> ModelT:
     return model
 
 
-def draw(count: int, side: int) -> Tensor:
+def random_bits(count: int, side: int) -> Tensor:
     """(count, 1, side, side) images of zeros and ones, a fifth of them ones, always the same."""
     return (torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(0)) < 0.2).float()
 
@@ -153,7 +152,7 @@ def _forms(
     device: str = "cpu",
     clock: Callable[[], float] | None = None,
 ) -> dict[str, Any]:
-    images = draw(settings["batch"], settings["base"]["side"]).to(device)
+    images = random_bits(settings["batch"], settings["base"]["side"]).to(device)
     steps: dict[str, Callable[[], Any]] = {}
     flops, left_out = {}, {}
     for name, form in forms.items():
@@ -210,7 +209,7 @@ def _law(settings: dict[str, Any]) -> dict[str, Any]:
         for value in values
     ]
     sizes = {_size(point): {name: point[name] for name in settings["base"]} for point in points}
-    steps = {key: stepper(network(form, **size), form, draw(batch, size["side"])) for key, size in sizes.items()}
+    steps = {key: stepper(network(form, **size), form, random_bits(batch, size["side"])) for key, size in sizes.items()}
     flops = {key: count_flops(step) / batch for key, step in steps.items()}
     seconds = {key: taken / batch for key, taken in interleaved(steps, 1, settings["law_rounds"]).items()}
     for point in points:
@@ -234,7 +233,7 @@ def differences() -> dict[str, float]:
     half = with_biases(network(FORMS["half-last"], channels=16, layers=4, side=10).double(), 0.1)
     naive = copy.deepcopy(half)
     naive.convolutions = nn.ModuleList(map(to_naive, half.convolutions))
-    images = draw(8, 10).double()
+    images = random_bits(8, 10).double()
     expected = [stepper(naive, FORMS["naive"], images)()]
     for fast, slow in zip(half.convolutions, naive.convolutions):
         expected += [fast.stored(slow.weight.grad), slow.bias.grad]

@@ -16,18 +16,19 @@ import numpy as np
 from genmodels.config import TextConfig
 from genmodels.language.kneser_ney import KneserNey
 from genmodels.stages.base import Check
+from genmodels.stages.profiles import DOCUMENTS
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"vocabularies": [2000, 8000, 32000], "order": 5, "train_documents": 500},
-    "smoke": {"vocabularies": [400, 800], "order": 3, "train_documents": 50},
+    "smoke": {"vocabularies": [2000, 8000, 32000], "order": 5, "train_documents": 50, "documents": DOCUMENTS["smoke"]},
 }
 
 
 def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, Any]:
     """One row a vocabulary: tokens, perplexity, bits per character and perplexity per word of the test text."""
-    text = prepared(TextConfig(), folder)
+    text = prepared(TextConfig(documents=settings.get("documents", 0)), folder)
     train = text.held_out_texts("train", settings["train_documents"] or None)
     test = text.held_out_texts("test")
     return {
