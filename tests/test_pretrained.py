@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from genmodels.data.torchvision_compat import import_torchvision
 
 from genmodels import store
 from genmodels.__main__ import main
 from genmodels.data import hafez
+from genmodels.data.fetch_mnist import import_torchvision
 
 LINES = (
     "بنام خدای جهان آفرین",

@@ -216,7 +216,7 @@ class TransferStage(TrialsStage):
 
     def common_shapes(self, result: TrialsResult) -> dict[str, payload.Array]:
         before_belongs(result.metrics)
-        found = {}
+        found: dict[str, payload.Array] = {}
         for target in TARGETS:
             ids, offsets, _ = (result.slice.get(f"test_{target}_{name}", np.zeros(0)) for name in PARTS)
             documents = len(result.metrics["before"][target]["document_nll_nats"])
@@ -230,7 +230,7 @@ class TransferStage(TrialsStage):
                 found[counts_name(run.experiment)] = payload.Array((run.experiment.vocabulary,))
         return found
 
-    def belongs(self, result: TransferResult) -> None:
+    def belongs(self, result: TrialsResult) -> None:
         super().belongs(result)
         payload.like(result.manifest["data"], {"weights": str}, "manifest.json, data")
         network = self.seeded_model(result.config[SHIPPED])
@@ -239,7 +239,7 @@ class TransferStage(TrialsStage):
         fits = {name: tensor.shape for name, tensor in found.items()} == wanted
         payload.require(fits and all(t.isfinite().all() for t in found.values()), "weights.safetensors: no such update")
 
-    def contradict(self, result: TransferResult) -> list[Check]:
+    def contradict(self, result: TrialsResult) -> list[Check]:
         source = result.config[SHIPPED].experiment.source
         other = pretrained(source)
         same = other.manifest["payload"]["weights.safetensors"] == result.manifest["data"]["weights"]
@@ -247,21 +247,21 @@ class TransferStage(TrialsStage):
         checks = [Check("weights", same, detail)]
         return checks + self._documents(result, other) + super().contradict(result) if same else checks
 
-    def _documents(self, result: TransferResult, other: Any) -> list[Check]:
+    def _documents(self, result: TrialsResult, other: Any) -> list[Check]:
         """Every ``ASKED``-th test ghazal read again: by the pre-trained model, and with the shipped update."""
         run = result.config[SHIPPED]
         adapted = self.start(run, result.slice)
         adaptation.restore(adapted, result.stored.weights())
         target = run.experiment.target
         arm = result.metrics["runs"][SHIPPED]["test_document_nll_nats"][0]
-        whole = tuple(result.slice[f"test_{target}_{name}"] for name in PARTS)
+        ids, offsets, characters = (result.slice[f"test_{target}_{name}"] for name in PARTS)
         rows = {
             "documents before": (other.model(), result.metrics["before"][target]["document_nll_nats"]),
             f"documents {SHIPPED}": (adaptation.merge(adapted).eval(), arm),
         }
         checks = []
         for name, (network, stored) in rows.items():
-            asked = chosen(first(whole, len(stored)), ASKED)
+            asked = chosen(first((ids, offsets, characters), len(stored)), ASKED)
             apart = largest_difference(evaluate(network, *asked).document_nll_nats.tolist(), stored[::ASKED])
             detail = f"{len(asked[2])} documents, largest relative difference {apart:.1e}"
             checks.append(Check(name, apart <= METRIC_TOLERANCE, detail))

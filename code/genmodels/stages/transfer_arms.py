@@ -74,7 +74,7 @@ def _tuned(target: str, size: int) -> TransferConfig:
     plan = _plan(steps, "pretrained")
     averages = AVERAGED.get((target, size), ())
     return TransferConfig(
-        TransformerStage.full.model, plan, target, size, rates=RATES["full"], seeds=seeds, averages=averages
+        TransformerStage.network, plan, target, size, rates=RATES["full"], seeds=seeds, averages=averages
     )
 
 

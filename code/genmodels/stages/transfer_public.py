@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from genmodels.config import TrainingConfig, TransferConfig, TransformerModelConfig
-from genmodels.data.torchvision_compat import import_torchvision
+from genmodels.data.fetch_mnist import import_torchvision
 from genmodels.errors import UserError
 from genmodels.language.perplexity import evaluate
 from genmodels.language.pretrained import PretrainedLM, load
@@ -65,7 +65,7 @@ def carried_over(
         return evaluate(model, *documents[split], batch_tokens=BATCH_TOKENS).bits_per_character
 
     found: dict[str, Any] = {"unknown_share": model.unknown_share(documents["test"][0]), "before": bits("test")}
-    best = (bits("validation"), {})
+    best: tuple[float, dict[str, Tensor]] = (bits("validation"), {})
 
     def evaluated(_: Any) -> dict[str, float]:
         nonlocal best
