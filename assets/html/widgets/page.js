@@ -51,7 +51,7 @@ document.addEventListener("toggle", reachable, true); // a fold that opens
 function foldBeyond() {
   const heads = [];
   for (let node = document.getElementById("sec-beyond")?.nextElementSibling; node && node.tagName !== "H1"; node = node.nextElementSibling) {
-    if (node.tagName === "H2") heads.push(node);
+    if (node.tagName === "H2" && node.id !== "sec-live") heads.push(node); // the models can be asked at once
   }
   for (const head of heads) {
     const fold = document.createElement("details");

@@ -25,7 +25,7 @@ from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
 from genmodels.system.files import data_digest
-from genmodels.system.timing import Clock
+from genmodels.system.meters import Clock
 from genmodels.system.whole_weights import rounded
 from genmodels.text.prepare import prepared
 from genmodels.text.tokenizer import Tokenizer
