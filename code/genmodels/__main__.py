@@ -1,4 +1,4 @@
-"""``python -m genmodels COMMAND``, data, prepare, train, transfer, status, results, verify, continue, draw, render, rubric, submission, bench: what the Makefile calls.
+"""``python -m genmodels COMMAND``, data, prepare, train, status, results, transfer, verify, continue, draw, render, rubric, submission, bench: what the Makefile calls.
 
 A mistake that the user can mend ends in one line on stderr and an exit code other than 0;
 Ctrl-C ends with 130, a training's after its checkpoint is written.
@@ -185,7 +185,6 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--restart", action="store_true", help="forget the checkpoint of an unfinished run")
     train.set_defaults(run=of_stages("train"))
     _add_transfer(commands)
-
     verify = commands.add_parser("verify", help="try to contradict the shipped results (exit code 5 if that succeeds)")
     verify.add_argument("stage", nargs="*", help="default: all")
     verify.add_argument(
@@ -260,14 +259,12 @@ def _document(commands: argparse._SubParsersAction) -> list[argparse.ArgumentPar
 
 
 def _add_transfer(commands: argparse._SubParsersAction) -> None:
-    transfer = commands.add_parser("transfer", help="carry a public pre-trained model over to the ghazals of Hafez")
-    transfer.add_argument(
-        "--from", dest="source", required=True, help="a causal model: its name on the hub, or a folder"
-    )
+    transfer = commands.add_parser("transfer", help="carry a public model over to the ghazals of Hafez")
+    transfer.add_argument("--from", dest="source", required=True, help="a causal model: hub name or folder")
     transfer.add_argument("--target", choices=("verse", "prose"), default="verse")
     transfer.add_argument("--kilobytes", type=int, default=0, help="of training text (default: all)")
     transfer.add_argument("--steps", type=int, default=200, help="of the optimiser (default: 200)")
-    transfer.add_argument("--rate", type=float, default=1e-4, help="learning rate (default: 1e-4)")
+    transfer.add_argument("--rate", type=float, default=1e-4, help="of learning (default: 1e-4)")
     transfer.add_argument("--data", type=place, help="data folder (default: GENMODELS_DATA or data/)")
     transfer.set_defaults(run=of_stages("transfer"))
 

@@ -36,6 +36,22 @@ def train(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def transfer(arguments: argparse.Namespace) -> int:
+    from genmodels.stages.transfer_public import carried_over
+
+    found = carried_over(
+        arguments.source, arguments.target, arguments.kilobytes, arguments.steps, arguments.rate, arguments.data
+    )
+    print(f"bits per character on the test ghazals: {found['before']:.3f} before, {found['after']:.3f} after")
+    if found["unknown_share"]:
+        share = f"{found['unknown_share']:.1%} of the tokens"
+        print(f"the tokenizer cannot write all of the text ({share}): these bits are too few")
+    if not found["improved"]:
+        print("no step did better on the validation ghazals than none: try a lower --rate or more --steps")
+    print(f"a sample, the first one drawn:\n{found['sample']}")
+    return 0
+
+
 def _announce(found: Plan, names: list[str], arguments: argparse.Namespace) -> None:
     """Say what the training will cost and what else it concerns."""
     if found.needed and not arguments.needed:

@@ -36,7 +36,7 @@ from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check
 from genmodels.stages.language import log_unigram
 from genmodels.stages.trained import FINGERPRINT_STEPS, largest_difference
-from genmodels.stages.transfer_arms import SHIPPED, arms, brief
+from genmodels.stages.transfer_arms import LESS, SHIPPED, arms
 from genmodels.stages.transfer_measures import Trained, before, before_belongs, measured, measures_belong
 from genmodels.stages.transfer_texts import (
     TransferTexts,
@@ -86,13 +86,16 @@ class TransferStage(TrialsStage):
     name = "transfer"
     result = TransferResult
     files = (*TrialsStage.files, "weights.safetensors")
+    reads = "text"
+    needs = ("transformer",)
+    less = LESS
 
     def runs(self) -> dict[str, Trial]:
         return {key: Trial(config) for key, config in arms().items()}
 
     def config(self, profile: str) -> dict[str, Trial]:
-        runs = self.runs()
-        return runs if profile == "full" else {key: Trial(brief(run.experiment, profile)) for key, run in runs.items()}
+        """As of any study; the pre-trained model is that of the profile, too."""
+        return {key: with_source(run, f"transformer/{profile}") for key, run in super().config(profile).items()}
 
     # --- what is trained ----------------------------------------------------------------------------------------------
 
@@ -174,18 +177,8 @@ class TransferStage(TrialsStage):
             return row
 
         label = f"{self.name} {key} rate {run.training.learning_rate:g} seed {run.training.seed}"
-        commit = store.commit()
-        plan = run.training
-        record = loop.train(
-            network,
-            self.dataset(run, material),
-            SPOKEN,
-            plan,
-            evaluate=evaluated,
-            label=label,
-            commit=commit,
-            alone=True,
-        )
+        of: dict[str, Any] = {"evaluate": evaluated, "label": label, "commit": store.commit(), "alone": True}
+        record = loop.train(network, self.dataset(run, material), SPOKEN, run.training, **of)
         adaptation.restore(network.cpu(), best[1])
         step = next(int(row["step"]) for row in record.history if row["validation_loss"] == best[0])
         return Trained(run, network, best[0], step, record)
@@ -262,14 +255,13 @@ class TransferStage(TrialsStage):
         target = run.experiment.target
         arm = result.metrics["runs"][SHIPPED]["test_document_nll_nats"][0]
         ids, offsets, characters = (result.slice[f"test_{target}_{name}"] for name in PARTS)
-        whole = ids, offsets, characters
         rows = {
             "documents before": (other.model(), result.metrics["before"][target]["document_nll_nats"]),
             f"documents {SHIPPED}": (adaptation.merge(adapted).eval(), arm),
         }
         checks = []
         for name, (network, stored) in rows.items():
-            asked = chosen(first(whole, len(stored)), ASKED)
+            asked = chosen(first((ids, offsets, characters), len(stored)), ASKED)
             apart = largest_difference(evaluate(network, *asked).document_nll_nats.tolist(), stored[::ASKED])
             detail = f"{len(asked[2])} documents, largest relative difference {apart:.1e}"
             checks.append(Check(name, apart <= METRIC_TOLERANCE, detail))
@@ -291,6 +283,11 @@ def with_plan(run: Trial, **changes: Any) -> Trial:
     """The arm with another rate or seed."""
     config = run.experiment
     return replace(run, experiment=replace(config, training=replace(config.training, **changes)))
+
+
+def with_source(run: Trial, source: str) -> Trial:
+    """The arm carried over from another result."""
+    return replace(run, experiment=replace(run.experiment, source=source))
 
 
 def counts_name(config: TransferConfig) -> str:

@@ -13,7 +13,6 @@ from typing import Any
 
 from genmodels.config import TrainingConfig, TransferConfig, TransformerModelConfig
 from genmodels.stages.language import TransformerStage
-from genmodels.stages.profiles import shorter
 
 BATCH = 8
 EVALUATIONS = {"pretrained": 3, "scratch": 5}  # a network from scratch is soon past its best
@@ -29,6 +28,12 @@ OWN_VOCABULARY = 1000
 SMALL = TransformerModelConfig(width=128, layers=2, heads=4, kv_heads=4, hidden=256)
 SHIPPED = "verse-25-lora8"
 RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3), "fast": (3e-3, 6e-3, 1.2e-2)}  # fast: where steps are few
+LESS = {
+    "evening": {"steps": 12, "evaluations": 2, "seeds": 1, "evaluation_documents": 10, "poems": 2, "poem_tokens": 60},
+    "smoke": {
+        "steps": 2, "batch_size": 2, "evaluations": 1, "seeds": 1, "evaluation_documents": 2, "poems": 1, "poem_tokens": 20,
+    },
+}  # fmt: skip
 WAYS: dict[str, dict[str, Any]] = {  # beside training all weights
     "lora8": {"method": "lora", "rank": 8, "rates": (3e-3, 1e-2, 3e-2)},
     "bias": {"method": "bias", "rates": (1e-2, 3e-2, 1e-1)},
@@ -67,9 +72,10 @@ def _tuned(target: str, size: int) -> TransferConfig:
     """The pre-trained network with all its weights trained."""
     steps, *_, seeds = SIZES[target, size]
     plan = _plan(steps, "pretrained")
-    averages, network = AVERAGED.get((target, size), ()), TransformerStage.full.model
-    assert isinstance(network, TransformerModelConfig)
-    return TransferConfig(network, plan, target, size, rates=RATES["full"], seeds=seeds, averages=averages)
+    averages = AVERAGED.get((target, size), ())
+    return TransferConfig(
+        TransformerStage.network, plan, target, size, rates=RATES["full"], seeds=seeds, averages=averages
+    )
 
 
 def _fresh(target: str, size: int, start: str) -> TransferConfig:
@@ -97,23 +103,3 @@ def _ways() -> dict[str, TransferConfig]:
         found[name] = replace(config, training=_plan(round(steps / (1 - config.replay)), "pretrained"))
     large = replace(_fresh(*AT, "scratch"), model=tuned.model, rates=RATES["full"], seeds=1)
     return found | {_name(*AT, "large"): large}
-
-
-def brief(config: TransferConfig, profile: str) -> TransferConfig:
-    """The arm in a shorter profile, from that profile's network: one seed, two rates. ``evening``: a third of the steps;
-    ``smoke``: two steps, two documents to judge on, one short poem."""
-    source = f"{config.source.partition('/')[0]}/{profile}"
-    if profile == "evening":
-        evening = shorter(config.training, steps=config.training.steps // 3)
-        return replace(config, training=evening, source=source, rates=config.rates[:2], seeds=1)
-    plan = replace(config.training, steps=2, warmup_steps=1, batch_size=2, evaluations=1)
-    return replace(
-        config,
-        poems=1,
-        poem_tokens=20,
-        training=plan,
-        source=source,
-        rates=config.rates[:2],
-        seeds=1,
-        evaluation_documents=2,
-    )

@@ -65,7 +65,7 @@ def carried_over(
         return evaluate(model, *documents[split], batch_tokens=BATCH_TOKENS).bits_per_character
 
     found: dict[str, Any] = {"unknown_share": model.unknown_share(documents["test"][0]), "before": bits("test")}
-    best: tuple[float, dict[str, Any]] = (bits("validation"), {})
+    best: tuple[float, dict[str, Tensor]] = (bits("validation"), {})
 
     def evaluated(_: Any) -> dict[str, float]:
         nonlocal best

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from genmodels import stages, store
-from genmodels.config import TextConfig, TransferConfig
+from genmodels.config import TransferConfig
 from genmodels.data import hafez
 from genmodels.system.files import data_digest
 from genmodels.text.normalization import prepare_chunk
@@ -106,7 +106,7 @@ class TransferTexts:
     @cached_property
     def replayed(self) -> Documents:
         """Training text of Wikipedia in the model's tokens."""
-        text = prepared(TextConfig(), self.folder)
+        text = prepared(self.result.config.text, self.folder)
         borders = text.offsets["train"]
         places = np.linspace(0, len(borders) - 2, REPLAYED).round().astype(int)
         rows = [text.tokenizer.decode(text.tokens["train"][borders[d] : borders[d + 1]]) for d in places]

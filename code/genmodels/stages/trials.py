@@ -76,8 +76,8 @@ class TrialsStage(Trainable, Stage):
     """
 
     result: type[TrialsResult] = TrialsResult
-    less: Less  # what of each run's experiment is smaller in the other profiles
     files: tuple[str, ...] = ("history.csv", "metrics.json", "slice.npz")
+    less: Less  # what of each run's experiment is smaller in the other profiles
 
     @abstractmethod
     def runs(self) -> dict[str, Any]:
