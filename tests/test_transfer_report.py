@@ -155,3 +155,8 @@ def test_an_arm_that_is_not_there_is_left_out() -> None:
         experiment=replace(result.config["verse-100-full"].experiment, averages=())
     )
     transfer.growth(result)
+
+
+def test_changed_settings_are_told() -> None:
+    assert "یک کد" in transfer.changed({"commits": ["a"]}).data and "یک کد" in transfer.changed({}).data
+    assert "۳ کامیت" in transfer.changed({"commits": ["a", "b", "c"]}).data

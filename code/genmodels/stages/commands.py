@@ -61,22 +61,6 @@ def _announce(found: Plan, names: list[str], arguments: argparse.Namespace) -> N
     print("; ".join(filter(None, (told(names, arguments.profile), why_fp32()))), flush=True)
 
 
-def transfer(arguments: argparse.Namespace) -> int:
-    from genmodels.stages.transfer_public import carried_over  # its extra is optional
-
-    found = carried_over(
-        arguments.source, arguments.target, arguments.kilobytes, arguments.steps, arguments.rate, arguments.data
-    )
-    print(f"bits per character on the test ghazals: {found['before']:.3f} before, {found['after']:.3f} after")
-    if found["unknown_share"]:
-        share = f"{found['unknown_share']:.1%} of the tokens"
-        print(f"the tokenizer cannot write all of the text ({share}): these bits are too few")
-    if not found["improved"]:
-        print("no step did better on the validation ghazals than none: try a lower --rate or more --steps")
-    print(f"a sample, the first one drawn:\n{found['sample']}")
-    return 0
-
-
 def status(arguments: argparse.Namespace) -> int:
     print(f"{'stage':20} {'result':8} {'data':10} {'minutes':>7}  needs; why stale")
     for name in known(arguments.stage):
