@@ -11,7 +11,7 @@ import pytest
 
 from genmodels.language.comparison import Comparison
 from genmodels.language.perplexity import summarize
-from genmodels.report import transfer
+from genmodels.report import circumstances, transfer
 from genmodels.stages.transfer_arms import arms
 
 CHARACTERS = np.full(40, 500)
@@ -158,5 +158,5 @@ def test_an_arm_that_is_not_there_is_left_out() -> None:
 
 
 def test_changed_settings_are_told() -> None:
-    assert "یک کد" in transfer.changed({"commits": ["a"]}).data and "یک کد" in transfer.changed({}).data
-    assert "۳ کامیت" in transfer.changed({"commits": ["a", "b", "c"]}).data
+    assert "یک کد" in circumstances.changed({"commits": ["a"]}).data and "یک کد" in circumstances.changed({}).data
+    assert "۳ کامیت" in circumstances.changed({"commits": ["a", "b", "c"]}).data

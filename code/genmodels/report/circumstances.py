@@ -215,3 +215,15 @@ def lemma_errors(rows: Sequence[Mapping[str, str]]) -> Markdown:
     pairs = [(row["word"], row["hazm"]) for row in rows]
     said = [f"«{word}» {'دست‌نخورده مانده' if word == lemma else f'به «{lemma}» رسیده'}" for word, lemma in pairs]
     return Markdown(f"برای نمونه {joined(said)} است")
+
+
+def changed(manifest: Mapping[str, Any]) -> Markdown:
+    """Whether the settings of the arms were changed between their trainings, and what that means for the test set."""
+    commits = len(manifest.get("commits", ()))
+    if commits < 2:
+        return Markdown("همهٔ آموزش‌ها با یک کد و یک فهرست تنظیم انجام شده‌اند.")
+    return Markdown(
+        f"تنظیم روش‌ها میان آموزش‌ها عوض شده است (شناسنامه {fa_int(commits)} کامیت را نام می‌برد)؛ در نتیجهٔ همراه این پروژه "
+        "گاه پس از دیدن عدد آزمون. نرخ و گام هر روش را تنها اعتبارسنجی برگزیده، ولی گزینش روش‌ها کور نبوده است و آزمون برای "
+        "چند روش بیش از یک بار خوانده شده."
+    )
