@@ -90,3 +90,10 @@ def test_a_missing_font_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: obje
     monkeypatch.setattr(plotting, "FONTS", tmp_path)
     with pytest.raises(UserError, match="Vazirmatn-Regular.ttf is missing"):
         use_style()
+
+
+def test_paths_are_rounded_and_nothing_else() -> None:
+    svg = '<path d="M 1.234567 -0.000123\nL 10.5 3.999999" transform="scale(0.015625)"/><use x="1.234567"/>'
+    assert plotting.rounded_paths(svg) == (
+        '<path d="M 1.23 -0.00\nL 10.5 3.99" transform="scale(0.015625)"/><use x="1.234567"/>'
+    )

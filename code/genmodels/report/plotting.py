@@ -8,12 +8,14 @@ What it does not do: draw anything (``genmodels.report.canvas`` and the sections
 
 from __future__ import annotations
 
+import functools
 import re
 
 import matplotlib as mpl
 from matplotlib import font_manager, ticker
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryFormatter
+from matplotlib.figure import Figure
 
 from genmodels.errors import UserError
 from genmodels.report.persian import DECIMAL, MINUS, PERSIAN_DIGITS
@@ -27,6 +29,7 @@ SHAPES_ITSELF = tuple(int(part) for part in re.findall(r"\d+", mpl.__version__)[
 _RTL_LETTER = re.compile("[\u0621-\u064a\u066e-\u06d3\u06fa-\u06ff\u0750-\u077f]")
 _CONTROLS = re.compile("[\u200c-\u200f\u202a-\u202e\u2066-\u2069]")  # order and joining marks: no glyphs once set
 _RLM = "\u200f"
+_PATH, _DECIMALS = re.compile(r'\bd="[^"]*"'), re.compile(r"(\.\d\d)\d+")
 # هٔ: matplotlib ≤ 3.10 cannot place the combining hamza; the font has the pair as one glyph.
 _HEH_HAMZA = re.compile("([\ufee9\ufeea])\u0654")
 _CALL = re.compile("([A-Za-z\u0370-\u03ff][\\w′]*\\([^()\u0600-\u06ff]*\\))")  # L(θ): its brackets belong to it
@@ -142,5 +145,21 @@ def _inline_figures_as_svg() -> None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
     except ImportError:
         return
-    if get_ipython() is not None:
-        set_matplotlib_formats("svg")
+    shell = get_ipython()
+    if shell is None:
+        return
+    set_matplotlib_formats("svg")
+    formatter = shell.display_formatter.formatters["image/svg+xml"]
+    drawn = formatter.lookup_by_type(Figure)
+    if not hasattr(drawn, "__wrapped__"):
+
+        @functools.wraps(drawn)
+        def short(figure: Figure) -> str:
+            return rounded_paths(drawn(figure))
+
+        formatter.for_type(Figure, short)
+
+
+def rounded_paths(svg: str) -> str:
+    """``svg`` with two decimals in the coordinates of its paths, of the six that matplotlib writes: half the file."""
+    return _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), svg)
