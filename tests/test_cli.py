@@ -169,10 +169,10 @@ def test_a_persian_path_in_a_locale_without_persian(tmp_path: Path) -> None:
 def test_only_a_contradiction_is_a_failure(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, passed: bool | None, code: int
 ) -> None:
-    from genmodels.stages import base
+    from genmodels.stages import base, commands
 
     checks = [base.Check("manifest", True, "whole"), base.Check("opening", passed, "no bf16")]
-    monkeypatch.setattr(base, "verified", lambda names, *_, **__: iter([(name, checks) for name in names]))
+    monkeypatch.setattr(commands, "verified", lambda names, *_, **__: iter([(name, checks) for name in names]))
     assert main(["verify", "text"]) == code
     out, error = capsys.readouterr()
     _, line, *end = out.splitlines()

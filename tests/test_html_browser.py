@@ -128,7 +128,7 @@ def test_colours_follow_the_system_and_the_button_is_remembered(window: chromium
 def test_the_contents_follow_the_reader(page: chromium.Browser, identifier: str) -> None:
     go_to(page, identifier)
     marked = page.evaluate("[...document.querySelectorAll('#TOC [aria-current]')].map(link => link.hash)")
-    assert marked == [f"#{identifier}"]
+    assert len(marked) == 1 and marked[0].startswith(f"#{identifier}")  # its first part may stand close below
     inside = """(() => { const nav = document.querySelector('#TOC').getBoundingClientRect(),
         link = document.querySelector('#TOC [aria-current]').getBoundingClientRect();
         return link.top >= nav.top - 1 && link.bottom <= nav.bottom + 1; })()"""

@@ -19,7 +19,7 @@ import tiny_models
 from genmodels.errors import UserError
 from genmodels.language.generation import Sampling
 from genmodels.language.kneser_ney import KneserNey
-from genmodels.language.perplexity import token_losses
+from genmodels.language.perplexity import target_losses
 from genmodels.pixelcnn.sampling import draw
 from genmodels.report import live
 from genmodels.system.whole_weights import quantise, rounded, uniforms
@@ -107,7 +107,7 @@ def test_logits_losses_and_looks_are_those_of_the_rounded_model(language_models:
                 model = rounded(model, LEVELS)
                 with torch.no_grad():
                     wanted = model(torch.tensor([ids]))[0][0, -1].numpy()
-                losses = token_losses(model, ids)
+                losses = target_losses(model, ids, np.array([0, len(ids)]))
             assert np.allclose(numbers(logits), wanted, atol=1e-3, rtol=0), name
             assert np.allclose(read["losses"], losses, atol=1e-3, rtol=0)
             p = np.exp(wanted - np.logaddexp.reduce(wanted))

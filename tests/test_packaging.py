@@ -143,7 +143,8 @@ def imports(path: Path) -> set[str]:
 
 def test_every_import_of_the_package_is_declared() -> None:
     names = {canonicalize_name(Requirement(line).name) for line in PROJECT["dependencies"]}
-    optional = {"shards.py": PROJECT["optional-dependencies"]["shards"]}  # module -> the extra that it is for
+    extras = {"shards.py": "shards", "pretrained.py": "pretrained"}  # module -> the extra that it is for
+    optional = {module: PROJECT["optional-dependencies"][extra] for module, extra in extras.items()}
     modules = {
         module
         for path in (ROOT / "code").rglob("*.py")

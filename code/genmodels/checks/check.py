@@ -90,7 +90,11 @@ class Evidence:
     @cached_property
     def networks(self) -> dict[str, nn.Module]:
         """Every shipped network by its stage's name."""
-        weights = [name for name, result in self.shipped.items() if "weights.safetensors" in result.manifest["payload"]]
+        weights = [
+            name
+            for name, result in self.shipped.items()
+            if "weights.safetensors" in result.manifest["payload"] and hasattr(result, "model")
+        ]
         known = ("pixelcnn", "rnn", "transformer")
         return {name: getattr(self, name) if name in known else self.shipped[name].model() for name in weights}
 
