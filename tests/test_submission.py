@@ -398,3 +398,11 @@ def test_one_execution_serves_the_report_and_every_hand_in(project: Path, monkey
     rendering.render(project, output_dir=project / "_output", reuse_from=project / "_output" / reuse.KEPT)
     monkeypatch.setattr(rendering, "execute", lambda *_: pytest.fail("it executes again"))
     submission.submit(NAME, NUMBER, project=project)
+
+
+def test_the_execution_that_goes_along_has_no_models_in_it(tmp_path: Path) -> None:
+    page = [[{"data": {"text/markdown": '<script type="application/json" id="data-writers">{}</script>'}}], 1.0, ""]
+    kept = {"parts": [page, [[{"data": {"text/plain": "1"}}], 2.0, ""]], "chunks": "abc"}
+    files.write_json(tmp_path / "last.json", kept)
+    found = reuse.under(tmp_path / "last.json", lambda chunks: f"key of {chunks}", handed.MODELS)
+    assert found["key"] == "key of abc" and found["parts"] == [[[], 1.0, ""], kept["parts"][1]]

@@ -30,6 +30,8 @@ PARTS = (
     "tests",
 )  # fmt: skip
 WEIGHTS = ".safetensors"
+# The models inside the page are weights, too: the page that is handed in has them, the execution leaves them behind.
+MODELS = re.compile(r'id=\\"data-(?:writers|painters)')
 PROFILE, FULL = "GENMODELS_PROFILE", "full"
 _LEFT = re.compile(r".*\.egg-info|.*\.py[cod]|.*\.tmp|\.(?!ci$|gitignore$|gitattributes$).*")
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -112,9 +113,10 @@ def keep(path: Path, key: str, parts: list[Part], settings: dict[str, Any], done
     write_json(path, kept | {"digest": _seal(kept)})
 
 
-def under(path: Path, key: Callable[[str], str]) -> dict[str, Any]:
-    """What ``path`` holds, under the key that ``key`` makes of the digest of its chunks."""
+def under(path: Path, key: Callable[[str], str], heavy: re.Pattern[str]) -> dict[str, Any]:
+    """What ``path`` holds, under the key that ``key`` makes of the digest of its chunks; without outputs that are ``heavy``."""
     kept = read_json(path)
+    kept["parts"] = [[[] if heavy.search(json.dumps(outputs)) else outputs, *rest] for outputs, *rest in kept["parts"]]
     kept |= {"key": key(kept["chunks"])}
     return kept | {"digest": _seal(kept)}
 

@@ -111,7 +111,7 @@ def _execution(project: Path, kept: Path, target: Path) -> Path:
     came = project / handed.NAME if handed.came_without(project) else kept
     if not came.is_file():
         raise UserError("something changed while the document was executed; hand in again")
-    write_json(target, reuse.under(came, lambda chunks: handed.key(chunks, project)))
+    write_json(target, reuse.under(came, lambda chunks: handed.key(chunks, project), handed.MODELS))
     return target
 
 
