@@ -10,10 +10,10 @@ import pytest
 from genmodels import stages, store
 from genmodels.__main__ import main
 from genmodels.config import to_plain
-from genmodels.stages import status
+from genmodels.stages import page, status
 from genmodels.system import precision
 
-WEIGHTS = "weights.safetensors"
+WEIGHTS, SHIPPED = "weights.safetensors", store.SHIPPED
 
 
 def publish(name: str, profile: str = "full", seconds: float = 60.0, **data: Any) -> Path:
@@ -63,6 +63,32 @@ def test_what_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.state == "stale" and found.why == "made with other results of rnn than there are now"
     (store.result_folder("ngram", "full") / "metrics.json").write_text("{ }")
     assert status.row("ngram", "full").state == "stale" and "altered" in status.row("ngram", "full").why
+
+
+def test_each_stage_that_needs_others_knows_when_they_changed() -> None:
+    """By what each one's manifest says of them, in its own form."""
+    needing = [name for name in stages.STAGES if stages.get(name).needs]
+    for name in sorted({needed for name in needing for needed in stages.get(name).needs} - set(needing)):
+        publish(name)
+    loaded = {name: store.load(name, "full") for name in page.ALL}
+    said = {"page": {"digest": page.identity(loaded)}, "transfer": {"weights": weights("transformer")["transformer"]}}
+    for name in needing:
+        publish(name, **said.get(name, {"weights": weights(*stages.get(name).needs)}))
+        assert status.row(name, "full").state == "own", name
+    one = {name: stages.get(name).needs[-1] for name in needing}
+    for needed in set(one.values()):
+        again = store.load(needed, "full").manifest
+        store.publish(needed, "full", manifest=again, metrics={}, files={WEIGHTS: b"trained again"})
+    assert {name: status.row(name, "full").state for name in needing} == dict.fromkeys(needing, "stale")
+
+
+def test_what_is_shipped_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GENMODELS_CACHE")
+    monkeypatch.setattr(store, "SHIPPED", SHIPPED)
+    if not all(store.is_shipped(store.load(name, "full")) for name in stages.STAGES):
+        pytest.skip("results of your own lie in cache/")
+    assert {status.row(name, "full").state for name in stages.STAGES} == {"shipped"}
+    assert status.plan(["ngram"], "full").names()[0] == "ngram"
 
 
 def test_what_a_training_brings_with_it() -> None:

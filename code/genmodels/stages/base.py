@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -108,10 +108,37 @@ class Stage(ABC):
     def contradict(self, result: Any) -> list[Check]:
         """Make again what can be made again without the data, and compare."""
 
+    def made_from(self, data: dict[str, Any]) -> dict[str, str]:
+        """Of each stage in ``needs``, the digest of its weights that a manifest's ``data`` names."""
+        found = data.get("weights")
+        return found if isinstance(found, dict) else {}
+
+    def changed_sources(self, manifest: dict[str, Any], sources: Mapping[str, Any]) -> list[str]:
+        """Which of ``needs`` are others than when the result was made. ``sources``: today's results by stage (anything
+        with a ``manifest``); one that is ``None`` or missing counts as another."""
+        made = self.made_from(manifest["data"])
+        return [name for name in self.needs if _weights(sources.get(name)) != made.get(name)]
+
+    def same_sources(self, result: ShippedResult, sources: Mapping[str, Any], made: str = "made with") -> Check:
+        """The check that a result was made from the networks that are shipped beside it."""
+        changed = self.changed_sources(result.manifest, sources)
+        told = f"{made} other weights: {', '.join(changed)}" if changed else f"{made} the shipped networks"
+        return Check("weights", not changed, told)
+
     def contradict_with_data(self, profile: str, folder: Path | None) -> list[Check]:
         """The check ``with_data``, or that it was not made here where the data are absent; most stages have none: their
         slice is all there is to say."""
         return []
+
+
+def _weights(source: Any) -> str | None:
+    """The digest of the weights that a result names."""
+    return source.manifest["payload"].get(store.WEIGHTS) if source is not None else None
+
+
+def weights_of(sources: Mapping[str, Any]) -> dict[str, str | None]:
+    """What a result that is made from ``sources`` says of them (``Stage.made_from``)."""
+    return {name: _weights(source) for name, source in sources.items()}
 
 
 def told(error: Exception) -> str:

@@ -22,7 +22,7 @@ from genmodels.errors import UserError
 from genmodels.language.continuations import PROMPTS, SETTINGS, copied_share, distinct_n, longest_copy, repetition_rate
 from genmodels.language.generation import generate, replay
 from genmodels.stages import payload
-from genmodels.stages.base import Check, ShippedResult, Stage
+from genmodels.stages.base import Check, ShippedResult, Stage, weights_of
 from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
 from genmodels.system.meters import Clock
@@ -158,7 +158,7 @@ class GenerationStage(Stage):
         data = {
             "name": next(iter(texts.values())).corpus_name,
             "digest": data_digest(*(text.digest for text in texts.values())),
-            "weights": _weights(results),
+            "weights": weights_of(results),
             "preparation": PREPARATION_VERSION,
         }
         return self.publish(profile, config, data, clock.spent(), metrics=metrics, arrays=arrays)
@@ -186,13 +186,7 @@ class GenerationStage(Stage):
     def contradict(self, result: GenerationResult) -> list[Check]:
         config, profile = result.config, result.manifest["profile"]
         networks = {name: stages.load(name, profile) for name in config.networks}
-        stale = [
-            name
-            for name, digest in _weights(networks).items()
-            if result.manifest["data"]["weights"].get(name) != digest
-        ]
-        detail = f"drawn from other weights: {', '.join(stale)}" if stale else "drawn from the shipped networks"
-        checks = [Check("weights", not stale, detail)]
+        checks = [self.same_sources(result, networks, "drawn from")]
         for name, network in networks.items():
             eos = Tokenizer.load(store.result_folder(name, profile) / "tokenizer.json").eos
             again, model = Again(), network.model()
@@ -224,10 +218,6 @@ def _prompt(words: str, text: PreparedText) -> list[int]:
             f"the beginning «{words}» stands in the training text; choose another in language/continuations.py"
         )
     return [text.tokenizer.bos, *ids]
-
-
-def _weights(results: dict[str, Any]) -> dict[str, str]:
-    return {name: result.manifest["payload"]["weights.safetensors"] for name, result in results.items()}
 
 
 def _padded(drawn: list[list[list[int]]], length: int) -> np.ndarray:

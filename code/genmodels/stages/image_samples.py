@@ -28,7 +28,7 @@ from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.pixelcnn.quality import CLASSES, measured
 from genmodels.pixelcnn.sampling import independent, replay, sample
 from genmodels.stages import payload
-from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
+from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage, weights_of
 from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
 from genmodels.system.meters import Clock
@@ -159,7 +159,7 @@ class ImageSamplesStage(Stage):
             "worst": quality.least_certain(measured(classifier, drawn[config.shown])[1], config.gallery),
         }
         digest = data_digest(images.digest, mnist.pack_images(test).tobytes())
-        data = {"name": "MNIST", "digest": digest, "weights": _weights(results)}
+        data = {"name": "MNIST", "digest": digest, "weights": weights_of(results)}
         return self.publish(profile, config, data, clock.spent(), metrics=metrics, arrays=arrays)
 
     def belongs(self, result: ImageSamplesResult) -> None:
@@ -183,10 +183,7 @@ class ImageSamplesStage(Stage):
     def contradict(self, result: ImageSamplesResult) -> list[Check]:
         config, profile = result.config, result.manifest["profile"]
         results = {name: stages.load(name, profile) for name in (*config.models, config.classifier)}
-        made_with = result.manifest["data"]["weights"]
-        stale = [name for name, digest in _weights(results).items() if made_with.get(name) != digest]
-        detail = f"made with other weights: {', '.join(stale)}" if stale else "made with the shipped networks"
-        checks = [Check("weights", not stale, detail)]
+        checks = [self.same_sources(result, results)]
         networks = {name: results[name].model() for name in config.models}
         drawn = [(name, networks[name], 1.0) for name in networks]
         drawn.append(("cool", networks[config.shown], config.temperature))
@@ -294,7 +291,3 @@ def _likelihood(result: ImageSamplesResult, shown: Any, network: Any) -> list[Ch
         Check("likelihood", whole, f"mean of {len(nll)} images {nll.mean():.6g}, the stage's own {wanted:.6g}"),
         Check("unlikely", same, f"{len(again)} least likely images, {again.min():.4g} to {again.max():.4g} nats"),
     ]
-
-
-def _weights(results: dict[str, Any]) -> dict[str, str]:
-    return {name: result.manifest["payload"]["weights.safetensors"] for name, result in results.items()}

@@ -55,7 +55,7 @@ def row(name: str, profile: str) -> Row:
     except UserError as error:
         return Row(name, "stale", None, str(error).split(";")[0], stage.needs, cost)
     data = result.manifest["data"]
-    other = [needed for needed in stage.needs if _weights(needed, shown) != data.get("weights", {}).get(needed)]
+    other = stage.changed_sources(result.manifest, {needed: _stored(needed, shown) for needed in stage.needs})
     state = "stale" if other else "shipped" if store.is_shipped(result.stored) else "own"
     why = f"made with other results of {', '.join(other)} than there are now" if other else ""
     return Row(name, state, source(stage.reads, data), why, stage.needs, cost)
@@ -80,12 +80,11 @@ def at_hand(reads: str, folder: Path | None) -> str | None:
         return None
 
 
-def _weights(name: str, profile: str) -> str | None:
+def _stored(name: str, profile: str) -> store.StoredResult | None:
     try:
-        manifest = store.load(name, profile).manifest
+        return store.load(name, profile)
     except UserError:
         return None
-    return manifest["payload"].get("weights.safetensors")
 
 
 def minutes(name: str, profile: str) -> float | None:

@@ -202,6 +202,9 @@ class TransferStage(TrialsStage):
     def extra(self, profile: str) -> dict[str, Any]:
         return {"weights": load_safetensors(self._finished(SHIPPED, profile).with_suffix(".pt").read_bytes())}
 
+    def made_from(self, data: dict[str, Any]) -> dict[str, str]:
+        return {needed: str(data.get("weights")) for needed in self.needs}
+
     # --- what is contradicted -----------------------------------------------------------------------------------------
 
     def plan(self, run: Trial, measures: dict[str, Any]) -> TrainingConfig:
@@ -242,7 +245,7 @@ class TransferStage(TrialsStage):
     def contradict(self, result: TrialsResult) -> list[Check]:
         source = result.config[SHIPPED].experiment.source
         other = pretrained(source)
-        same = other.manifest["payload"]["weights.safetensors"] == result.manifest["data"]["weights"]
+        same = not self.changed_sources(result.manifest, {"transformer": other})
         detail = f"carried over from {'the shipped' if same else 'another'} {source}"
         checks = [Check("weights", same, detail)]
         return checks + self._documents(result, other) + super().contradict(result) if same else checks
