@@ -9,19 +9,16 @@ from types import SimpleNamespace
 
 import pytest
 
+from common import FRONT
 from genmodels import __main__ as command
 from genmodels import stages
 from genmodels.errors import CheckFailed, ClaimsUnmet, StaleResult, UserError
 from genmodels.render import verdict
 from genmodels.report import claims
 
-DOCUMENT = """---
-title: "سند"
-lang: fa
-dir: rtl
-number-sections: true
----
-
+DOCUMENT = (
+    FRONT
+    + """
 ```{python}
 #| label: setup
 #| include: false
@@ -43,6 +40,7 @@ BODY
 finish([Outcome("one", "1.1", "sec-1-1", "عنوان", "۳", True, 0.1)], claims=claims)
 ```
 """
+)
 LOST = """```{python}
 #| label: claims
 #| include: false

@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from common import future_gradient
 from genmodels.config import TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.language.comparison import future_gradient
 from genmodels.language.transformer import TransformerLM
 from genmodels.language.variants import Variant, VariantLM
 

@@ -6,17 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from common import FRONT
 from genmodels import __main__ as command
 from genmodels.errors import CheckFailed
 from genmodels.render import document, verdict
 
-DOCUMENT = """---
-title: "سند"
-lang: fa
-dir: rtl
-number-sections: true
----
-
+DOCUMENT = (
+    FRONT
+    + """
 ```{{python}}
 #| label: checks
 #| echo: false
@@ -29,6 +26,7 @@ table(outcomes)
 
 # بخش {{#sec-1-1}}
 """
+)
 
 
 def made(folder: Path, text: str) -> Path:

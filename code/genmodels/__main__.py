@@ -20,15 +20,10 @@ from genmodels.config import PROFILE_VARIABLE, PROFILES, chosen_profile
 from genmodels.errors import UserError
 from genmodels.stages import STAGES
 from genmodels.system.files import atomic_writer
-from genmodels.system.places import OUTPUT, PROJECT, place
+from genmodels.system.places import PROJECT, output_folder, place
 
 # Before torch is imported: threads that wait for each other sleep. Spinning makes training on busy cores far slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
-
-def output_folder(profile: str) -> Path:
-    """Where a profile's document goes: one of a shorter training takes no other's place."""
-    return OUTPUT if profile == PROFILES[0] else OUTPUT / profile
 
 
 def command_data(arguments: argparse.Namespace) -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from genmodels.checks.check import Evidence, Finding, check, max_with_nan
+from genmodels.language.comparison import through_embedding
 from genmodels.language.recurrent import lstm_reference
 from genmodels.language.transformer import TransformerLM
 from genmodels.report.persian import fa_int, fa_sci
@@ -107,19 +107,9 @@ def attention_causal(e: Evidence) -> Finding:
     """Row i of the batch asks for the gradient of position i: all positions in one pass."""
     model, length = e.transformer, 64
     tokens = sample_tokens(e, 1, length).expand(length, length)
-    embedded: list[Tensor] = []
-
-    def keep(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
-        embedded.append(output.detach().requires_grad_())
-        return embedded[0]
-
-    handle = model.embedding.register_forward_hook(keep)
-    try:
-        features, _ = model.features(tokens)
-    finally:
-        handle.remove()
+    features, embedded = through_embedding(model, tokens)
     places = torch.arange(length)
-    (gradient,) = torch.autograd.grad(features[places, places].sum(), embedded[0])
+    (gradient,) = torch.autograd.grad(features[places, places].sum(), embedded)
     reached = gradient.abs().amax(-1) > 0  # (position, token)
     future = int(reached.triu(1).sum())
     return future == 0 and bool(reached[torch.ones_like(reached).tril() > 0].all()), f"{fa_int(length)} جایگاه"

@@ -122,10 +122,10 @@ def table_rows(
     The checks are the document's own, then those of ``verify`` (by stage) that are made nowhere else, by kind and number.
     Within a row a failed check comes first and in red, one that was not made here next and in grey.
     """
-    rows, attempts = [], [(stage, check) for stage, found in (verified or {}).items() for check in found]
+    rows = []
     for point, (section, asked) in POINTS.items():
         made = [outcome for outcome in outcomes if outcome.point == point]
-        again = [(stage, check) for stage, check in attempts if _point(stage, check.name) == point]
+        again = _again(verified or {}, point)
         if not made and not again:
             continue
         said = [(kind(outcome), f"{outcome.title} ({outcome.result})") for outcome in made]
@@ -146,6 +146,13 @@ def table_rows(
             }
         )
     return rows
+
+
+def _again(verified: Mapping[str, Sequence[Any]], point: str) -> list[tuple[str, Any]]:
+    """(stage, check) of what ``verify`` found for one point."""
+    return [
+        (stage, check) for stage, found in verified.items() for check in found if _point(stage, check.name) == point
+    ]
 
 
 def _point(stage: str, check: str) -> str:
@@ -174,7 +181,7 @@ def held(outcomes: Sequence[Outcome], verified: Mapping[str, Sequence[Any]], poi
     """How the checks of one point ended, the document's own and ``verify``'s: «✓ ۱۲ درست», or «—» without a check."""
     from IPython.display import Markdown
 
-    again = [check for stage, found in verified.items() for check in found if _point(stage, check.name) == point]
+    again = [check for _, check in _again(verified, point)]
     return Markdown(tally([*(outcome for outcome in outcomes if outcome.point == point), *again]) or "—")
 
 

@@ -29,6 +29,11 @@ DECAY = 2.6  # of the rate, from a block to the one below it (ULMFiT)
 SCALE = 16  # a of LoRA: the update counts a/r, so that one learning rate serves all ranks
 
 
+def arm_name(target: str, kilobytes: int, kind: str) -> str:
+    """The key of an arm of stage ``transfer``: the target text, its size (0: all of it), the start or the way."""
+    return f"{target}-{kilobytes or 'all'}-{kind}"
+
+
 class LoRALinear(nn.Module):
     """A frozen linear map plus a trained one of rank ``rank``: x -> W x + (SCALE / rank) B (A x)."""
 

@@ -18,18 +18,6 @@ from torch import Tensor
 from genmodels.language.base import LanguageModel
 from genmodels.language.continuations import topic_share
 from genmodels.language.perplexity import Perplexity, bootstrap_interval, evaluate, summarize
-from genmodels.language.recurrent import RecurrentLM, lstm_reference
-
-
-def lstm_difference(model: RecurrentLM, tokens: Tensor) -> float:
-    """Largest |fast - written-out| over the outputs of the first layer of a trained model on ``tokens`` (B, T)."""
-    layer = model.layers[0]
-    with torch.no_grad():
-        x = model.embedding(tokens.t()) * model.width**0.5
-        state = model.initial_state(tokens.shape[0])[0]
-        fast, _ = layer(x, state)
-        written, _ = lstm_reference(x, state, layer.input_weight, layer.hidden_weight, layer.bias)
-    return float((fast - written).abs().max())
 
 
 def shipped_documents(slice_: Mapping[str, np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -144,20 +132,18 @@ def _mean_loss(
     return total / count if count else math.nan
 
 
-def future_gradient(model: LanguageModel, tokens: Tensor, position: int) -> tuple[float, float]:
-    """(largest |d features at ``position`` / d embedding| over positions up to it, the same over later positions)."""
-    kept: list[Tensor] = []
+def through_embedding(model: LanguageModel, tokens: Tensor) -> tuple[Tensor, Tensor]:
+    """Features (B, T, E) of ``tokens`` (B, T), and the embedded tokens that they were computed from: what the embedding
+    gave, (T, B, E) where a model reads time first, with a graph between the two and none before."""
+    embedded: list[Tensor] = []
 
     def keep(_module: Any, _inputs: Any, output: Tensor) -> Tensor:
-        kept.append(output.detach().requires_grad_())
-        return kept[0]
+        embedded.append(output.detach().requires_grad_())
+        return embedded[0]
 
     handle = model.embedding.register_forward_hook(keep)
     try:
-        features, _ = model.features(tokens[:1])
+        features, _ = model.features(tokens)
     finally:
         handle.remove()
-    direction = torch.arange(1.0, features.shape[-1] + 1).cos()  # the plain sum of normalised features is a constant
-    (gradient,) = torch.autograd.grad(features[0, position] @ direction, kept[0])
-    reach = gradient.abs().amax(-1).flatten()  # one row, so that time first or batch first flattens alike
-    return float(reach[: position + 1].max()), float(reach[position + 1 :].max())
+    return features, embedded[0]

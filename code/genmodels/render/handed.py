@@ -21,7 +21,7 @@ from genmodels.render import reuse
 from genmodels.render.execution import environment_file
 from genmodels.render.qmd import Part
 from genmodels.system.files import data_digest, file_digest, is_system_file, read_json
-from genmodels.system.places import cache_folder
+from genmodels.system.places import FULL, cache_folder
 
 SOURCE, NAME = "report.qmd", "execution.json"
 PARTS = (
@@ -32,7 +32,7 @@ PARTS = (
 WEIGHTS = ".safetensors"
 # The models inside the page are weights, too: the page that is handed in has them, the execution leaves them behind.
 MODELS = re.compile(r'id=\\"data-(?:writers|painters)')
-PROFILE, FULL = "GENMODELS_PROFILE", "full"
+PROFILE = "GENMODELS_PROFILE"
 _LEFT = re.compile(r".*\.egg-info|.*\.py[cod]|.*\.tmp|\.(?!ci$|gitignore$|gitattributes$).*")
 
 

@@ -39,7 +39,7 @@ from genmodels.render.execution import environment_file
 from genmodels.render.handed import SOURCE
 from genmodels.render.qmd import FRONT_MATTER, split_front_matter
 from genmodels.system.files import atomic_writer, read_text, shown, write_json
-from genmodels.system.places import PROJECT, cache_folder
+from genmodels.system.places import FULL, PROJECT, cache_folder, output_folder
 
 # Front matter key -> (what a person calls it, the document's own placeholder).
 FIELDS = {"author": ("name of the student", "نام دانشجو"), "student-id": ("student number", "شمارهٔ دانشجویی")}
@@ -78,7 +78,7 @@ def submit(
     front |= {"live": False} if light else {}  # the models inside the page are weights, too
     output = Path(output) if output else project / "_output"
     profile = handed.profile(project)
-    kept = project / "_output" / ("" if profile == handed.FULL else profile) / reuse.KEPT  # where ``make`` kept it
+    kept = output_folder(profile, project) / reuse.KEPT  # where ``make`` kept it
     place = output / name
     if fresh:
         kept.unlink(missing_ok=True)
@@ -90,7 +90,7 @@ def submit(
     members: dict[str, bytes | Path] = {path.name: path for path in (*pages, place / verdict.NAME)}
     members |= {f"project/{inner}": path for inner, path in handed.project_files(project, weights)}
     members[f"project/{SOURCE}"] = with_front(text, front).encode("utf-8")
-    if profile != handed.FULL:  # so that ``make`` shows the same results there
+    if profile != FULL:  # so that ``make`` shows the same results there
         told = environment_file(project) | {handed.PROFILE: profile}
         members["project/_environment"] = "".join(f"{key}={value}\n" for key, value in told.items()).encode("utf-8")
     if not weights:

@@ -90,7 +90,7 @@ def machine(manifest: dict[str, Any]) -> Markdown:
     """The device of a run: its name, its precision, and how many processes shared each batch."""
     count = manifest["device"].get("processes", 1)
     shared = f"، با {fa_int(count)} فرایند که هر دسته را میان خود بخش می‌کنند" if count > 1 else ""
-    return Markdown(f"روی `{manifest['device']['name']}` ({precision(manifest).data}){shared}")
+    return Markdown(f"روی {processor(manifest).data} ({precision(manifest).data}){shared}")
 
 
 def overfitting(gap: float, tail: Sequence[float], loss: float) -> Markdown:

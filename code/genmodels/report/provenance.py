@@ -21,42 +21,6 @@ def raw_texts(results: Mapping[str, Any]) -> dict[str, str]:
     return {name: f"`{data[name]['name']}`، `{digest[:8]}`" for name, digest in found.items()}
 
 
-def summary(pixelcnn: Any, gated: Any, ngram: Any, rnn: Any, transformer: Any) -> Markdown:
-    """The main results, one row a model."""
-    rows = [
-        {
-            "مدل": STAGE_NAMES[name],
-            "داده": "MNIST دودویی",
-            "پارامترها": fa_int(result.metrics["live_parameters"]),
-            "سنجه": "منفی لگاریتم درست‌نمایی (نات بر تصویر)",
-            "آزمون": fa(result.metrics["test_nll_nats"], 2),
-        }
-        for name, result in (("pixelcnn", pixelcnn), ("pixelcnn-gated", gated))
-    ]
-    best = ngram.test()
-    apart = raw_texts({"ngram": ngram, "rnn": rnn, "transformer": transformer})
-    rows.append(
-        {
-            "مدل": f"{STAGE_NAMES['ngram']} (n\u00a0=\u00a0{ngram.config.orders[-1]})",
-            "داده": apart.get("ngram", "ویکی‌پدیای فارسی"),
-            "پارامترها": "—",
-            "سنجه": "سرگشتگی بر توکن",
-            "آزمون": fa(best.perplexity, 1),
-        }
-    )
-    for name, result in (("rnn", rnn), ("transformer", transformer)):
-        rows.append(
-            {
-                "مدل": STAGE_NAMES[name],
-                "داده": apart.get(name, "ویکی‌پدیای فارسی"),
-                "پارامترها": fa_int(result.metrics["parameters"]),
-                "سنجه": "سرگشتگی بر توکن",
-                "آزمون": fa(result.metrics["test_perplexity"], 1),
-            }
-        )
-    return table(rows)
-
-
 def origins(results: dict[str, Any]) -> Markdown:
     """Where each shipped result comes from, read off its manifest."""
     rows = []

@@ -15,6 +15,7 @@ from IPython.display import Markdown
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from genmodels.language.adaptation import arm_name
 from genmodels.language.comparison import Comparison, paired
 from genmodels.report.canvas import BLACK, GREY, new_figure, styles
 from genmodels.report.persian import fa, fa_int, fa_percent
@@ -35,15 +36,10 @@ PUBLIC = [  # as their own pages say
 ]
 
 
-def name(target: str, kilobytes: int, kind: str) -> str:
-    """The key of an arm."""
-    return f"{target}-{kilobytes or 'all'}-{kind}"
-
-
 def sizes(result: Any, target: str = "verse") -> list[int]:
     """Kilobytes of training text at which all starts were compared, rising; 0, all of it, is the last."""
     found = {c.experiment.kilobytes for c in result.config.values() if c.experiment.target == target}
-    whole = [size for size in found if all(name(target, size, start) in result.config for start in STARTS)]
+    whole = [size for size in found if all(arm_name(target, size, start) in result.config for start in STARTS)]
     return sorted(whole, key=lambda size: size or math.inf)
 
 
@@ -72,9 +68,9 @@ def gains(result: Any, target: str = "verse") -> dict[int, Comparison]:
     """By size: the pre-trained start against the best one from scratch (negative: the pre-trained one is better)."""
     found = {}
     for size in sizes(result, target):
-        others = [key for kind in ("scratch", "own", "large") if (key := name(target, size, kind)) in result.config]
+        others = [key for kind in ("scratch", "own", "large") if (key := arm_name(target, size, kind)) in result.config]
         best = min(others, key=lambda key: bits(result, key))
-        found[size] = against(result, name(target, size, "full"), best)
+        found[size] = against(result, arm_name(target, size, "full"), best)
     return found
 
 
@@ -95,7 +91,7 @@ def growth(result: Any) -> Figure:
     figure, (left, right) = new_figure(6.6, 3.1, 1, 2)
     places = sizes(result)
     for (start, label), (colour, style, marker) in zip(STARTS.items(), styles(len(STARTS)), strict=True):
-        runs = [result.metrics["runs"][name("verse", size, start)] for size in places]
+        runs = [result.metrics["runs"][arm_name("verse", size, start)] for size in places]
         x = [run["train_characters"] / 1000 for run in runs]
         rows = [run["test_bits_per_character"] for run in runs]
         y = np.array([np.mean(row) for row in rows])
@@ -118,7 +114,7 @@ def growth(result: Any) -> Figure:
 
 def ways(result: Any) -> dict[str, str]:
     """The ways to adapt that were compared, and the key of each one's arm."""
-    at = name("verse", compared(result), "")
+    at = arm_name("verse", compared(result), "")
     return {way: f"{at}{way}" for way in WAYS if f"{at}{way}" in result.config}
 
 
@@ -169,7 +165,7 @@ def way_rows(result: Any) -> list[dict[str, str]]:
 def form_rows(result: Any) -> list[dict[str, str]]:
     """A row a start on the whole text (or the largest there is): length of lines and rhyme of what it writes, and people's."""
     size = sizes(result)[-1]
-    forms = {f"{label}، {size_label(size)}": result.metrics["runs"][name("verse", size, start)]["form"]
+    forms = {f"{label}، {size_label(size)}": result.metrics["runs"][arm_name("verse", size, start)]["form"]
              for start, label in STARTS.items()}  # fmt: skip
     forms |= {
         "غزل‌های آزمون": result.metrics["form"]["people"],
@@ -236,7 +232,7 @@ def shrinking(found: Mapping[int, Comparison]) -> Markdown:
 
 def slower(result: Any, first: float) -> Markdown:
     """The rates chosen for fine-tuning, by size, beside that of the first training."""
-    chosen = {size: result.metrics["runs"][name("verse", size, "full")]["rate"] for size in sizes(result)}
+    chosen = {size: result.metrics["runs"][arm_name("verse", size, "full")]["rate"] for size in sizes(result)}
     lower = [size_label(size) for size, rate in chosen.items() if rate < 0.99 * first]
     if not lower:
         return Markdown(f"نرخ برگزیده در هیچ اندازه‌ای کمتر از نرخ آموزش نخست ({fa(first)}) نیست")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from genmodels.config import TrainingConfig, TransferConfig, TransformerModelConfig
+from genmodels.language.adaptation import arm_name
 from genmodels.stages.language import TransformerStage
 
 BATCH = 8
@@ -64,10 +65,6 @@ def arms() -> dict[str, TransferConfig]:
     return _by_start(sizes[:4]) | _ways() | _by_start(sizes[4:])
 
 
-def _name(target: str, size: int, kind: str) -> str:
-    return f"{target}-{size or 'all'}-{kind}"
-
-
 def _tuned(target: str, size: int) -> TransferConfig:
     """The pre-trained network with all its weights trained."""
     steps, *_, seeds = SIZES[target, size]
@@ -91,15 +88,15 @@ def _fresh(target: str, size: int, start: str) -> TransferConfig:
 def _by_start(sizes: list[tuple[str, int]]) -> dict[str, TransferConfig]:
     found = {}
     for place in sizes:
-        found[_name(*place, "full")] = _tuned(*place)
-        found |= {_name(*place, start): _fresh(*place, start) for start in ("scratch", "own")}
+        found[arm_name(*place, "full")] = _tuned(*place)
+        found |= {arm_name(*place, start): _fresh(*place, start) for start in ("scratch", "own")}
     return found
 
 
 def _ways() -> dict[str, TransferConfig]:
     tuned, steps = replace(_tuned(*AT), seeds=1), SIZES[AT][0]
-    found = {_name(*AT, way): replace(tuned, **changes) for way, changes in WAYS.items()}
+    found = {arm_name(*AT, way): replace(tuned, **changes) for way, changes in WAYS.items()}
     for name, config in found.items():  # as many windows of the target for all
         found[name] = replace(config, training=_plan(round(steps / (1 - config.replay)), "pretrained"))
     large = replace(_fresh(*AT, "scratch"), model=tuned.model, rates=RATES["full"], seeds=1)
-    return found | {_name(*AT, "large"): large}
+    return found | {arm_name(*AT, "large"): large}

@@ -17,7 +17,7 @@ CODE = PACKAGE.parent
 # The folder that holds report.qmd; the working folder where the package was installed by copy.
 PROJECT = CODE.parent if CODE.name == "code" else Path.cwd()
 ASSETS = PROJECT / "assets"
-OUTPUT = PROJECT / "_output"
+OUTPUT, FULL = PROJECT / "_output", "full"  # of the profile whose results ship
 
 
 def data_folder(option: str | os.PathLike[str] | None = None) -> Path:
@@ -55,6 +55,11 @@ def place(path: str | os.PathLike[str], what: str = "") -> Path:
         reason = f"the path is too long ({longest[:20]}… has {max(sizes)} bytes, at most 255)"
         raise UserError(f"{(what or given)[:80]}…: {reason}; shorten it")
     return found
+
+
+def output_folder(profile: str, project: Path = PROJECT) -> Path:
+    """Where a profile's document goes: one of a shorter training takes no other's place."""
+    return project / OUTPUT.name / ("" if profile == FULL else profile)
 
 
 def prepared_folder() -> Path:
