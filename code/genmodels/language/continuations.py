@@ -31,7 +31,7 @@ PROMPTS = {
     "اقتصاد": "با افزایش قیمت نفت، دولت",
     "رایانه": "این نرم‌افزار تازه برای کاربران تلفن همراه",
 }
-"""Beginnings of eight subjects, written for this report; the stage refuses one that stands in the training text."""
+"""Beginnings of eight subjects, written for this report; the stage says which of them the training text holds."""
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "temperature-0.5": {"temperature": 0.5, "top_p": 0.95},

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any
 
 from IPython.display import Markdown
@@ -29,14 +30,18 @@ SHORT = {
 TEST_SETS = {
     STATIC: "آزمون ایستا", "seeded": "آزمونی که با دانه‌ای ثابت یک بار دودویی شده است", "threshold": "آزمون آستانه‌ای",
 }  # fmt: skip
+UNREAD = "این داوری از خواندن نمونه‌های همراه پروژه است؛ نمونه‌های این اجرا برای آن خوانده نشده‌اند"
 MARKED_HUMP = 1.0  # nats that a hump stands above the curve on both of its sides
 RESTS, SLIGHT = 0.003, 0.0125  # of the loss: a curve that has come to rest; a slight gap to the training loss
 
 
-def whose(results: Mapping[str, Any], profile: str = FULL) -> Markdown:
+def whose(
+    results: Mapping[str, Any], profile: str = FULL, outdated: Mapping[str, Sequence[str]] = MappingProxyType({})
+) -> Markdown:
     """Page 1, as a block: what kind of results the document is made of, where they are not all of one hand and one text.
 
-    A short training says so in every case; a whole one only where the results are a mixture. Nothing otherwise.
+    A short training says so in every case; a whole one only where the results are a mixture. ``outdated``: results made
+    from others than stand here, and those others. Nothing otherwise.
     """
     said = [SHORT[profile]] if profile in SHORT else []
     shipped = {name: is_shipped(result.stored) for name, result in results.items()}
@@ -47,6 +52,7 @@ def whose(results: Mapping[str, Any], profile: str = FULL) -> Markdown:
         said.append(
             f"**آمیخته است.** {joined([f'«{STAGE_NAMES[name]}»' for name in few])} {told}؛ هر نتیجهٔ دیگر {rest}."
         )
+    said += [f"«{STAGE_NAMES[name]}» {before(others)}." for name, others in outdated.items()]
     if of := raw_texts(results):
         groups: dict[str, list[str]] = {}
         for name, text in of.items():
@@ -58,6 +64,36 @@ def whose(results: Mapping[str, Any], profile: str = FULL) -> Markdown:
         said.append("زیان تصویرها بر دو آزمون است، و میان آن دو سنجیدنی نیست.")
     body = "\n\n".join(said)
     return Markdown(f'::: {{.callout-warning title="نتیجه‌های این سند"}}\n{body}\n:::' if said else "")
+
+
+def before(others: Sequence[str]) -> str:
+    """Of a result that was made from ``others``, which have been trained again since."""
+    again = joined([f"«{STAGE_NAMES[name]}»" for name in others])
+    return f"پیش از آموزش تازهٔ {again} ساخته شده است و دربارهٔ آن چیزی نمی‌گوید"
+
+
+def read(result: Any) -> bool:
+    """Whether somebody has read these samples or curves for the sentences about them: those of the project."""
+    return is_shipped(result.stored)
+
+
+def chosen(gated: Any) -> Markdown:
+    """By what the settings were chosen."""
+    told = "تنظیم‌های پروژه با اعتبارسنجی برگزیده شده‌اند"
+    if not read(gated):
+        return Markdown(f"{told}.")
+    but = "تنها تصمیمی که به آزمون هم نگاه کرد، درازتر کردن آموزش شبکهٔ بهبودیافته بود (@sec-gated)"
+    return Markdown(f"{told}؛ {but}.")
+
+
+def lengthened(gated: Any) -> Markdown:
+    """What the improved network's number of the project has behind it; of another training nothing is known."""
+    if not read(gated):
+        return Markdown("")
+    return Markdown(
+        "آموزش کوتاه‌تر آن هم روی آزمون سنجیده شده و به هدف نرسیده بود؛ آموزش را از همین رو درازتر کردیم. پس این یک عدد، "
+        "برخلاف دیگر تنظیم‌ها، بی نگاه به آزمون به دست نیامده است."
+    )
 
 
 def test_set(name: str) -> Markdown:
@@ -173,7 +209,8 @@ def half_spaces(found: Mapping[str, Any]) -> Markdown:
     told = (
         "پس می‌سنجیم که نرمال‌ساز چه اندازه از آن‌ها را بازمی‌گرداند: در متن آزمون همهٔ نیم‌فاصله‌ها را به فاصله تبدیل "
         "می‌کنیم، متن را نرمال می‌کنیم و با نرمال‌شدهٔ متن اصلی مقایسه می‌کنیم. بازیابی "
-        f"{fa_percent(found['recall'])} و دقت {fa_percent(found['precision'])} است."
+        f"{fa_percent(found['recall'])} و دقت {fa_percent(found['precision'])} است: **بازیابی** (recall) سهم نیم‌فاصله‌هایی "
+        "است که بازمی‌گردند و **دقت** (precision) سهم درست‌ها در میان آن‌ها."
     )
     if found["recall"] == 1:
         return Markdown(f"{told} همه‌چیز برمی‌گردد.")

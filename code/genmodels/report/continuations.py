@@ -14,6 +14,7 @@ from genmodels.language.comparison import Texts
 from genmodels.language.continuations import PROMPTS
 from genmodels.report.names import CORPUS_NAMES, DECODING_NAMES, STAGE_NAMES, short_name
 from genmodels.report.persian import fa, fa_int, fa_percent
+from genmodels.report.sentences import joined
 
 
 def sample_rows(result: Any, setting: str, networks: Sequence[str], subjects: Sequence[str]) -> list[dict[str, str]]:
@@ -28,6 +29,15 @@ def sample_rows(result: Any, setting: str, networks: Sequence[str], subjects: Se
 def first(result: Any, network: str, subject: str, setting: str = "temperature-0.8") -> Markdown:
     """The first sample of one beginning, for running text."""
     return Markdown(plain_line(result.texts(network, setting)[subject]))
+
+
+def beginnings(result: Any) -> Markdown:
+    """How many beginnings there are, and which of them the training text holds."""
+    known = [f"«{PROMPTS[subject]}»" for subject in result.metrics.get("familiar", ())]
+    told = f"{fa_int(len(result.config.subjects))} آغاز از موضوع‌های گوناگون داریم"
+    if not known:
+        return Markdown(f"{told} که هیچ‌یک در متن آموزش نیامده است")
+    return Markdown(f"{told}؛ {joined(known)} در متن آموزش هم آمده است و بقیه نیامده‌اند")
 
 
 def joined_rows(result: Any, setting: str, networks: Sequence[str], subjects: Sequence[str]) -> list[dict[str, str]]:

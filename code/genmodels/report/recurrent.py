@@ -127,7 +127,10 @@ def sizes(*studies: Any) -> pd.DataFrame:
 
 
 def same_documents(result: Any, study: Any) -> float:
-    """Validation loss of a shipped model, nats a token, on the documents that ``study`` is judged on (the first)."""
+    """Validation loss of a shipped model, nats a token, on the documents that ``study`` is judged on (the first); NaN where
+    the two were made from different tokens."""
+    if result.manifest["data"]["digest"] != study.manifest["data"]["digest"]:
+        return math.nan
     tokens = study.metrics["validation_document_tokens"]
     return sum(result.metrics["validation_document_nll_nats"][: len(tokens)]) / sum(tokens)
 

@@ -147,6 +147,26 @@ def heavier(plain: Comparison, finest: Comparison, gains: Sequence[float]) -> Ma
     return Markdown(f"{gain} و {order}")
 
 
+def capacity(parameters: int, tokens: int) -> Markdown:
+    """The network's parameters beside the tokens that it is trained on."""
+    if parameters > tokens:
+        return Markdown("پارامترها از توکن‌های آموزش بیشترند، و این در متن‌های کوچک معمول است [@merity2018]")
+    return Markdown(f"برای هر پارامتر {fa(tokens / parameters, 1)} توکن آموزش هست")
+
+
+def beside_smaller(budgets: float, ours: float, smaller: float, tokens: float) -> Markdown:
+    """The main network against a smaller one of the study of sizes: how many times its operations, both losses on the same
+    validation documents (NaN: on different ones), and how many times its tokens the main network has seen."""
+    told = f"شبکهٔ اصلی با {fa(budgets, 1)} برابر آن بودجه آموزش دیده است"
+    if math.isnan(ours):
+        return Markdown(f"{told}، و بر متنی دیگر؛ زیانش کنار این‌ها سنجیدنی نیست")
+    seen = "تقریباً همان توکن‌ها را" if abs(tokens - 1) < 0.1 else f"{fa(1 / tokens, 1)} برابر توکن‌های آن را"
+    if fa(ours, 3) == fa(smaller, 3):
+        return Markdown(f"{told} و با شبکهٔ کوچک‌تری که {seen} دیده برابر است: {fa(ours, 3)}")
+    side = "بهتر" if ours < smaller else "بدتر"
+    return Markdown(f"{told} و از شبکهٔ کوچک‌تری که {seen} دیده {side} است: {fa(ours, 3)} در برابر {fa(smaller, 3)}")
+
+
 def corpora(classic: Mapping[str, float], fluent: Mapping[str, float]) -> Markdown:
     """The same network on the two corpora: perplexity, then bits spread over the fluent text."""
     a, b = classic["test_perplexity"], fluent["test_perplexity"]

@@ -292,4 +292,11 @@ def rhyme(result: Any, keys: Sequence[str]) -> Markdown:
     ends = f"تصادف {fa_percent(chance)} و حافظ {fa_percent(people)}"
     if any(clear for _, clear in rates):
         return Markdown(f"قافیه بیش از تصادف است: بیشترین {fa_percent(best)}، در برابر {ends}")
-    return Markdown(f"قافیه آموخته نشده است: بیشترین {fa_percent(best)}، در برابر {ends}")
+    return Markdown(f"بیت کمتر هنوز شعر نیست، و قافیه آموخته نشده است: بیشترین {fa_percent(best)}، در برابر {ends}")
+
+
+def seeded(result: Any) -> Markdown:
+    """How many seeds stand behind a row of the table of ways."""
+    more = [WAYS[way] for way, key in ways(result).items() if result.config[key].experiment.seeds > 1]
+    rows = joined([f"«{way}»" for way in more])
+    return Markdown("هر سطر @tbl-transfer یک دانه دارد" + (f" مگر {rows}" if more else ""))

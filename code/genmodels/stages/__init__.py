@@ -103,6 +103,11 @@ class Shipped(dict[str, Any]):
         found = {name: self._opened(name) for name in STAGES}
         super().__init__({name: result for name, result in found.items() if not isinstance(result, Absent)})
 
+    def outdated(self) -> dict[str, list[str]]:
+        """Each result that was made from others than lie here today -> those others."""
+        found = {name: get(name).changed_sources(result.manifest, self) for name, result in self.items()}
+        return {name: others for name, others in found.items() if others}
+
     def __missing__(self, name: str) -> Any:
         return self._opened(name)
 

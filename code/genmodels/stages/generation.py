@@ -154,7 +154,8 @@ class GenerationStage(Stage):
             windows = real_windows(text, config.samples * len(config.subjects), config.new_tokens)
             copies = measure_copies(windows, np.asarray(text.tokens["train"]))
             reference[text_config.corpus] = measure(windows) | copies
-        metrics = {"measures": measures, "reference": reference, "prompts": prompts}
+        known = {subject for each in texts.values() for subject in config.subjects if _familiar(PROMPTS[subject], each)}
+        metrics = {"measures": measures, "reference": reference, "prompts": prompts, "familiar": sorted(known)}
         data = {
             "name": next(iter(texts.values())).corpus_name,
             "digest": data_digest(*(text.digest for text in texts.values())),
@@ -206,18 +207,20 @@ class GenerationStage(Stage):
 
 
 def _prompt(words: str, text: PreparedText) -> list[int]:
-    """A beginning as the corpus would have it, with <bos>; ``UserError`` where the training text holds it."""
+    """A beginning as the corpus would have it, with <bos>."""
+    return [text.tokenizer.bos, *text.tokenizer.encode(_plain(words, text))]
+
+
+def _familiar(words: str, text: PreparedText) -> bool:
+    """Whether the training text holds a beginning, at the head of a paragraph or within one."""
+    forms = (text.tokenizer.encode(before + _plain(words, text)) for before in ("", " "))
+    return any(copied_share([form], np.asarray(text.tokens["train"]), len(form)) for form in forms)
+
+
+def _plain(words: str, text: PreparedText) -> str:
     from genmodels.text import normalization
 
-    plain = normalization.classic(words) if text.config.corpus == "classic" else normalization.normalize(words)
-    training = np.asarray(text.tokens["train"])
-    ids = text.tokenizer.encode(plain)
-    inside = text.tokenizer.encode(f" {plain}")  # as it would stand within a paragraph
-    if any(copied_share([form], training, len(form)) for form in (ids, inside)):
-        raise UserError(
-            f"the beginning «{words}» stands in the training text; choose another in language/continuations.py"
-        )
-    return [text.tokenizer.bos, *ids]
+    return normalization.classic(words) if text.config.corpus == "classic" else normalization.normalize(words)
 
 
 def _padded(drawn: list[list[list[int]]], length: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from genmodels import stages, store
-from genmodels.config import PROFILES
+from genmodels.config import PROFILES, to_plain
 from genmodels.data import mnist, wikipedia
 from genmodels.errors import StaleResult, UserError
 from genmodels.system.places import data_folder
@@ -88,7 +88,8 @@ def _stored(name: str, profile: str) -> store.StoredResult | None:
 
 
 def minutes(name: str, profile: str) -> float | None:
-    """Minutes of a processor core that a stage takes here: as its result says, else in proportion to the full one's.
+    """Minutes of a processor core that a stage takes here with today's settings: in proportion to what its result says
+    that it took with its own, else to the full one's.
 
     An estimate: work is counted in training examples alone, and machines differ. None where no result says.
     """
@@ -97,11 +98,11 @@ def minutes(name: str, profile: str) -> float | None:
             manifest = store.load(name, known).manifest
         except StaleResult:
             continue
-        config = stages.get(name).config
-        share = _work(config(profile)) / _work(config(known))
+        config = stages.get(name).config(profile)
+        share = _work(to_plain(config)) / _work(manifest["config"])
         ran_in_bf16 = manifest["device"].get("bf16", True) and manifest["device"]["kind"] == "cpu"
         here = "cuda" if torch.cuda.is_available() else "cpu"
-        trained = getattr(_first(config(known)), "training", None)
+        trained = getattr(_first(config), "training", None)
         slower = trained is not None and trained.bf16 and ran_in_bf16 and not bf16_is_native(here)
         return store.cpu_minutes(manifest) * share * (FP32_COST if slower else 1) + STARTING
     return None
@@ -113,14 +114,14 @@ def _first(config: Any) -> Any:
     return getattr(first, "experiment", first)
 
 
-def _work(config: Any) -> float:
-    """About what the time of a stage is proportional to, in a unit of its own."""
-    if isinstance(config, dict):
-        return float(sum(map(_work, config.values())))
-    config = getattr(config, "experiment", config)
-    if (plan := getattr(config, "training", None)) is not None:
-        return plan.steps * plan.batch_size * getattr(config, "window", 1)
-    return getattr(config, "samples", 1) * getattr(config, "new_tokens", 1)
+def _work(config: dict[str, Any]) -> float:
+    """About what the time of a stage is proportional to, in a unit of its own; ``config`` in plain values."""
+    config = config.get("experiment", config)
+    if (plan := config.get("training")) is not None:
+        return plan["steps"] * plan["batch_size"] * config.get("window", 1)
+    if runs := [run for run in config.values() if isinstance(run, dict) and run.keys() & {"experiment", "training"}]:
+        return float(sum(map(_work, runs)))
+    return config.get("samples", 1) * config.get("new_tokens", 1)
 
 
 @dataclass(frozen=True)
@@ -137,15 +138,17 @@ class Plan:
 
 def plan(names: Iterable[str], profile: str, folder: Path | None = None) -> Plan:
     """What a training of ``names`` brings with it: what they read and is not there, what was made from their earlier
-    results, and what is of another text or test set than they will be, so that the document cannot compare them."""
+    results, what of the same data is stale, and what is of another text or test set than they will be, so that the document cannot compare them."""
     asked, needed = tuple(names), dict[str, str]()
     table = {name: row(name, profile) for name in stages.STAGES if name not in stages.SPEEDS}
     kinds = {stages.get(name).reads for name in asked} - {""}
     for kind in sorted(kinds):
         here = at_hand(kind, folder)
-        for name, one in table.items():
-            if here and one.source not in (None, here) and stages.get(name).reads == kind:
+        for name in (name for name in table if stages.get(name).reads == kind):
+            if here and table[name].source not in (None, here):
                 needed[name] = f"of another {'text' if kind == 'text' else 'test set'} than the data folder's"
+            elif table[name].state == "stale":
+                needed[name] = table[name].why
     while True:
         whole = {*asked, *needed}
         fresh = {

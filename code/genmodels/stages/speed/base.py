@@ -40,7 +40,8 @@ class SpeedStage(Stage):
         settings = self.config(profile)
         clock = Clock()
         metrics = self._measured().measure(settings, folder)
-        data = {"name": metrics.pop("data", "none"), "digest": data_digest(self.name, repr(sorted(settings.items())))}
+        data = {"name": "none"} | metrics.pop("data", {})
+        data["digest"] = data_digest(self.name, repr(sorted(settings.items())))
         return self.publish(profile, settings, data, clock.spent(), metrics=metrics)
 
     def measured(self, profile: str, device: str = "cpu") -> Iterator[str]:

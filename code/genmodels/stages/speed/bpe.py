@@ -32,7 +32,7 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
     text = prepared(TextConfig(), folder)
     texts = text.held_out_texts(settings["split"], settings["documents"])
     rows = [_row(texts, size, settings["repeats"]) for size in settings["vocabularies"]]
-    return {"data": text.corpus_name, "characters": sum(map(len, texts)), "rows": rows}
+    return {"data": {"name": text.corpus_name}, "characters": sum(map(len, texts)), "rows": rows}
 
 
 def _row(texts: list[str], size: int, repeats: int) -> dict[str, Any]:

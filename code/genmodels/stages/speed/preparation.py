@@ -77,7 +77,7 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
     raw = [p for document in corpus.stream("test", "validation") for p in document.paragraphs]
     chosen = [text for p in raw[: settings["paragraphs"]] if (text := clean_paragraph(p))]
     return {
-        "data": corpus.name,
+        "data": {"name": corpus.name},
         "steps": _steps(chosen, settings["repeats"]),
         "whole": _whole(islice(_train(corpus), settings["whole_paragraphs"]), settings["times"]),
     }

@@ -32,7 +32,7 @@ def measure(settings: dict[str, Any], folder: Path | None = None) -> dict[str, A
     train = text.held_out_texts("train", settings["train_documents"] or None)
     test = text.held_out_texts("test")
     return {
-        "data": text.corpus_name,
+        "data": {"name": text.corpus_name, "corpus_sha256": text.corpus_digest},
         "rows": [_row(train, test, size, settings["order"]) for size in settings["vocabularies"]],
     }
 
