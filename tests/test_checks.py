@@ -18,6 +18,7 @@ from torch import nn
 from genmodels import checks, stages
 from genmodels.attention import cost
 from genmodels.checks import arithmetic, language, tables
+from genmodels.checks import text as text_checks
 from genmodels.checks.check import Evidence, Outcome, Registered, _made, max_with_nan, registered, run
 from genmodels.config import PixelCNNModelConfig
 from genmodels.errors import CheckFailed
@@ -200,6 +201,16 @@ def _(e: Evidence, m: Patch) -> None:  # one test document counted as training t
     ids, offsets = e.documents
     copied = KneserNey.fit(ids[: offsets[1]], offsets[:2], 5, e.tokenizer.vocabulary_size)
     e.shipped["ngram"].model = lambda: copied
+
+
+def test_what_is_of_several_texts_is_not_checked() -> None:
+    """A mixture is no contradiction: page 1 says so."""
+    results = {
+        name: SimpleNamespace(manifest={"data": {"name": name, "corpus_sha256": name}})
+        for name in ("rnn", "rnn-classic", "text", "ngram")
+    }
+    evidence = SimpleNamespace(shipped=results, language={"rnn": None})
+    assert text_checks.vocabulary(evidence) == text_checks.stop_words_gone(evidence) == (None, text_checks.MIXED)
 
 
 @spoil("stop-words-gone")

@@ -133,14 +133,13 @@ def test_forged_samples_and_measures_are_contradicted(stage: SmallStage) -> None
     assert outcome(stage)["measures"] is False
 
 
-def test_a_beginning_that_stands_in_the_training_text_is_refused(
+def test_a_beginning_that_stands_in_the_training_text_is_named(
     stage: SmallStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = generation.prepared(TextConfig())
     inside = text.tokenizer.decode(text.tokens["train"][1:9]).strip()
     monkeypatch.setitem(PROMPTS, "تاریخ", " ".join(inside.split()[1:4]))
-    with pytest.raises(UserError, match="stands in the training text"):
-        stage.run("full")
+    assert files.read_json(stage.run("full") / "metrics.json")["familiar"] == ["تاریخ"]
 
 
 def test_another_beginning_changes_no_other_sample(stage: SmallStage) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genmodels.data.wikipedia import KAGGLE_FILE
+from genmodels.data.wikipedia_file import KAGGLE_CHARACTERS, KAGGLE_FILE
 from genmodels.language.comparison import Comparison, Texts, paired
 from genmodels.language.perplexity import summarize
-from genmodels.report import circumstances, image_training, sentences, transformer
+from genmodels.report import circumstances, continuations, image_training, sentences, transformer
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,55 @@ def test_page_one_says_whose_the_results_are(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+def test_what_was_made_before_a_new_training_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circumstances, "is_shipped", lambda stored: stored)
+    shipped = {"rnn": result("a.txt", "a", True), "generation": result("a.txt", None, True)}
+    told = circumstances.whose(shipped, outdated={"generation": ["rnn", "transformer"]}).data
+    assert "«نمونه‌های متن» پیش از آموزش تازهٔ «شبکهٔ بازگشتی» و «ترنسفورمر» ساخته شده است" in told
+
+
+def test_what_was_read_or_looked_at_is_told_of_the_projects_results_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circumstances, "is_shipped", lambda stored: stored)
+    ours, own = (SimpleNamespace(stored=stored) for stored in (True, False))
+    assert circumstances.read(ours) and not circumstances.read(own)
+    assert "درازتر کردن" in circumstances.chosen(ours).data and "درازتر" not in circumstances.chosen(own).data
+    assert "بی نگاه به آزمون" in circumstances.lengthened(ours).data and circumstances.lengthened(own).data == ""
+
+
+def test_parameters_beside_tokens_and_the_main_network_beside_a_smaller_one() -> None:
+    assert "بیشترند" in sentences.capacity(20, 10).data and "۲٫۵ توکن" in sentences.capacity(10, 25).data
+    told = [sentences.beside_smaller(9.6, ours, 5.0, 1.05).data for ours in (4.5, 5.5, 5.0, float("nan"))]
+    assert (
+        told[0].startswith("شبکهٔ اصلی با ۹٫۶ برابر")
+        and "تقریباً همان توکن‌ها را دیده بهتر است: ۴٫۵۰۰ در برابر ۵٫۰۰۰" in told[0]
+    )
+    assert "بدتر است" in told[1] and "برابر است: ۵٫۰۰۰" in told[2] and "متنی دیگر" in told[3] and "۵٫۰" not in told[3]
+    few, many = (sentences.beside_smaller(0.2, 6.0, 5.0, share).data for share in (0.25, 60.0))
+    assert "توکن‌های بیشتری دیده بدتر است" in few and "توکن‌های کمتری دیده" in many
+
+
+def test_where_in_a_word_networks_and_counts_differ() -> None:
+    rows = {
+        "word": {"ngram": 6.0, "rnn": 5.0, "transformer": 5.5},
+        "continuation": {"ngram": 3.0, "rnn": 3.5, "transformer": 2.5},
+    }
+    parts = pd.DataFrame.from_dict(rows, orient="index")
+    told = sentences.words_and_pieces(parts).data
+    assert "در آغاز واژه‌ها شبکه‌ها بهترند (کنسر–نی ۶٫۰۰ نات، شبکهٔ بازگشتی ۵٫۰۰ و ترنسفورمر ۵٫۵۰)" in told
+    assert "در ادامهٔ واژه ترتیب یکسان نیست" in told
+    assert "در آغاز واژه‌ها کنسر–نی بهتر است" in sentences.words_and_pieces(parts.assign(ngram=2.0)).data
+    alone = sentences.words_and_pieces(parts.drop(columns="transformer")).data
+    assert "ترنسفورمر" not in alone and "در ادامهٔ واژه کنسر–نی بهتر است" in alone
+    assert "هیچ شبکه‌ای" in sentences.words_and_pieces(parts[["ngram"]]).data
+
+
+def test_beginnings_that_the_training_text_holds_are_named() -> None:
+    config = SimpleNamespace(subjects=("تاریخ", "هنر"))
+    of = lambda **metrics: continuations.beginnings(SimpleNamespace(config=config, metrics=metrics)).data  # noqa: E731
+    assert of().startswith("۲ آغاز") and "هیچ‌یک در متن آموزش نیامده" in of() == of(familiar=[])
+    assert "پادشاه» در متن آموزش هم آمده است و بقیه نیامده‌اند" in of(familiar=["تاریخ"])
+
+
 def margins(**intervals: tuple[float, float]) -> dict[str, Comparison]:
     return {name: comparison(*interval) for name, interval in intervals.items()}
 
@@ -153,15 +202,19 @@ def test_the_heavier_trainings() -> None:
 
 
 def test_the_two_corpora() -> None:
-    def told(perplexity: float, bits: float, of: int = 1000) -> str:
+    def told(perplexity: float, bits: float, of: int = 1000, seen: int = 9) -> str:
         classic = {"test_perplexity": perplexity, "test_bits_per_fluent_character": bits, "test_fluent_characters": of}
         fluent = {"test_perplexity": 80.0, "test_bits_per_character": 1.9, "test_tokens": 100}
+        fluent |= {"tokens_seen": 10, "train_tokens": 10}
+        classic |= {"tokens_seen": seen, "train_tokens": 10}
         return sentences.corpora(classic, fluent | {"test_loss_nats": 19.0 * math.log(2)}).data
 
     assert "دشوارتر" in told(200.0, 1.0) and "وارونه به نظر می‌آید" in told(200.0, 1.0)
     assert "کمتر مردد" in told(60.0, 1.0) and "دشوارتر" not in told(60.0, 1.0) and "وارونه" not in told(60.0, 1.0)
     other = told(60.0, 1.0, of=999)
     assert "سنجیدنی نیستند" in other and "مردد" not in other and "وارونه" not in other
+    short = told(200.0, 1.0, seen=2)
+    assert "کلاسیک ۰٫۲ دور و روان ۱٫۰ دور" in short and "دشوارتر" not in short and "وارونه" not in short
     assert "فرقی ندارند" in told(80.0, 1.0) and "هم به سود پیکرهٔ کلاسیک نیست" in told(200.0, 2.5)
 
 
@@ -297,9 +350,10 @@ def test_unseen_orders() -> None:
 
 
 def test_the_corpus_and_the_reading_of_lemmas() -> None:
-    assert "صورت مسئله" in circumstances.corpus_file(KAGGLE_FILE, 0).data
-    assert "با نیم‌فاصله‌ها، با مرز" in circumstances.corpus_file("fawiki_docs.jsonl.gz", 9).data
-    assert "بی نیم‌فاصله." in circumstances.corpus_file("persian-wikipedia-sample.txt", 0).data
+    assert "همان پرونده‌ای است" in circumstances.corpus_file(KAGGLE_FILE, KAGGLE_CHARACTERS, 0).data
+    assert "ولی نویسه‌هایش ۵۰٫۰٪ پروندهٔ" in circumstances.corpus_file(KAGGLE_FILE, KAGGLE_CHARACTERS // 2, 0).data
+    assert "با نیم‌فاصله‌ها، با مرز" in circumstances.corpus_file("fawiki_docs.jsonl.gz", 9, 9).data
+    assert "بی نیم‌فاصله." in circumstances.corpus_file("persian-wikipedia-sample.txt", 9, 0).data
     assert circumstances.read_text(True).data != circumstances.read_text(False).data
     rows = [{"word": "صنایع", "hazm": "صنایع"}, {"word": "رفاهی", "hazm": "رفاه"}]
     assert circumstances.lemma_errors(rows).data == "برای نمونه «صنایع» دست‌نخورده مانده و «رفاهی» به «رفاه» رسیده است"

@@ -115,6 +115,27 @@ def test_another_text_concerns_all_that_is_compared(monkeypatch: pytest.MonkeyPa
     assert set(status.plan(["pixelcnn-gated"], "full").needed) == {"pixelcnn"}
 
 
+def test_what_is_stale_of_the_same_data_is_trained_with_it() -> None:
+    networks()
+    config = to_plain(stages.get("rnn-best").config("full"))
+    config["training"]["steps"] *= 2
+    other = {"config": config, "data": {"name": "toy", "digest": "d"}, "cpu_seconds": 1.0} | store.provenance()
+    store.publish("rnn-best", "full", manifest=other, metrics={})
+    assert "training.steps" in status.plan(["rnn"], "full").needed["rnn-best"]
+
+
+def test_an_estimate_follows_numbers_that_were_edited() -> None:
+    publish("rnn", seconds=600)
+    before = status.minutes("rnn", "full")
+    folder = store.result_folder("rnn", "full")
+    manifest = read_json(folder / "manifest.json")
+    manifest["config"]["training"]["steps"] *= 4  # what it was trained with; today's settings have a quarter
+    store.write_json(folder / "manifest.json", manifest)
+    assert before is not None and status.minutes("rnn", "full") == pytest.approx(
+        (before - status.STARTING) / 4 + status.STARTING
+    )
+
+
 def test_the_data_at_hand(tmp_path: Path) -> None:
     assert status.at_hand("text", None) is status.at_hand("images", None) is status.at_hand("", None) is None
     (tmp_path / "data").mkdir()

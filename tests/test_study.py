@@ -219,6 +219,9 @@ def test_tables_and_figure(stage: SmallStudy, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_shipped_model_is_judged_on_the_studys_documents() -> None:
-    model = SimpleNamespace(metrics={"validation_document_nll_nats": [6.0, 10.0, 1000.0]})
-    language_study = SimpleNamespace(metrics={"validation_document_tokens": [3, 5]})
+    of = {"manifest": {"data": {"digest": "a"}}}
+    model = SimpleNamespace(metrics={"validation_document_nll_nats": [6.0, 10.0, 1000.0]}, **of)
+    language_study = SimpleNamespace(metrics={"validation_document_tokens": [3, 5]}, **of)
     assert recurrent.same_documents(model, language_study) == 2.0
+    language_study.manifest = {"data": {"digest": "b"}}
+    assert np.isnan(recurrent.same_documents(model, language_study))

@@ -127,9 +127,20 @@ def test_near_and_far() -> None:
 
 def test_rhyme_against_chance() -> None:
     result = Made()
-    assert "آموخته نشده است: بیشترین ۲٫۰٪" in transfer.rhyme(result, ["verse-25-full", "verse-25-own"]).data
+    assert (
+        "هنوز شعر نیست، و قافیه آموخته نشده است: بیشترین ۲٫۰٪"
+        in transfer.rhyme(result, ["verse-25-full", "verse-25-own"]).data
+    )
     result.metrics["runs"]["verse-25-own"]["form"] = {"rhyme_rate": 0.3, "couplets": 100}
     assert "بیش از تصادف است: بیشترین ۳۰٫۰٪" in transfer.rhyme(result, ["verse-25-full", "verse-25-own"]).data
+
+
+def test_the_rows_of_several_seeds_are_named() -> None:
+    result = Made()
+    assert transfer.seeded(result).data.endswith("یک دانه دارد مگر «همهٔ وزن‌ها»")
+    for run in result.config.values():
+        run.experiment = replace(run.experiment, seeds=1)
+    assert transfer.seeded(result).data.endswith("یک دانه دارد")
 
 
 def test_tables_and_figure() -> None:

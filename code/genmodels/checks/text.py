@@ -9,6 +9,7 @@ import numpy as np
 
 from genmodels.checks.check import Evidence, Finding, check
 from genmodels.report.persian import fa_int, fa_percent
+from genmodels.report.provenance import raw_texts
 from genmodels.stages.text import HELD_OUT_CHARACTERS, PASSAGE
 
 AWKWARD = (
@@ -16,6 +17,7 @@ AWKWARD = (
 )  # fmt: skip
 # What no cleaned text may hold: Arabic letters, addresses, templates, footnote marks, Latin names in brackets.
 REFUSE = re.compile(r"[كيى]|https?:|\{\{|\[[0-9۰-۹]{1,3}\]|(?<![A-Za-z0-9])\([A-Z]?[a-z]{2,}[A-Za-z .]*\)| {2}")
+MIXED = "نتیجه‌ها از یک متن نیستند"  # page 1 says so
 KNOWN_GRAM, ALARM = 5, 0.5  # a document that was trained on would have all its 5-grams known
 
 
@@ -43,8 +45,10 @@ def tokens_are_text(e: Evidence) -> Finding:
 @check("vocabulary", "2.1", "sec-2-1-tokens", "یک توکن‌ساز، یک پیکره و یک متن آزمون برای همه")
 def vocabulary(e: Evidence) -> Finding:
     """Of all models of the fluent corpus: what makes their perplexities comparable."""
-    models = [e.shipped[name] for name in (*e.language, "ngram")]
-    fluent = [r for r in models if r.metrics["corpus"] == "fluent"]
+    models = {name: e.shipped[name] for name in (*e.language, "ngram")}
+    if raw_texts(models):
+        return None, MIXED
+    fluent = [r for r in models.values() if r.metrics["corpus"] == "fluent"]
     used = {r.manifest["payload"].get("tokenizer.json") for r in fluent} - {None}  # the counts have none of their own
     one = used == {e.shipped["text"].manifest["payload"]["fluent-tokenizer.json"]}
     digests = {r.manifest["data"]["digest"] for r in fluent}
@@ -69,6 +73,8 @@ def documents_disjoint(e: Evidence) -> Finding:
 
 @check("stop-words-gone", "2.1", "sec-2-1-stop-words", "ایست‌واژه‌های پربسامد در پیکرهٔ کلاسیک")
 def stop_words_gone(e: Evidence) -> Finding:
+    if raw_texts({name: e.shipped[name] for name in ("text", "rnn-classic", "rnn")}):
+        return None, MIXED
     common = [word for word, _ in e.shipped["text"].metrics["classic"]["words"]["stop_words"]["most_common"]]
     classic = Counter(e.shipped["text"].tokenizer("classic").decode(e.shipped["rnn-classic"].slice["test_ids"]).split())
     fluent = Counter(e.tokenizer.decode(e.documents[0]).split())

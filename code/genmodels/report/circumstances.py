@@ -14,7 +14,7 @@ from typing import Any
 from IPython.display import Markdown
 
 from genmodels.config import PROFILES
-from genmodels.data.wikipedia import KAGGLE_FILE
+from genmodels.data.wikipedia_file import KAGGLE_CHARACTERS, KAGGLE_FILE
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.provenance import in_bf16, raw_texts
@@ -68,8 +68,8 @@ def whose(
 
 def before(others: Sequence[str]) -> str:
     """Of a result that was made from ``others``, which have been trained again since."""
-    again = joined([f"«{STAGE_NAMES[name]}»" for name in others])
-    return f"پیش از آموزش تازهٔ {again} ساخته شده است و دربارهٔ آن چیزی نمی‌گوید"
+    again = " یا ".join(f"«{STAGE_NAMES[name]}»" for name in others)
+    return f"پیش از آموزش تازهٔ {again} ساخته شده است و دربارهٔ نتیجهٔ تازه چیزی نمی‌گوید"
 
 
 def read(result: Any) -> bool:
@@ -232,9 +232,13 @@ def unseen_orders(shares: Mapping[int, float]) -> Markdown:
     return Markdown(f"چون در {which} {unseen}، {perplexity} آنجا بی‌نهایت است")
 
 
-def corpus_file(name: str, half_spaces_in_text: int) -> Markdown:
+def corpus_file(name: str, characters: int, half_spaces_in_text: int) -> Markdown:
     """What the raw file is, beside the one that the assignment names."""
     if name == KAGGLE_FILE:
+        share = characters / KAGGLE_CHARACTERS
+        if abs(share - 1) > 0.02:
+            told = f"نویسه‌هایش {fa_percent(share)} پروندهٔ منتشرشده است"
+            return Markdown(f"نامش همان است که صورت مسئله می‌گوید، ولی {told}.")
         return Markdown("این همان پرونده‌ای است که صورت مسئله نام می‌برد.")
     kept = "با نیم‌فاصله‌ها" if half_spaces_in_text else "بی نیم‌فاصله"
     own = "، با مرز مقاله‌ها و تقسیم سه‌گانهٔ خود" if name.endswith(".jsonl.gz") else ""

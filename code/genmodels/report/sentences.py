@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from IPython.display import Markdown
 
@@ -42,6 +43,7 @@ PUBLISHED = {  # on the static test set, as far as a remark does not say otherwi
 }
 APART = "این دو بر متن‌های دیگر سنجیده شده‌اند و با هم سنجیدنی نیستند"
 SAME_SPEED = 0.05  # relative: nearer to one than this is no difference
+SAME_PASSES = 0.25  # relative: two trainings that went over their texts about as often
 
 
 def joined(parts: Sequence[str]) -> str:
@@ -160,7 +162,7 @@ def beside_smaller(budgets: float, ours: float, smaller: float, tokens: float) -
     told = f"شبکهٔ اصلی با {fa(budgets, 1)} برابر آن بودجه آموزش دیده است"
     if math.isnan(ours):
         return Markdown(f"{told}، و بر متنی دیگر؛ زیانش کنار این‌ها سنجیدنی نیست")
-    seen = "تقریباً همان توکن‌ها را" if abs(tokens - 1) < 0.1 else f"{fa(1 / tokens, 1)} برابر توکن‌های آن را"
+    seen = "تقریباً همان توکن‌ها را" if abs(tokens - 1) < 0.1 else f"توکن‌های {'کمتری' if tokens > 1 else 'بیشتری'}"
     if fa(ours, 3) == fa(smaller, 3):
         return Markdown(f"{told} و با شبکهٔ کوچک‌تری که {seen} دیده برابر است: {fa(ours, 3)}")
     side = "بهتر" if ours < smaller else "بدتر"
@@ -174,6 +176,10 @@ def corpora(classic: Mapping[str, float], fluent: Mapping[str, float]) -> Markdo
     characters = fluent["test_loss_nats"] * fluent["test_tokens"] / math.log(2) / fluent["test_bits_per_character"]
     if classic["test_fluent_characters"] != round(characters):
         return Markdown(f"{told} اما دو پیکره از یک متن ساخته نشده‌اند؛ این دو عدد با هم سنجیدنی نیستند.")
+    passes, others = (each["tokens_seen"] / each["train_tokens"] for each in (classic, fluent))
+    if abs(passes / others - 1) > SAME_PASSES:
+        ends = f"کلاسیک {fa(passes, 1)} دور و روان {fa(others, 1)} دور"
+        return Markdown(f"{told} اما دو آموزش هم‌اندازه نیستند ({ends})؛ از این دو عدد چیزی دربارهٔ پیکره‌ها برنمی‌آید.")
     gone = "ایست‌واژه‌ها، که آسان حدس زده می‌شوند، رفته‌اند"
     if fa(a, 1) == fa(b, 1):
         told += " دو پیکره فرقی ندارند، هرچند توکن‌هایشان یکی نیست."
@@ -186,6 +192,28 @@ def corpora(classic: Mapping[str, float], fluent: Mapping[str, float]) -> Markdo
         seems = "وارونه به نظر می‌آید، اما برتری نیست" if a > b else "هم برتری نیست"
         return Markdown(f"{told} ستون آخر {seems}: {why}.")
     return Markdown(f"{told} ستون آخر هم به سود پیکرهٔ کلاسیک نیست.")
+
+
+def words_and_pieces(parts: Any) -> Markdown:
+    """Where in a word networks and counts differ. ``parts``: rows ``word`` (its first token) and ``continuation``, a column
+    of mean losses a model; of the networks those that were measured on the same documents."""
+    networks = [name for name in ("rnn", "transformer") if name in parts]
+    if not networks:
+        return Markdown("هیچ شبکه‌ای بر این متن سنجیده نشده است")
+
+    def side(part: str) -> str:
+        losses, counted = parts.loc[part, networks], parts.ngram[part]
+        told = joined([f"{STAGE_NAMES[name]} {fa(parts.loc[part, name], 2)}" for name in networks])
+        better = (
+            "شبکه‌ها بهترند"
+            if losses.max() < counted
+            else "کنسر–نی بهتر است"
+            if losses.min() > counted
+            else "ترتیب یکسان نیست"
+        )
+        return f"{better} (کنسر–نی {fa(counted, 2)} نات، {told})"
+
+    return Markdown(f"در آغاز واژه‌ها {side('word')}؛ در ادامهٔ واژه {side('continuation')}")
 
 
 def texts(told: Mapping[str, Texts], names: Sequence[str]) -> Markdown:
