@@ -159,7 +159,7 @@ def capacity(parameters: int, tokens: int) -> Markdown:
 def beside_smaller(budgets: float, ours: float, smaller: float, tokens: float) -> Markdown:
     """The main network against a smaller one of the study of sizes: how many times its operations, both losses on the same
     validation documents (NaN: on different ones), and how many times its tokens the main network has seen."""
-    told = f"شبکهٔ اصلی با {fa(budgets, 1)} برابر آن بودجه آموزش دیده است"
+    told = f"شبکهٔ اصلی با {fa(budgets, 1 if budgets >= 1 else 3)} برابر آن بودجه آموزش دیده است"
     if math.isnan(ours):
         return Markdown(f"{told}، و بر متنی دیگر؛ زیانش کنار این‌ها سنجیدنی نیست")
     seen = "تقریباً همان توکن‌ها را" if abs(tokens - 1) < 0.1 else f"توکن‌های {'کمتری' if tokens > 1 else 'بیشتری'}"
