@@ -19,7 +19,13 @@ from genmodels.errors import UserError
 from genmodels.stages.profiles import DOCUMENTS, at, shorter
 from genmodels.system.files import write_json
 
-LIMITS = (".documents", ".evaluation_documents", ".reference", ".source")  # 0 in full: all there are; the profile's
+LIMITS = (
+    ".documents",
+    ".evaluation_documents",
+    ".reference",
+    ".source",
+    ".rates",
+)  # 0 in full: all; the profile's; how many tried
 NUMBERED = [name for name in stages.STAGES if name not in stages.SPEEDS and name != "vocabularies"]
 
 

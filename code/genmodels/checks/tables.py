@@ -103,6 +103,7 @@ DETAILS = {  # what a check of ``verify`` says on the command line -> in the doc
     r"takes the data and minutes: make verify": "داده و چند دقیقه می‌خواهد: فرمان verify",
     r"no data: .*": "داده نیست",
     r"no bf16.*": "این پردازنده bf16 ندارد",
+    r"made before the new training of .*": "پیش از آموزش تازهٔ شبکه‌هایش ساخته شده است",
 }
 
 

@@ -93,6 +93,9 @@ class Stage(ABC):
             result = self.load(profile)
             detail = f"{len(result.manifest['payload'])} files match their sha256; settings are today's"
             checks = [Check("manifest", True, detail)]
+            if own := self._trained_since(result):
+                reason = f"made before the new training of {', '.join(own)}; train {self.name} again"
+                return [*checks, Check("weights", None, reason)]
             self.belongs(result)
             return checks + self.contradict(result)
         except WeightsAbsent as error:
@@ -119,6 +122,18 @@ class Stage(ABC):
         made = self.made_from(manifest["data"])
         return [name for name in self.needs if _weights(sources.get(name)) != made.get(name)]
 
+    def sources(self, profile: str) -> dict[str, store.StoredResult | None]:
+        """Today's results of ``needs``, not read yet; ``None`` where one cannot be opened."""
+        return {name: _stored(name, profile) for name in self.needs}
+
+    def _trained_since(self, result: ShippedResult) -> list[str]:
+        """Which of ``needs`` are a user's own, trained after this result was made: it is of others, and contradicts nothing.
+        Among the shipped results none may be."""
+        today = self.sources(result.manifest["profile"])
+        there = {name: source for name, source in today.items() if source is not None}
+        changed = self.changed_sources(result.manifest, there) if there else []
+        return [name for name in changed if name in there and not store.is_shipped(there[name])]
+
     def same_sources(self, result: ShippedResult, sources: Mapping[str, Any], made: str = "made with") -> Check:
         """The check that a result was made from the networks that are shipped beside it."""
         changed = self.changed_sources(result.manifest, sources)
@@ -129,6 +144,13 @@ class Stage(ABC):
         """The check ``with_data``, or that it was not made here where the data are absent; most stages have none: their
         slice is all there is to say."""
         return []
+
+
+def _stored(name: str, profile: str) -> store.StoredResult | None:
+    try:
+        return store.load(name, profile)
+    except UserError:
+        return None
 
 
 def _weights(source: Any) -> str | None:

@@ -43,9 +43,9 @@ FULL = ClassifierConfig(
 LESS = {
     "evening": {"steps": 1560, "evaluations": 6},
     "smoke": {
-        "steps": 100,
+        "steps": 40,
         "evaluations": 4,
-        "curve_images": 100,
+        "curve_images": 50,
         "test_images": 500,
     },
 }

@@ -100,7 +100,7 @@ class PixelStudy(TrialsStage):
     result = PixelStudyResult
     less = {
         "evening": {"steps": 40, "evaluations": 2, "curve_images": 50, "test_images": 200},
-        "smoke": {"steps": 4, "batch_size": 4, "evaluations": 1, "curve_images": 4, "test_images": 16},
+        "smoke": {"steps": 2, "batch_size": 2, "evaluations": 1, "curve_images": 2, "test_images": 8},
     }
     BUDGET: dict[str, Any] = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}
     TRAINING = TrainingConfig(learning_rate=4e-3, momentum=MUON, **BUDGET)

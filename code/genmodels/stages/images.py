@@ -75,7 +75,7 @@ def in_brief(evening_steps: int) -> Less:
             "curve_images": 100,
             "test_images": 2000,
         },
-        "smoke": {"steps": 12, "batch_size": 8, "evaluations": 4, "curve_images": 10, "test_images": 60},
+        "smoke": {"steps": 4, "batch_size": 4, "evaluations": 4, "curve_images": 4, "test_images": 60},
     }
 
 

@@ -69,7 +69,7 @@ def in_brief(evening_steps: int) -> Less:
     """The other profiles of a language model."""
     return {
         "evening": {"steps": evening_steps, "evaluations": 5, "curve_documents": 10},
-        "smoke": {"steps": 8, "batch_size": 2, "evaluations": 4, "curve_documents": 1},
+        "smoke": {"steps": 4, "batch_size": 1, "evaluations": 2, "curve_documents": 1},
     }
 
 

@@ -63,7 +63,7 @@ class StudyStage(TrialsStage):
     reads = "text"
     less = {
         "evening": {"steps": 25, "evaluations": 2, "curve_documents": 5, "evaluation_documents": 20},
-        "smoke": {"steps": 4, "batch_size": 2, "evaluations": 1, "curve_documents": 1, "evaluation_documents": 2},
+        "smoke": {"steps": 2, "batch_size": 1, "evaluations": 1, "curve_documents": 1, "evaluation_documents": 1},
     }
 
     def gather(self, runs: dict[str, StudyRun], folder: Path | None) -> PreparedText:

@@ -55,7 +55,7 @@ def row(name: str, profile: str) -> Row:
     except UserError as error:
         return Row(name, "stale", None, str(error).split(";")[0], stage.needs, cost)
     data = result.manifest["data"]
-    other = stage.changed_sources(result.manifest, {needed: _stored(needed, shown) for needed in stage.needs})
+    other = stage.changed_sources(result.manifest, stage.sources(shown))
     state = "stale" if other else "shipped" if store.is_shipped(result.stored) else "own"
     why = f"made with other results of {', '.join(other)} than there are now" if other else ""
     return Row(name, state, source(stage.reads, data), why, stage.needs, cost)
@@ -76,13 +76,6 @@ def at_hand(reads: str, folder: Path | None) -> str | None:
         place = data_folder(folder)
         whole = reads == "images" and all(mnist.find(place, name) for name in mnist.RAW_MD5)
         return ("static" if mnist.find_static(place) else "seeded") if whole else None
-    except UserError:
-        return None
-
-
-def _stored(name: str, profile: str) -> store.StoredResult | None:
-    try:
-        return store.load(name, profile)
     except UserError:
         return None
 

@@ -32,7 +32,8 @@ RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3), "fast": (3e-3, 6e-3, 1.2
 LESS = {
     "evening": {"steps": 12, "evaluations": 2, "seeds": 1, "evaluation_documents": 10, "poems": 2, "poem_tokens": 60},
     "smoke": {
-        "steps": 2, "batch_size": 2, "evaluations": 1, "seeds": 1, "evaluation_documents": 2, "poems": 1, "poem_tokens": 20,
+        "steps": 2, "batch_size": 2, "evaluations": 1, "seeds": 1, "rates": (3e-3,), "evaluation_documents": 2,
+        "poems": 1, "poem_tokens": 20,
     },
 }  # fmt: skip
 WAYS: dict[str, dict[str, Any]] = {  # beside training all weights

@@ -78,6 +78,7 @@ class TransferTexts:
     source: str  # of the pre-trained model
     folder: Path | None
     learnt: dict[tuple[str, int, int], Tokenizer] = field(default_factory=dict)  # by text, its size, vocabulary
+    counted: dict[tuple[str, int, str], np.ndarray] = field(default_factory=dict)  # by text, its size, start
 
     @classmethod
     def read(cls, arms: Iterable[TransferConfig], folder: Path | None) -> TransferTexts:
@@ -148,7 +149,7 @@ class TransferTexts:
 
     def test_documents(self, target: str) -> Documents:
         """The test documents of a target in the model's tokens."""
-        return first(encoded(self.tokenizer, self.texts[target]["test"]), self.arms[0].evaluation_documents)
+        return encoded(self.tokenizer, self.texts[target]["test"][: self.arms[0].evaluation_documents or None])
 
     @property
     def remembered(self) -> Documents:
@@ -157,8 +158,9 @@ class TransferTexts:
 
     def documents(self, config: TransferConfig, split: str) -> Documents:
         """The held-out documents that an arm is judged on, in its own tokens."""
-        found = encoded(self.tokenizer_of(config), self.texts[config.target][split])
-        return first(found, config.evaluation_documents)
+        return encoded(
+            self.tokenizer_of(config), self.texts[config.target][split][: config.evaluation_documents or None]
+        )
 
     def dataset(self, config: TransferConfig) -> NgramDataset | Joined:
         """The windows of an arm; with ``replay`` so large a share of Wikipedia's among them, each of these once."""
@@ -175,5 +177,8 @@ class TransferTexts:
 
     def counts(self, config: TransferConfig) -> np.ndarray:
         """How often each token occurs in an arm's training text, (vocabulary,)."""
-        ids = encoded(self.tokenizer_of(config), self.training_text(config))[0]
-        return np.bincount(ids, minlength=config.vocabulary)
+        key = (config.target, config.kilobytes, config.start)
+        if key not in self.counted:
+            ids = encoded(self.tokenizer_of(config), self.training_text(config))[0]
+            self.counted[key] = np.bincount(ids, minlength=config.vocabulary)
+        return self.counted[key]
