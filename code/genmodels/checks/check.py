@@ -134,7 +134,7 @@ def check(
 ) -> Callable[[Callable[[Evidence], Finding]], Any]:
     """Register a check under ``key`` for a ``point`` of the assignment, told in ``section`` of the report.
 
-    ``outcome``: it judges how well a whole training went (``Evidence.short``).
+    ``outcome``: it judges how well, or with how clean a code, a whole training went (``Evidence.short``).
     """
 
     def register(function: Callable[[Evidence], Finding]) -> Callable[[Evidence], Finding]:

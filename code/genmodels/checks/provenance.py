@@ -10,12 +10,12 @@ from genmodels.report.persian import fa_int
 COMMIT = re.compile(r"[0-9a-f]{40}|unknown")  # never "…+changes"; unknown where there was no git, as in a zip
 
 
-@check("commits", "all", "sec-provenance", "کامیت پاک")
+@check("commits", "all", "sec-provenance", "کامیت پاک", outcome=True)
 def commits(e: Evidence) -> Finding:
     """Of every result, of every process that trained a part of it, and of a fingerprint that was made anew later."""
     of = lambda m: {m["commit"], *m.get("commits", []), m.get("fingerprint_commit", m["commit"])}  # noqa: E731
     named = [name for r in e.shipped.values() for name in of(r.manifest)]
-    known = sum(commit != "unknown" for commit in named)
+    known = sum(commit != "unknown" and bool(COMMIT.fullmatch(commit)) for commit in named)
     return all(map(COMMIT.fullmatch, named)), f"{fa_int(known)} از {fa_int(len(named))}"
 
 
