@@ -125,14 +125,11 @@ class RecurrentStage(LanguageStage):
         return RecurrentModelConfig(embedding=8, hidden=12, layers=2, dropout=self.full.model.dropout)
 
 
-class ClassicRecurrentStage(RecurrentStage):
-    """The same network on the corpus that the assignment's whole preparation leaves, for about as many epochs.
+class OnClassic(LanguageStage):
+    """A network on the corpus that the assignment's whole preparation leaves, for about as many epochs.
 
     Beside its own characters, its loss is also spread over those of the fluent text it was made from.
     """
-
-    name = "rnn-classic"
-    full = replace(RecurrentStage.full, text=TextConfig(corpus="classic"), training=replace(TRAINING, steps=1850))
 
     def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
         metrics = super().final_metrics(config, material, model)
@@ -140,6 +137,16 @@ class ClassicRecurrentStage(RecurrentStage):
         original = int(np.sum(material.context["text"].fluent_characters["test"][:documents]))
         bits = metrics["test_loss_nats"] * metrics["test_tokens"] / math.log(2)
         return metrics | {"test_fluent_characters": original, "test_bits_per_fluent_character": bits / original}
+
+
+def on_classic(full: LanguageModelConfig) -> LanguageModelConfig:
+    """The same experiment on the classic corpus."""
+    return replace(full, text=TextConfig(corpus="classic"), training=replace(full.training, steps=1850))
+
+
+class ClassicRecurrentStage(OnClassic, RecurrentStage):
+    name = "rnn-classic"
+    full = on_classic(RecurrentStage.full)
 
 
 class TransformerStage(LanguageStage):
@@ -151,6 +158,11 @@ class TransformerStage(LanguageStage):
 
     def tiny_model(self) -> TransformerModelConfig:
         return TransformerModelConfig(width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=self.full.model.dropout, context=16)
+
+
+class ClassicTransformerStage(OnClassic, TransformerStage):
+    name = "transformer-classic"
+    full = on_classic(TransformerStage.full)
 
 
 # The second row of the comparison: the budget is no longer the same for both, each is trained longer and regularised for it.
