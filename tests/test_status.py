@@ -160,6 +160,16 @@ def test_an_estimate_is_in_proportion_or_what_was_measured(monkeypatch: pytest.M
     )
 
 
+def test_status_tells_of_what_data_a_training_would_be(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    networks("b" * 64)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "Persian-WikiText-1.txt").write_text("این متن فارسی است.\n\nاین هم.\n", "utf-8")
+    assert main(["status", "rnn", "generation"]) == 0
+    head, rnn, drawn, here = capsys.readouterr().out.splitlines()
+    assert rnn.split()[:3] == ["rnn", "own", "b" * 10] and "rnn, transformer, rnn-classic" in drawn
+    assert f"holds text {(status.at_hand('text', None) or '')[:10]}, images with test set none" in here
+
+
 def test_training_says_what_it_will_do_and_does_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:  # fmt: skip
     networks()
     done: list[str] = []

@@ -11,7 +11,7 @@ from genmodels.errors import CheckFailed, UserError
 from genmodels.stages import STAGES, known
 from genmodels.stages.base import verified
 from genmodels.stages.importing import import_results
-from genmodels.stages.status import Plan, plan, row, told
+from genmodels.stages.status import Plan, at_hand, plan, row, told
 from genmodels.system import processes
 from genmodels.system.places import cache_folder
 from genmodels.system.precision import why_fp32
@@ -68,6 +68,8 @@ def status(arguments: argparse.Namespace) -> int:
         cost = "?" if one.minutes is None else f"{one.minutes:.1f}"
         rest = "; ".join(filter(None, (", ".join(one.needs), one.why)))
         print(f"{name:20} {one.state:8} {(one.source or '-')[:10]:10} {cost:>7}  {rest}".rstrip(), flush=True)
+    text, images = (at_hand(reads, None) for reads in ("text", "images"))
+    print(f"the data folder holds text {text[:10] if text else 'none'}, images with test set {images or 'none'}")
     return 0
 
 
