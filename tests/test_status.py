@@ -170,6 +170,25 @@ def test_status_tells_of_what_data_a_training_would_be(capsys: pytest.CaptureFix
     assert f"holds text {(status.at_hand('text', None) or '')[:10]}, images with test set none" in here
 
 
+def test_less_text_takes_less_and_a_manifest_that_names_no_number_had_all() -> None:
+    folder = publish("text", seconds=600)
+    manifest = read_json(folder / "manifest.json")
+    for corpus in manifest["config"].values():
+        del corpus["documents"]
+    store.write_json(folder / "manifest.json", manifest)
+    assert status.minutes("text", "full") == status.minutes("text", "evening") == pytest.approx(10 + status.STARTING)
+    assert (status.minutes("text", "smoke") or 10) < 0.3
+
+
+def test_an_estimate_counts_the_final_measures_too() -> None:
+    folder = publish("pixelcnn", seconds=0)
+    manifest = read_json(folder / "manifest.json") | {"evaluation_seconds": 600}
+    store.write_json(folder / "manifest.json", manifest)
+    share = stages.get("pixelcnn").config("evening").test_images / stages.get("pixelcnn").config("full").test_images
+    assert status.minutes("pixelcnn", "full") == pytest.approx(10 + status.STARTING)
+    assert status.minutes("pixelcnn", "evening") == pytest.approx(10 * share + status.STARTING)
+
+
 def test_training_says_what_it_will_do_and_does_it(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:  # fmt: skip
     networks()
     done: list[str] = []

@@ -73,7 +73,7 @@ def in_brief(evening_steps: int) -> Less:
             "batch_size": 32,
             "evaluations": 8,
             "curve_images": 100,
-            "test_images": 2000,
+            "test_images": 1000,
         },
         "smoke": {"steps": 4, "batch_size": 4, "evaluations": 4, "curve_images": 4, "test_images": 60},
     }
@@ -125,7 +125,7 @@ class PixelCNNStage(ModelStage):
     with_data: str | None = WHOLE
     curve = ("validation_loss", "test_loss")
     full: PixelCNNConfig = FULL
-    less: Less = in_brief(evening_steps=1000)
+    less: Less = in_brief(evening_steps=600)
 
     def config(self, profile: str) -> PixelCNNConfig:
         return at(profile, self.full, self.less)
@@ -244,7 +244,7 @@ class GatedStage(PixelCNNStage):
         ),
         curve_images=500,
     )
-    less = in_brief(evening_steps=500)
+    less = in_brief(evening_steps=300)
 
     def build(self, config: PixelCNNConfig) -> PixelModel:
         assert isinstance(config.model, GatedModelConfig)
@@ -261,7 +261,7 @@ class ThresholdStage(PixelCNNStage):
         binarization="threshold",
         training=TrainingConfig(batch_size=64, steps=2800, evaluations=8, **PACE),
     )
-    less = in_brief(evening_steps=300)
+    less = in_brief(evening_steps=200)
 
 
 NO_CLIP = 1e9

@@ -77,7 +77,7 @@ class LanguageStage(ModelStage):
 
     files = (*ModelStage.files, "tokenizer.json")
     reads = "text"
-    less: Less = in_brief(evening_steps=400)
+    less: Less = in_brief(evening_steps=250)
 
     @property
     @abstractmethod
@@ -228,7 +228,7 @@ class OnClassic(LanguageStage):
     Beside its own characters, its loss is also spread over those of the fluent text it was made from.
     """
 
-    less = in_brief(evening_steps=230)
+    less = in_brief(evening_steps=145)
 
     def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
         metrics = super().final_metrics(config, material, model)
@@ -288,7 +288,7 @@ class BestRecurrentStage(RecurrentStage):
         model=RecurrentModelConfig(dropout=0.2),
         training=replace(RecurrentStage.full.training, **LONGER),
     )
-    less = in_brief(evening_steps=200)
+    less = in_brief(evening_steps=125)
 
 
 class BestTransformerStage(TransformerStage):
@@ -302,4 +302,4 @@ class BestTransformerStage(TransformerStage):
         window=256,
         training=replace(TransformerStage.full.training, batch_size=8, **LONGER),
     )
-    less = in_brief(evening_steps=200)
+    less = in_brief(evening_steps=125)

@@ -25,6 +25,7 @@ from genmodels.language.perplexity import evaluate
 from genmodels.pixelcnn.evaluation import nll_nats
 from genmodels.stages import payload
 from genmodels.stages.base import METRIC_TOLERANCE, Check, ShippedResult, Stage
+from genmodels.stages.profiles import at
 from genmodels.system.files import data_digest
 from genmodels.system.meters import Clock
 from genmodels.system.whole_weights import rounded
@@ -54,7 +55,7 @@ class PageStage(Stage):
     needs = ALL
 
     def config(self, profile: str) -> PageConfig:
-        return PageConfig()
+        return at(profile, PageConfig(), {"evening": {}, "smoke": {}})
 
     def run(self, profile: str, folder: Path | None = None, restart: bool = False) -> Path:
         """Count, score, publish; a minute or two, so there is no checkpoint (``restart`` changes nothing)."""

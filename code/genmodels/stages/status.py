@@ -23,6 +23,7 @@ from genmodels.system.places import data_folder
 from genmodels.system.precision import bf16_is_native
 
 FP32_COST = 2.7  # of a training that ran in bf16, where there is none: docs/LOG.md, a machine without bf16
+WHOLE_TEXT = 3000  # documents, where a config says all: about those of the text that the shipped results are of
 STARTING = 0.1  # minutes of any stage: imports, reading, measuring
 FULL = PROFILES[0]
 
@@ -97,7 +98,8 @@ def minutes(name: str, profile: str) -> float | None:
         here = "cuda" if torch.cuda.is_available() else "cpu"
         trained = getattr(_first(config), "training", None)
         slower = trained is not None and trained.bf16 and ran_in_bf16 and not bf16_is_native(here)
-        return store.cpu_minutes(manifest) * share * (FP32_COST if slower else 1) + STARTING
+        judging = manifest.get("evaluation_seconds", 0) / 60 * _judged(to_plain(config)) / _judged(manifest["config"])
+        return store.cpu_minutes(manifest) * share * (FP32_COST if slower else 1) + judging + STARTING
     return None
 
 
@@ -114,7 +116,14 @@ def _work(config: dict[str, Any]) -> float:
         return plan["steps"] * plan["batch_size"] * config.get("window", 1)
     if runs := [run for run in config.values() if isinstance(run, dict) and run.keys() & {"experiment", "training"}]:
         return float(sum(map(_work, runs)))
+    if texts := [text for text in config.values() if isinstance(text, dict) and "corpus" in text]:
+        return sum(text.get("documents") or WHOLE_TEXT for text in texts)
     return config.get("samples", 1) * config.get("new_tokens", 1)
+
+
+def _judged(config: dict[str, Any]) -> int:
+    """What the time of the final measures, which are in fp32 everywhere, is proportional to."""
+    return config.get("test_images") or config.get("text", {}).get("documents") or WHOLE_TEXT
 
 
 @dataclass(frozen=True)
