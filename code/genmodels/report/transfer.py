@@ -137,13 +137,8 @@ def _plane(ax: Axes, result: Any) -> None:
             line = [start, *line, (remembered(result, key), bits(result, key))]
             ax.plot(*zip(*line), color=BLACK, linewidth=1, linestyle="--", marker=".", markersize=4)
             size = fa_int(run.experiment.kilobytes)
-            ax.annotate(
-                persian_text(f"میانگین وزن‌ها ({size} کیلوبایت)"),
-                line[1],
-                xytext=(4, 4),
-                textcoords="offset points",
-                fontsize=7,
-            )
+            look = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 7}
+            ax.annotate(persian_text(f"میانگین وزن‌ها ({size} کیلوبایت)"), line[1], **look)
     ax.plot(*start, color=GREY, marker="*", linestyle="", markersize=9, label=persian_text("پیش از آموزش"))
     ax.set_xlabel(persian_text("بیت بر نویسه، ویکی‌پدیا"))
     ax.set_ylabel(persian_text("بیت بر نویسه، شعر"))
@@ -290,13 +285,12 @@ def rhyme(result: Any, keys: Sequence[str]) -> Markdown:
         rates.append((form["rhyme_rate"], form["rhyme_rate"] - chance > 2 * error))
     best = max(rate for rate, _ in rates)
     ends = f"تصادف {fa_percent(chance)} و حافظ {fa_percent(people)}"
-    if any(clear for _, clear in rates):
-        return Markdown(f"قافیه بیش از تصادف است: بیشترین {fa_percent(best)}، در برابر {ends}")
-    return Markdown(f"بیت کمتر هنوز شعر نیست، و قافیه آموخته نشده است: بیشترین {fa_percent(best)}، در برابر {ends}")
+    not_yet = "بیت کمتر هنوز شعر نیست، و قافیه آموخته نشده است"
+    told = "قافیه بیش از تصادف است" if any(clear for _, clear in rates) else not_yet
+    return Markdown(f"{told}: بیشترین {fa_percent(best)}، در برابر {ends}")
 
 
 def seeded(result: Any) -> Markdown:
     """How many seeds stand behind a row of the table of ways."""
-    more = [WAYS[way] for way, key in ways(result).items() if result.config[key].experiment.seeds > 1]
-    rows = joined([f"«{way}»" for way in more])
-    return Markdown("هر سطر @tbl-transfer یک دانه دارد" + (f" مگر {rows}" if more else ""))
+    more = [f"«{WAYS[way]}»" for way, key in ways(result).items() if result.config[key].experiment.seeds > 1]
+    return Markdown("هر سطر @tbl-transfer یک دانه دارد" + (f" مگر {joined(more)}" if more else ""))

@@ -99,7 +99,7 @@ class PixelStudy(TrialsStage):
     reads = "images"
     result = PixelStudyResult
     less = {
-        "evening": {"steps": 40, "evaluations": 2, "curve_images": 50, "test_images": 200},
+        "evening": {"steps": 30, "evaluations": 2, "curve_images": 50, "test_images": 200},
         "smoke": {"steps": 2, "batch_size": 2, "evaluations": 1, "curve_images": 2, "test_images": 8},
     }
     BUDGET: dict[str, Any] = {"batch_size": 16, "steps": 400, "warmup_steps": 40, "ema_decay": 0.99, "evaluations": 4}

@@ -38,13 +38,7 @@ from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
 
 TRAINING = TrainingConfig(
-    batch_size=16,
-    steps=3200,
-    learning_rate=5e-3,
-    warmup_steps=200,
-    weight_decay=0.05,
-    ema_decay=0.998,
-    evaluations=10,
+    batch_size=16, steps=3200, learning_rate=5e-3, warmup_steps=200, weight_decay=0.05, ema_decay=0.998, evaluations=10
 )
 
 ASKED = 4  # one test document in so many is scored again by ``verify``

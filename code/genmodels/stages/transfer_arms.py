@@ -14,6 +14,7 @@ from typing import Any
 from genmodels.config import TrainingConfig, TransferConfig, TransformerModelConfig
 from genmodels.language.adaptation import arm_name
 from genmodels.stages.language import TransformerStage
+from genmodels.stages.profiles import Less
 
 BATCH = 8
 EVALUATIONS = {"pretrained": 3, "scratch": 5}  # a network from scratch is soon past its best
@@ -29,7 +30,7 @@ OWN_VOCABULARY = 1000
 SMALL = TransformerModelConfig(width=128, layers=2, heads=4, kv_heads=4, hidden=256)
 SHIPPED = "verse-25-lora8"
 RATES = {"full": (1e-3, 3e-3), "scratch": (3e-3, 6e-3), "fast": (3e-3, 6e-3, 1.2e-2)}  # fast: where steps are few
-LESS = {
+LESS: Less = {
     "evening": {"steps": 12, "evaluations": 2, "seeds": 1, "evaluation_documents": 10, "poems": 2, "poem_tokens": 60},
     "smoke": {
         "steps": 2, "batch_size": 2, "evaluations": 1, "seeds": 1, "rates": (3e-3,), "evaluation_documents": 2,
