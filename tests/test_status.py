@@ -66,6 +66,14 @@ def test_what_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
     assert status.row("ngram", "full").state == "stale" and "altered" in status.row("ngram", "full").why
 
 
+def test_the_document_knows_what_was_made_before_a_new_training() -> None:
+    networks()
+    assert stages.Shipped("full").outdated() == {}
+    again = store.load("rnn", "full").manifest
+    store.publish("rnn", "full", manifest=again, metrics={}, files={WEIGHTS: b"trained again"})
+    assert stages.Shipped("full").outdated() == {"generation": ["rnn"]}
+
+
 def test_each_stage_that_needs_others_knows_when_they_changed() -> None:
     """By what each one's manifest says of them, in its own form."""
     needing = [name for name in stages.STAGES if stages.get(name).needs]
