@@ -246,7 +246,8 @@ def draw(
             for column in range(width):
                 probability = torch.sigmoid(stepper.logit(row, column).double() / temperature)  # (N,)
                 drawn = (uniforms[:, row, column] < probability).to(like.dtype)
-                canvas[:, 0, row, column] = torch.where(keep[:, row, column], pixels[:, row, column], drawn)
+                kept = keep[:, row, column]
+                canvas[:, 0, row, column] = torch.where(kept, pixels[:, row, column], drawn)
     return canvas.float().cpu()
 
 
