@@ -150,6 +150,7 @@ local function without_pages(tbl)
       end
     end
     if empty and rows > 0 then
+      tbl.classes:insert("answers")
       tbl.colspecs:remove(column)
       tbl.colspecs = tbl.colspecs:map(function(spec) return { spec[1] } end)
       for _, row in ipairs(tbl.head.rows) do row.cells:remove(column) end

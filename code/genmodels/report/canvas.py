@@ -169,7 +169,7 @@ def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str], others: list
     top, bottom = np.nanmax(rest), np.nanmin(rest)
     if first - bottom > 2 * (top - bottom):
         ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.12 * (top - bottom))
-        x = history["epoch" if "epoch" in history else "step"].iloc[1]  # beside the line, which leaves the frame before it
+        x = history["epoch" if "epoch" in history else "step"].iloc[1]  # beside the line that leaves the frame
         ax.annotate(
             persian_text(f"↑ {fa(first, 1)}"),
             (x, 1),
