@@ -362,7 +362,7 @@ local function side_by_side(div)
 end
 
 -- What a line that ends in a colon introduces: a list, a formula, code.
-local SHORT_LEAD = 700 -- bytes; a longer paragraph would take half a page with it
+local SHORT_LEAD = 450 -- bytes, some three lines; a longer paragraph would take much of a page with it
 local function led(block)
   if block.t == "BulletList" or block.t == "OrderedList" or block.t == "CodeBlock" then return true end
   if block.t == "RawBlock" then return block.text:match("^#raw%(block: true") ~= nil end
