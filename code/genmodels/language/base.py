@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -120,6 +121,11 @@ def locked_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     if not training or rate == 0:
         return x
     return x * dropout(x.new_ones(1, x.shape[1], x.shape[2]), rate, training)
+
+
+def log_unigram(counts: np.ndarray) -> Tensor:
+    """Add-one log relative frequencies of the tokens, (V,) fp32."""
+    return torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
 
 
 def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:

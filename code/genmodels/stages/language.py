@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -24,6 +23,7 @@ from genmodels.config import (
     TrainingConfig,
     TransformerModelConfig,
 )
+from genmodels.language.base import log_unigram
 from genmodels.language.perplexity import evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.transformer import TransformerLM
@@ -57,11 +57,6 @@ def cross_entropy_total(model: nn.Module, batch: Batch) -> Tensor:
 
 
 TOKENS = Objective(total=cross_entropy_total, count=lambda batch: int((batch[1] != IGNORED).sum()))
-
-
-def log_unigram(counts: np.ndarray) -> Tensor:
-    """Add-one log relative frequencies of the tokens, (V,) fp32."""
-    return torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
 
 
 def in_brief(evening_steps: int) -> Less:
