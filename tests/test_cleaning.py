@@ -264,7 +264,7 @@ def sentence(start: int, count: int = 40) -> str:
 
 def test_chunks_and_workers_do_not_change_what_is_measured(monkeypatch):
     texts = [f"{sentence(40 * i)} [۱] متن كتاب  دیگر (Book {'x' * (30 - i)})." for i in range(30)] + [sentence(40)] * 3
-    documents = [(text, "عنوان") for text in texts]
+    documents = [Document("train", None, (text, "عنوان")) for text in texts]
     results = []
     for size, number in ((10**9, 1), (100, 1), (300, 2)):
         monkeypatch.setattr(streaming, "CHUNK_CHARACTERS", size)
@@ -288,6 +288,15 @@ def test_a_repeated_paragraph_stays_in_the_held_out_split():
     assert heading["example"] == ["عنوان", ""]
     assert statistics["before"]["paragraphs"] == 4 and statistics["after"]["paragraphs"] == 2
     assert statistics["after"]["characters"] == sum(len(p) for d in cleaned for p in d.paragraphs)
+
+
+def test_no_training_document_has_the_title_of_a_held_out_one():
+    texts = [sentence(number) for number in (0, 100, 200, 300, 400)]
+    splits = [("train", "چای"), ("train", None), ("train", "قهوه"), ("test", "چای"), ("validation", None)]
+    cleaned, statistics = clean_documents([Document(*name, (text,)) for name, text in zip(splits, texts)])
+    assert [(d.split, d.title) for d in cleaned] == splits[1:]
+    assert statistics["before"]["documents"] == 5 and statistics["after"]["documents"] == 4
+    assert {row["name"]: row["paragraphs"] for row in statistics["rules"]}["duplicates"] == 1
 
 
 def test_statistics_add_up():

@@ -11,7 +11,7 @@ import torch
 
 from genmodels.language.perplexity import evaluate
 from genmodels.stages.language import ASKED, RecurrentStage, TransformerStage
-from genmodels.stages.trained import Result
+from genmodels.stages.trained import Result, round_to_half
 
 
 def shipped(stage: Any) -> Result:
@@ -53,3 +53,15 @@ def test_some_documents_tell_another_network_and_another_loss(stage: Any) -> Non
     result = shipped(stage)
     result.slice["test_ids"][:] = torch.from_numpy(result.slice["test_ids"]).flip(0).numpy()
     assert failed(stage, result) == both
+
+
+def test_weights_are_rounded_to_half_unless_a_loss_feels_it() -> None:
+    network = torch.nn.Linear(3, 3)
+    exact = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    round_to_half(network, lambda: {"loss": float(network.weight.detach().abs().double().mean()) + 10})
+    rounded = network.state_dict()
+    assert all(torch.equal(rounded[name], tensor.half().float()) for name, tensor in exact.items())
+    network.load_state_dict(exact)
+    for far in (lambda: float((network.weight - exact["weight"]).abs().sum()) + 1e-9, lambda: float("nan")):
+        round_to_half(network, lambda: {"loss": far()})
+        assert all(torch.equal(tensor, exact[name]) for name, tensor in network.state_dict().items())

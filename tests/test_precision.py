@@ -25,3 +25,13 @@ def test_processors_without_the_instructions_are_recognised() -> None:
     except (OSError, IndexError):
         pytest.skip("/proc/cpuinfo lists no flags on this system")
     assert precision.bf16_is_native("cpu") <= ("avx512f" in flags)  # native needs the flag; oneDNN asks for more
+
+
+@pytest.mark.parametrize("value, size", [(0.1, 4), (0.5, 2), (1e-9, 4), (1e9, 4), (float("nan"), 4)])
+def test_weights_take_half_the_bytes_where_that_loses_nothing(value: float, size: int) -> None:
+    weights = {"w": torch.full((1000,), value), "count": torch.arange(3)}
+    kept = precision.packed(weights)
+    assert kept["w"].element_size() == size and kept["count"].dtype == torch.int64
+    found = precision.unpacked(kept)
+    assert found["w"].dtype == torch.float32 and torch.equal(found["count"], weights["count"])
+    assert torch.equal(found["w"].nan_to_num(7), weights["w"].nan_to_num(7))

@@ -49,6 +49,19 @@ def test_planted_near_repetitions(kept_words, expected):
     assert found >= 36 if expected else found <= 6  # one shingle in four is looked at, so a few err near the border
 
 
+def test_training_text_shares_no_long_run_with_held_out_text():
+    run = " ".join(paragraph(0).split(" ")[40:80])  # a third of either paragraph
+    around = [" ".join([paragraph(n, 40), run, paragraph(n + 1, 40)]) for n in (1, 3)]
+    seen = Repetitions()
+    assert not seen.seen(mark(paragraph(0)), held_out=True)
+    assert not seen.seen(
+        mark(around[0]), held_out=True
+    )  # between held-out texts, and between training texts, it is quotation
+    assert seen.seen(mark(around[1]))
+    seen = Repetitions()
+    assert not seen.seen(mark(paragraph(0))) and not seen.seen(mark(around[1]))
+
+
 def test_held_out_text_is_never_pushed_out(monkeypatch):
     monkeypatch.setattr(repetitions, "ROWS", 128)
     seen = Repetitions()

@@ -18,7 +18,7 @@ def shards(tmp_path):
     for number in range(3):
         path = tmp_path / str(number) / KAGGLE_FILE
         path.parent.mkdir()
-        blocks = [f"كتاب ها در سال {1300 + i} نوشته شد و مردم شهر {number} آن را مي خوانند [۱]." for i in range(60)]
+        blocks = [f"كتاب ها در سال {1300 + i} نوشته شد و مردم شهر {number}{i} آن را مي خوانند [۱]." for i in range(60)]
         path.write_text("\n\n".join([*blocks, blocks[0]]), encoding="utf-8")
         paths.append(path)
     return paths

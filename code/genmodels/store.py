@@ -29,9 +29,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import safetensors.torch
 import torch
-from safetensors.torch import load as load_safetensors
-from safetensors.torch import save as save_safetensors
 
 from genmodels.config import differences
 from genmodels.errors import StaleResult, UserError, WeightsAbsent
@@ -47,7 +46,7 @@ from genmodels.system.files import (
     write_json,
 )
 from genmodels.system.places import ASSETS, PROJECT, cache_folder
-from genmodels.system.precision import bf16_is_native
+from genmodels.system.precision import bf16_is_native, packed, unpacked
 
 FORMAT, WEIGHTS, SHIPPED = 1, "weights.safetensors", ASSETS / "shipped.json"
 WAY_OUT = "free some space or set GENMODELS_CACHE to a folder you can write to"
@@ -102,7 +101,8 @@ class StoredResult:
         return self._read(name, read)
 
     def weights(self) -> dict[str, torch.Tensor]:
-        return self._read(WEIGHTS, lambda path: load_safetensors(path.read_bytes()))
+        """The tensors by name, fp32 also where the file holds halves."""
+        return self._read(WEIGHTS, lambda path: unpacked(safetensors.torch.load(path.read_bytes())))
 
     def _read(self, name: str, read: Callable[[Path], Any]) -> Any:
         """What ``read`` makes of a payload file; ``StaleResult`` where it makes nothing of it."""
@@ -189,7 +189,7 @@ def publish(
         if history is not None:
             payload["history.csv"] = history.to_csv(index=False, lineterminator="\n").encode()
         if weights is not None:
-            payload[WEIGHTS] = save_safetensors({k: v.detach().cpu().contiguous() for k, v in weights.items()})
+            payload[WEIGHTS] = safetensors.torch.save(packed(weights))
         if arrays is not None:
             payload["slice.npz"] = array_bytes(**arrays)
         for name, content in payload.items():

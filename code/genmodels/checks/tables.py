@@ -49,7 +49,7 @@ STAGE_POINTS = {
     "text": "2.1", "speed-text": "2.1", "speed-bpe": "2.1", "vocabularies": "2.1",
     "ngram": "2.2", "rnn": "2.2", "rnn-classic": "2.2", "rnn-best": "2.2", "rnn-study": "2.2", "rnn-study-small": "2.2",
     "generation": "2.4",
-    "transformer": "2.5", "transformer-best": "2.5", "transformer-study": "2.5", "transfer": "2.5", "speed-decoding": "2.5", "speed-peers": "2.5",
+    "transformer": "2.5", "transformer-classic": "2.5", "transformer-best": "2.5", "transformer-study": "2.5", "transfer": "2.5", "speed-decoding": "2.5", "speed-peers": "2.5",
 }  # fmt: skip
 SAID = {HOLDS: ("✓", "درست"), CONTRADICTED: ("✗", "نادرست"), UNCHECKED: ("–", "این‌جا سنجیده نشد")}  # mark and word
 ORDER = (CONTRADICTED, UNCHECKED, HOLDS)

@@ -192,6 +192,6 @@ def _line(ax: Axes, history: pd.DataFrame, column: str, label: str, colour: str,
 def _finish_curves(figure: Figure, ax: Axes, history: pd.DataFrame, unit_label: str) -> Figure:
     ax.set_xlabel(persian_text("دوره" if "epoch" in history else "گام"))
     ax.set_ylabel(persian_text(f"زیان ({unit_label})"))
-    ax.legend(frameon=False)
+    ax.legend(frameon=False, ncols=1 + (len(ax.lines) > 3))
     persian_ticks(ax)
     return figure

@@ -10,6 +10,7 @@ STAGE_NAMES = {
     "pixelcnn-threshold": "خواسته‌شده، آستانه‌ای", "pixelcnn-homework": "خواسته‌شده، آموزش رایج",
     "pixelcnn-study": "اجزای PixelCNN", "ngram": "کنسر–نی", "rnn": "شبکهٔ بازگشتی",
     "rnn-classic": "بازگشتی، پیکرهٔ کلاسیک", "transformer": "ترنسفورمر",
+    "transformer-classic": "ترنسفورمر، پیکرهٔ کلاسیک",
     "rnn-best": "بازگشتی، بهترین تنظیم", "transformer-best": "ترنسفورمر، بهترین تنظیم",
     "rnn-study": "اندازه‌های شبکهٔ بازگشتی", "rnn-study-small": "اندازه‌های کوچک‌تر",
     "transformer-study": "اجزای ترنسفورمر", "transfer": "یادگیری انتقالی",
@@ -20,7 +21,7 @@ STAGE_NAMES = {
     "speed-training": "سرعت آموزش PixelCNN", "page": "مدل‌های درون صفحه",
 }  # fmt: skip
 SHORT_NAMES = {  # of models, and of the images beside theirs, where a column is narrow or another one says the rest
-    "rnn": "بازگشتی", "rnn-classic": "بازگشتی، کلاسیک",
+    "rnn": "بازگشتی", "rnn-classic": "بازگشتی، کلاسیک", "transformer-classic": "ترنسفورمر، کلاسیک",
     "pixelcnn": "خواسته‌شده", "pixelcnn-threshold": "خواسته‌شده", "pixelcnn-gated": "دوپشته‌ای",
     "pixelcnn-homework": "آموزش رایج",
     "independent": "پیکسل‌های مستقل", "real-dynamic": "آزمون واقعی", "real-threshold": "آزمون واقعی",

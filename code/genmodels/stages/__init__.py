@@ -28,6 +28,7 @@ STAGES = {
     "rnn": "genmodels.stages.language:RecurrentStage",
     "rnn-classic": "genmodels.stages.language:ClassicRecurrentStage",
     "transformer": "genmodels.stages.language:TransformerStage",
+    "transformer-classic": "genmodels.stages.language:ClassicTransformerStage",
     "ngram": "genmodels.stages.ngram:NgramStage",
     "rnn-best": "genmodels.stages.language:BestRecurrentStage",
     "transformer-best": "genmodels.stages.language:BestTransformerStage",

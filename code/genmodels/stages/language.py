@@ -1,7 +1,6 @@
-"""Stages ``rnn``, ``transformer``, ``rnn-classic``, ``rnn-best`` and ``transformer-best``: next-token models on the same
-prepared Persian tokens.
+"""Stages ``rnn`` and ``transformer``, ``…-classic`` and ``…-best``: next-token models on prepared Persian tokens.
 
-Both train on windows of the n-gram data set (targets at every position), by summed cross-entropy per token, and are
+Both networks train on windows of the n-gram data set (targets at every position), by summed cross-entropy per token, and are
 measured on whole held-out documents, every token once. The evaluation slice ships the test documents' token ids.
 """
 
@@ -223,14 +222,12 @@ class RecurrentStage(LanguageStage):
         return RecurrentModelConfig(embedding=8, hidden=12, layers=2, dropout=self.full.model.dropout)
 
 
-class ClassicRecurrentStage(RecurrentStage):
-    """The same network on the corpus that the assignment's whole preparation leaves, for about as many epochs.
+class OnClassic(LanguageStage):
+    """A network on the corpus that the assignment's whole preparation leaves, for about as many epochs.
 
     Beside its own characters, its loss is also spread over those of the fluent text it was made from.
     """
 
-    name = "rnn-classic"
-    full = replace(RecurrentStage.full, text=TextConfig(corpus="classic"), training=replace(TRAINING, steps=1850))
     less = in_brief(evening_steps=230)
 
     def final_metrics(self, config: LanguageModelConfig, material: Material, model: nn.Module) -> dict[str, Any]:
@@ -248,6 +245,16 @@ class ClassicRecurrentStage(RecurrentStage):
         payload.like(result.metrics, {"test_bits_per_fluent_character": spread}, "metrics.json")
 
 
+def on_classic(full: LanguageModelConfig) -> LanguageModelConfig:
+    """The same experiment on the classic corpus."""
+    return replace(full, text=TextConfig(corpus="classic"), training=replace(full.training, steps=1850))
+
+
+class ClassicRecurrentStage(OnClassic, RecurrentStage):
+    name = "rnn-classic"
+    full = on_classic(RecurrentStage.full)
+
+
 class TransformerStage(LanguageStage):
     name = "transformer"
     network = TransformerModelConfig()
@@ -261,6 +268,11 @@ class TransformerStage(LanguageStage):
         return TransformerModelConfig(
             width=16, layers=2, heads=4, kv_heads=2, hidden=24, dropout=self.full.model.dropout, context=16
         )
+
+
+class ClassicTransformerStage(OnClassic, TransformerStage):
+    name = "transformer-classic"
+    full = on_classic(TransformerStage.full)
 
 
 # The second row of the comparison: the budget is no longer the same for both, each is trained longer and regularised for it.

@@ -33,6 +33,7 @@ from genmodels.training.batches import Batch
 from genmodels.training.loop import Objective
 
 FINGERPRINT_STEPS = 8
+HALF_TOLERANCE = 1e-4  # relative
 FINGERPRINT_TOLERANCE = 1e-9  # relative; emulated processors differ by 4e-16, the smallest change that is tried by 4e-7
 
 
@@ -178,6 +179,7 @@ class ModelStage(Trainable, Stage):
             return store.result_folder(self.name, profile)
         measuring = Clock()
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):  # fp32 on GPUs, too
+            round_to_half(model, lambda: self.curve_point(config, material, model))
             metrics = self.final_metrics(config, material, model)
             metrics["slice"] = self.slice_metrics(config, material.arrays, model.cpu())  # as ``verify`` will
         metrics["parameters"] = sum(p.numel() for p in model.parameters())
@@ -223,6 +225,15 @@ class ModelStage(Trainable, Stage):
         with torch.no_grad():
             again = self.slice_metrics(result.config, result.slice, result.model())
         return checks + compare_metrics(again, result.metrics["slice"])
+
+
+def round_to_half(model: nn.Module, losses: Callable[[], dict[str, float]]) -> None:
+    """Round the weights to fp16 (``precision.packed`` then keeps them in half the bytes), unless that moves a loss of the curve
+    by ``HALF_TOLERANCE`` or more; what is measured and shipped afterwards is the rounded network."""
+    before, exact = losses(), {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    model.load_state_dict({name: t.half().float() if t.is_floating_point() else t for name, t in exact.items()})
+    if not largest_difference(list(losses().values()), list(before.values())) < HALF_TOLERANCE:
+        model.load_state_dict(exact)
 
 
 @torch.no_grad()

@@ -65,3 +65,15 @@ def is_exact() -> bool:
 def widened(x: Tensor) -> Tensor:
     """``x`` in fp32, or in fp64 where it is: what losses are kept in."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def packed(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors as a file holds them: in fp16, half the bytes, where that is the same numbers."""
+    found = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
+    halves = {name: t.half() for name, t in found.items() if t.dtype == torch.float32}
+    return found | {name: half for name, half in halves.items() if torch.equal(half.float(), found[name])}
+
+
+def unpacked(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The tensors that were ``packed``: no halves, fp32."""
+    return {name: t.float() if t.dtype == torch.half else t for name, t in weights.items()}

@@ -145,19 +145,14 @@ class Cleaning:
 
     def __init__(self) -> None:
         self.measurements, self._repetitions = Measurements(), Repetitions()
+        self._titles: set[str] = set()  # of held-out documents
         self._before, self._after = ({"documents": 0, "paragraphs": 0, "characters": 0} for _ in range(2))
 
     def stream(
-        self, documents: Iterable[Paragraphs], held_out: bool, workers: Workers = Workers()
+        self, documents: Iterable[Document], held_out: bool, workers: Workers = Workers()
     ) -> Iterator[Paragraphs]:
         """The cleaned paragraphs of each document, in order; an empty tuple where nothing is left."""
-
-        def counted() -> Iterator[Paragraphs]:
-            for paragraphs in documents:
-                _count(self._before, paragraphs)
-                yield paragraphs
-
-        jobs = chunks(counted(), lambda paragraphs: sum(map(len, paragraphs)))
+        jobs = chunks(self._of_one_split(documents, held_out), lambda paragraphs: sum(map(len, paragraphs)))
         for cleaned, measurements in workers.map(_clean_chunk, jobs):
             self.measurements.update(measurements)
             for paragraphs in cleaned:
@@ -165,6 +160,19 @@ class Cleaning:
                 if kept:
                     _count(self._after, kept)
                 yield kept
+
+    def _of_one_split(self, documents: Iterable[Document], held_out: bool) -> Iterator[Paragraphs]:
+        """The paragraphs of each; none of a training document with the title of a held-out one: it tells the same."""
+        for document in documents:
+            _count(self._before, document.paragraphs)
+            if held_out and document.title:
+                self._titles.add(document.title)
+            if held_out or document.title not in self._titles:
+                yield document.paragraphs
+                continue
+            for paragraph in document.paragraphs:
+                self.measurements.add(DUPLICATES[0], paragraph, "")
+            yield ()
 
     def _repeated(self, text: str, marked: Mark, held_out: bool) -> bool:
         if repeated := self._repetitions.seen(marked, held_out):
@@ -185,13 +193,13 @@ def _count(sizes: dict[str, int], paragraphs: Paragraphs) -> None:
 def clean_documents(documents: Iterable[Document]) -> tuple[list[Document], dict[str, Any]]:
     """Clean every paragraph, drop repeated ones and empty documents; returns (documents, ``Cleaning.statistics``).
 
-    Held-out documents come first: a training paragraph that repeats a test paragraph is the one that goes.
+    Held-out documents come first: training text that repeats theirs is what goes.
     """
     documents = list(documents)
     cleaning, cleaned = Cleaning(), {}
     for split in ORDER:
         chosen = [index for index, document in enumerate(documents) if document.split == split]
-        kept = cleaning.stream((documents[index].paragraphs for index in chosen), split != "train")
+        kept = cleaning.stream((documents[index] for index in chosen), split != "train")
         cleaned |= dict(zip(chosen, kept))
     rest = [Document(d.split, d.title, cleaned[i]) for i, d in enumerate(documents) if cleaned[i]]
     return rest, cleaning.statistics()

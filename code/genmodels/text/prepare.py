@@ -41,7 +41,7 @@ from genmodels.text.normalization import prepare_chunk
 from genmodels.text.streaming import SERIAL_CHARACTERS, ArrayFile, chunks, read_spool, write_spool
 from genmodels.text.tokenizer import Tokenizer
 
-PREPARATION_VERSION = 2  # raise it when cleaning, normalising or tokenising gives other tokens
+PREPARATION_VERSION = 3  # raise it when cleaning, normalising or tokenising gives other tokens
 CORPORA = ("fluent", "classic")
 ARRAYS = {"tokens": np.uint16, "offsets": np.int64, "characters": np.int64, "fluent_characters": np.int64}
 STAGES = ("words", "content", "lemmas")  # of the classic corpus, whose words are counted after each
@@ -184,8 +184,7 @@ def _clean(corpus: Corpus, folder: Path, pool: Workers) -> dict[str, Any]:
     cleaning = Cleaning()
     with progress_bar(total=sum((corpus.taken or corpus.sizes).values()), desc="clean", unit="document") as bar:
         for split in ORDER:
-            documents = (document.paragraphs for document in corpus.stream(split))
-            kept = cleaning.stream(documents, split != "train", pool)
+            kept = cleaning.stream(corpus.stream(split), split != "train", pool)
             write_spool(folder / f"{split}.clean", (paragraphs for paragraphs in _counted(kept, bar) if paragraphs))
     return cleaning.statistics()
 

@@ -2,7 +2,8 @@
 
 A paragraph's *shingles* are its runs of ``SHINGLE_WORDS`` words (Broder, 1997, "On the resemblance and containment of
 documents"). Of their 64-bit hashes one in four is kept, chosen by its value, so that the same shingle is kept everywhere.
-A paragraph is a near repetition if at least ``NEAR_DUPLICATE`` of its kept shingles were seen before.
+A paragraph is a near repetition if at least ``NEAR_DUPLICATE`` of its kept shingles were seen before; of training text also
+if it shares a single one with held-out text.
 
 ``mark`` (the hashing, most of the work) can be done anywhere; ``Repetitions.seen`` (look-ups) goes through the paragraphs in
 order. Hashes are kept in tables of fixed size (``HashTable``, 48 MB in all): the oldest of a row is forgotten when the row is full.
@@ -82,16 +83,17 @@ class Repetitions:
         }
 
     def seen(self, marked: Mark, held_out: bool = False) -> bool:
-        """Whether the paragraph repeats an earlier one; remembers it where it does not.
+        """Whether the paragraph repeats earlier text; remembers it where it does not.
 
         ``held_out``: it belongs to the validation or test text, and is remembered apart from training text.
         """
         exact, shingles = np.array([marked[0]], np.uint64), marked[1]
         known = np.zeros(len(shingles), bool)
-        for paragraphs, parts in self._tables.values():
-            if paragraphs.holds(exact)[0]:
+        for of_held_out, (paragraphs, parts) in self._tables.items():
+            found = parts.holds(shingles)
+            if paragraphs.holds(exact)[0] or of_held_out and not held_out and found.any():
                 return True
-            known |= parts.holds(shingles)
+            known |= found
         if len(shingles) and known.sum() >= NEAR_DUPLICATE * len(shingles):
             return True
         paragraphs, parts = self._tables[held_out]

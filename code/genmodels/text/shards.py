@@ -34,8 +34,7 @@ def prepare_shard(source: Path, target: Path, corpus: str = "fluent") -> dict[st
     def rows() -> Iterable[tuple[str, str, int]]:
         nonlocal kept
         for split in ORDER:
-            documents = (document.paragraphs for document in raw.stream(split))
-            for paragraphs in cleaning.stream(documents, split != "train"):
+            for paragraphs in cleaning.stream(raw.stream(split), split != "train"):
                 ((text, length),), _ = prepare_chunk((corpus, [paragraphs]))
                 if text:
                     kept += 1
