@@ -136,6 +136,8 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets
     """
     device = features.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    if not torch.is_grad_enabled():  # ``apply`` asks the parameters whether gradients are wanted, not the mode
+        weight, bias = weight.detach(), bias.detach()
     return _LinearCrossEntropy.apply(features.flatten(0, -2).to(low), weight, weight.to(low), bias, targets.flatten())
 
 

@@ -15,6 +15,7 @@ The training loop knows no more of an optimiser than torch's own interface.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,16 @@ from torch import Tensor, nn
 from genmodels.config import TrainingConfig
 from genmodels.errors import UserError
 from genmodels.system.precision import bf16_is_native
+
+# PyTorch imports its compiler, three processor seconds in every process that trains, to tell it to leave these alone: no
+# step is ever compiled here.
+for _owner, _names in (
+    (torch.optim.Optimizer, ("add_param_group", "zero_grad", "state_dict", "load_state_dict")),
+    (torch.optim.AdamW, ("step",)),
+):
+    for _name in _names:
+        setattr(_owner, _name, inspect.unwrap(getattr(_owner, _name)))
+torch.optim.AdamW.step = torch.no_grad()(torch.optim.AdamW.step)
 
 
 def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW | MuonWithAdamW:
