@@ -47,10 +47,7 @@ def test_a_window_shows_its_context_in_order_and_outlines_its_target() -> None:
     assert texts(figure)[:6] == [persian_text(word) for word in ("<bos>", "یک", "دو", "یک", "دو", "سه")]
 
 
-def test_the_cell_and_the_block_name_what_the_equations_name() -> None:
-    cell = texts(recurrent.lstm_cell())
-    assert {"$f_t$", "$i_t$", "$g_t$", "$o_t$", "$c_t$", "$h_t$", "$c_{t-1}$"} <= set(cell)
-    assert cell.count("σ") == 3 and cell.count("tanh") == 2 and cell.count("×") == 3 and cell.count("+") == 1
+def test_the_block_names_what_the_equations_name() -> None:
     parts = texts(transformer.parts(heads=6, shared=3))
     assert (
         parts.count("$Q$") == 6 and parts.count("$K, V$") == 3 and parts.count("RMSNorm") == 2 and parts.count("+") == 2

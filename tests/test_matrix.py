@@ -41,8 +41,8 @@ def matrix() -> Iterator[ModuleType]:
 )
 def test_rows(matrix: ModuleType, flags: tuple[str, ...], limits: list[str], decided: bool) -> None:
     rows = matrix.rows(flags)
-    for threads in (1, 2):
-        assert [row.limit for row in rows if row.threads == threads and not row.bf16] == limits
+    for threads, wanted in ((1, limits), (2, sorted({limits[0], limits[-1]}, key=limits.index))):
+        assert [row.limit for row in rows if row.threads == threads and not row.bf16] == wanted
     assert [row.limit for row in rows if row.whole] == limits[:1]
     assert any(row.bf16 for row in rows) == decided
     for row in rows:

@@ -472,12 +472,21 @@ def test_a_line_that_introduces_a_list_stays_on_its_page(tmp_path: Path) -> None
     source = "برتری‌ها:\n\n- یک\n- دو\n\nجمله‌ای با دونقطه: و پایان.\n\n- سه\n"
     body = filtered(source, "typst")
     assert body.count("#lead-in[") == 1 and "lead-in" not in filtered(source, "html")
+    for led in ("$$ x $$", "```python\nx = 1\n```", "::: {.cell}\n```python\nx = 1\n```\n:::"):
+        assert "#lead-in[" in filtered(f"چنین است:\n\n{led}\n", "typst")
     look = (ROOT / "assets" / "typst" / "look.typ").read_text("utf-8")
     small = "#set page(height: 60pt, width: 200pt, margin: 0pt)\n#block(height: {}pt)[]\n"
     marked = body.replace("برتری‌ها:", "برتری‌ها: #context [#metadata(here().page()) <lead>]")
     for above, page in ((5, 1), (38, 2)):  # with room for the line alone it moves to the list's page
         (tmp_path / "a.typ").write_text(look + small.format(above) + marked, "utf-8")
         assert json.loads(typst.query(str(tmp_path / "a.typ"), "<lead>", field="value")) == [page]
+
+
+def test_an_english_entry_that_is_the_same_in_both_languages_stays_left_to_right(tmp_path: Path) -> None:
+    (tmp_path / "a.bib").write_text("@misc{a, author = {Doe, Jo}, title = {{One}}, year = {2020}, langid = {english}}")
+    front = f"---\nlang: fa\nbibliography: {tmp_path / 'a.bib'}\ncsl: ../assets/references.csl\n---\n"
+    html = filtered(front + "کار [@a].\n", "html")
+    assert '<div class="bib-text" lang="en" dir="ltr">' in html and "۲۰۲۰" not in html
 
 
 def test_filters_leave_nothing_for_pandocs_own_citeproc() -> None:

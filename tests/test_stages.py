@@ -251,7 +251,7 @@ def test_the_usual_training_starts_from_torchs_own_initialisation() -> None:
 def test_changed_training_behaviour_is_noticed(stage: SmallPixelCNN, monkeypatch: pytest.MonkeyPatch) -> None:
     """How small a change may be: ``test_fingerprint.py``."""
     stage.run("full")
-    monkeypatch.setattr(loop, "make_optimizer", lambda model, config: torch.optim.SGD(model.parameters(), lr=0.1))
+    monkeypatch.setattr(loop, "make_optimizer", lambda model, config: torch.optim.AdamW(model.parameters(), lr=0.1))
     assert outcome(stage) == {"manifest": True, "behaviour": False, "test_nll_nats": True}
 
 

@@ -74,10 +74,10 @@ end
 
 local function entry(div, english)
   local latin = english[div.identifier]
-  local source = (latin and not is_persian(stringify(latin))) and latin or div
-  local label, text = entry_parts(source)
-  local attributes = source == div and { { "lang", "fa" }, { "dir", "rtl" } } or { { "lang", "en" }, { "dir", "ltr" } }
-  if source == div then text = persian_marks(text) end
+  local in_latin = latin ~= nil and not is_persian(stringify(latin)) -- not by `==`: elements of equal content are equal
+  local label, text = entry_parts(in_latin and latin or div)
+  local attributes = in_latin and { { "lang", "en" }, { "dir", "ltr" } } or { { "lang", "fa" }, { "dir", "rtl" } }
+  if not in_latin then text = persian_marks(text) end
   label = entry_parts(div) -- the mark in the text is Persian, so is the label here
   if FORMAT:match("typst") then
     return pandoc.Div({

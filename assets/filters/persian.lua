@@ -8,7 +8,7 @@
 --                 #11291): the escapes of half-spaces and isolates become characters again
 --   code          left to right; Persian strings and comments inside it are isolated, so that they drag nothing along
 --   tables        "left" means "at the start of the line", which is on the right here
---   lead-ins      Typst: the line that ends in a colon stays on the page of the list that it introduces
+--   lead-ins      Typst: the lines that end in a colon stay on the page of the list, formula or code that they introduce
 --   page 1        page numbers in its table, what stands beside what, the front matter's statements
 --   captions      HTML: the kind and number of a figure or table, up to the colon, stand out (class caption-label)
 --   equations     HTML: thin spaces around log and its like; the number stands beside the formula, not in it; Typst: a text alternative (PDF/UA), room in cases
@@ -150,6 +150,7 @@ local function without_pages(tbl)
       end
     end
     if empty and rows > 0 then
+      tbl.classes:insert("answers")
       tbl.colspecs:remove(column)
       tbl.colspecs = tbl.colspecs:map(function(spec) return { spec[1] } end)
       for _, row in ipairs(tbl.head.rows) do row.cells:remove(column) end
@@ -360,13 +361,23 @@ local function side_by_side(div)
   return out
 end
 
+-- What a line that ends in a colon introduces: a list, a formula, code.
+local SHORT_LEAD = 450 -- bytes, some three lines; a longer paragraph would take much of a page with it
+local function led(block)
+  if block.t == "BulletList" or block.t == "OrderedList" or block.t == "CodeBlock" then return true end
+  if block.t == "RawBlock" then return block.text:match("^#raw%(block: true") ~= nil end
+  if block.t == "Div" then return #block.content > 0 and led(block.content[1]) end
+  local first = block.t == "Para" and block.content[1]
+  if first and first.t == "Span" and #first.content > 0 then first = first.content[1] end
+  return first and (first.t == "Math" and first.mathtype == "DisplayMath" or first.t == "RawInline" and first.text:match("equation%(") ~= nil)
+end
+
 local function with_lead_ins(blocks)
   if not typst then return nil end
   local out = pandoc.Blocks {}
   for index, block in ipairs(blocks) do
     local following = blocks[index + 1]
-    local list = following and (following.t == "BulletList" or following.t == "OrderedList")
-    if list and block.t == "Para" and stringify(block):match(":$") then
+    if following and block.t == "Para" and stringify(block):match(":$") and #stringify(block) < SHORT_LEAD and led(following) then
       out:extend { pandoc.RawBlock("typst", "#lead-in["), block, pandoc.RawBlock("typst", "]") }
     else
       out:insert(block)

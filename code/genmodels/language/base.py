@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -122,6 +123,11 @@ def locked_dropout(x: Tensor, rate: float, training: bool) -> Tensor:
     return x * dropout(x.new_ones(1, x.shape[1], x.shape[2]), rate, training)
 
 
+def log_unigram(counts: np.ndarray) -> Tensor:
+    """Add-one log relative frequencies of the tokens, (V,) fp32."""
+    return torch.from_numpy(np.log((counts + 1) / (counts + 1).sum())).float()
+
+
 def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
     """Summed cross-entropy (nats, fp32 or wider) of logits = features weight^T + bias, without storing the logits.
 
@@ -130,6 +136,8 @@ def linear_cross_entropy(features: Tensor, weight: Tensor, bias: Tensor, targets
     """
     device = features.device.type
     low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+    if not torch.is_grad_enabled():  # ``apply`` asks the parameters whether gradients are wanted, not the mode
+        weight, bias = weight.detach(), bias.detach()
     return _LinearCrossEntropy.apply(features.flatten(0, -2).to(low), weight, weight.to(low), bias, targets.flatten())
 
 

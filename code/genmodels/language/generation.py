@@ -254,8 +254,8 @@ def _draw(p: Tensor, generator: torch.Generator) -> Tensor:
 def _gap(sampling: Sampling, logits: Tensor, tokens: Tensor, u: Tensor) -> Tensor:
     """(B, 1): how far u (B, 1) lies from where ``_draw`` would have given ``tokens`` (B, 1); see ``ties``."""
     gap = _outside(sampling.probabilities(logits), tokens, u)
-    if sampling.top_p is None:
-        return gap
+    if sampling.top_p is None or bool((gap == 0).all()):
+        return gap  # another cut is asked for where this one gives another token
     cuts = (max(sampling.top_p - ROUNDING, ROUNDING), min(sampling.top_p + ROUNDING, 1.0))
     others = (_outside(replace(sampling, top_p=cut).probabilities(logits), tokens, u) for cut in cuts)
     return torch.where(gap == 0, gap, torch.minimum(gap, torch.minimum(*others).clamp(min=ROUNDING)))

@@ -67,7 +67,7 @@ def receptive_field(
 
 
 @torch.no_grad()
-def calibration(model: PixelModel, images: Tensor, bins: int = 10, batch_size: int = 250) -> pd.DataFrame:
+def calibration(model: PixelModel, images: Tensor, bins: int = 10, batch_size: int = 50) -> pd.DataFrame:
     """Does a predicted 0.3 come true in 30% of cases? One row a non-empty bin of predicted probability.
 
     Columns: ``predicted`` (mean probability in the bin), ``observed`` (share of ones there), ``pixels`` (how many).

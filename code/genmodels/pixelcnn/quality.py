@@ -74,7 +74,7 @@ class DigitClassifier(nn.Module):
             raise UserError(f"the classifier {wanted}, not {x.dtype} of shape {tuple(x.shape)}")
         first, second, third = self.convolutions
         x = F.relu(first(x))  # (B, C, 14, 14)
-        x = F.max_pool2d(F.relu(second(x)), 2)  # (B, C, 7, 7)
+        x = F.relu(F.max_pool2d(second(x), 2))  # (B, C, 7, 7); the order is all one, but this is a quarter of the work
         x = F.relu(third(x))
         return F.relu(self.gather(x.flatten(1)))  # (B, features)
 
@@ -83,7 +83,7 @@ class DigitClassifier(nn.Module):
 
 
 @torch.no_grad()
-def measured(model: DigitClassifier, images: Tensor, batch_size: int = 500) -> tuple[Tensor, Tensor]:
+def measured(model: DigitClassifier, images: Tensor, batch_size: int = 100) -> tuple[Tensor, Tensor]:
     """Features (N, D) and log-probabilities (N, 10) of images, fp32 on the CPU, in batches."""
     features, logs = [], []
     for batch in images.split(batch_size):

@@ -10,8 +10,7 @@ result depends on the generator alone, not on the method. What differs is how th
   features are kept, so that an image costs the multiplications of one forward pass. The idea of caching is that of
   Ramachandran et al. 2017 (arXiv 1704.06001); splitting by rows is what makes the kernels large enough to be fast.
 
-None of them knows a network. A ``PixelModel`` is a program that reaches for its layers through ``apply``; a sampler runs
-that same program and decides what applying a layer means.
+None of them knows a network: a ``PixelModel`` calls its layers through ``apply``; a sampler decides what that does.
 
 The three agree up to rounding of p; a pixel can differ only if u falls into that gap (about 1e-7 wide in fp32, 1e-16
 for a model in fp64). Not here: drawing figures, and layers other than ``MaskedConv2d``.
@@ -246,7 +245,8 @@ def draw(
             for column in range(width):
                 probability = torch.sigmoid(stepper.logit(row, column).double() / temperature)  # (N,)
                 drawn = (uniforms[:, row, column] < probability).to(like.dtype)
-                canvas[:, 0, row, column] = torch.where(keep[:, row, column], pixels[:, row, column], drawn)
+                kept = keep[:, row, column]
+                canvas[:, 0, row, column] = torch.where(kept, pixels[:, row, column], drawn)
     return canvas.float().cpu()
 
 

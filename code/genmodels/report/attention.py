@@ -165,15 +165,11 @@ def setting() -> Markdown:
 
 
 def _closed(quantity: Quantity) -> str:
-    """The exact number; where it has no finite decimal, its closed form before the rounded one."""
+    """The exact number; a fraction whose decimals never end before the rounded one, a logarithm as the rounded one alone
+    (its formula stands beside it)."""
     text, value = fa_exact(quantity.value), quantity.value
-    if not text.startswith("≈"):
-        return text
-    return (
-        f"{fa_int(int(value.p))}/{fa_int(int(value.q))} {text}"
-        if value.is_Rational
-        else f"${quantity.exact_latex}$ {text}"
-    )
+    closed = text.startswith("≈") and value.is_Rational
+    return f"{fa_int(int(value.p))}/{fa_int(int(value.q))} {text}" if closed else text
 
 
 def _row(part: str, label: str, quantity: Quantity) -> dict[str, str]:

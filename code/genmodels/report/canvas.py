@@ -169,14 +169,14 @@ def _cut_first(ax: Axes, history: pd.DataFrame, columns: list[str], others: list
     top, bottom = np.nanmax(rest), np.nanmin(rest)
     if first - bottom > 2 * (top - bottom):
         ax.set_ylim(bottom - 0.06 * (top - bottom), top + 0.12 * (top - bottom))
-        x = history["epoch" if "epoch" in history else "step"].iloc[0]
+        x = history["epoch" if "epoch" in history else "step"].iloc[1]  # beside the line that leaves the frame
         ax.annotate(
             persian_text(f"↑ {fa(first, 1)}"),
             (x, 1),
             xycoords=("data", "axes fraction"),
-            xytext=(0, -4),
+            xytext=(5, -2),
             textcoords="offset points",
-            ha="center",
+            ha="left",
             va="top",
             fontsize=8,
         )

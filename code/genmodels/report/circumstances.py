@@ -20,6 +20,7 @@ from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.provenance import in_bf16, raw_texts
 from genmodels.report.sentences import STATIC, joined
 from genmodels.store import is_shipped
+from genmodels.text.prepare import PREPARATION_VERSION, version_of
 
 FULL = PROFILES[0]
 SHORT = {
@@ -30,6 +31,7 @@ SHORT = {
 TEST_SETS = {
     STATIC: "آزمون ایستا", "seeded": "آزمونی که با دانه‌ای ثابت یک بار دودویی شده است", "threshold": "آزمون آستانه‌ای",
 }  # fmt: skip
+WITHOUT_SHARED_TEXT = 3  # version of the preparation
 UNREAD = "این داوری از خواندن نمونه‌های همراه پروژه است؛ نمونه‌های این اجرا برای آن خوانده نشده‌اند"
 MARKED_HUMP = 1.0  # nats that a hump stands above the curve on both of its sides
 RESTS, SLIGHT = 0.003, 0.0125  # of the loss: a curve that has come to rest; a slight gap to the training loss
@@ -150,9 +152,9 @@ def hump(history: Any, decay_from: int) -> Markdown:
     else:
         return Markdown("")
     rate, step = history["learning_rate"].to_numpy(), history["step"].to_numpy()
-    told = " منحنی اعتبارسنجی در میانهٔ آموزش برآمدگی دارد، حال آنکه زیان آموزش پایین می‌آید: نمای بیش‌برازش"
+    told = " منحنی اعتبارسنجی در میانهٔ آموزش برآمدگی دارد، حال آنکه زیان آموزش پایین می‌آید؛ این نمای بیش‌برازش است"
     decay_ends_it = step[top - 1] < decay_from <= step[top] and rate[top] == rate[top + 1]
-    ending = "؛ با آغاز میرایی وزن، و بی تغییر نرخ یادگیری، فرونشست." if decay_ends_it else "، که گذرا بود."
+    ending = "، ولی با آغاز میرایی وزن، و بی تغییر نرخ یادگیری، فرونشست." if decay_ends_it else "، که گذرا بود."
     return Markdown(told + ending)
 
 
@@ -207,8 +209,8 @@ def half_spaces(found: Mapping[str, Any]) -> Markdown:
             f"{fa_int(made)} نیم‌فاصله گذاشته است، {fa(made / max(1, paragraphs), 1)} تا در هر بند."
         )
     told = (
-        "پس می‌سنجیم که نرمال‌ساز چه اندازه از آن‌ها را بازمی‌گرداند: در متن آزمون همهٔ نیم‌فاصله‌ها را به فاصله تبدیل "
-        "می‌کنیم، متن را نرمال می‌کنیم و با نرمال‌شدهٔ متن اصلی مقایسه می‌کنیم. بازیابی "
+        "نیم‌فاصله‌ها را هم می‌آزماییم: در متن آزمون همه را به فاصله تبدیل می‌کنیم، متن را نرمال می‌کنیم و با نرمال‌شدهٔ "
+        "متن اصلی مقایسه می‌کنیم. بازیابی "
         f"{fa_percent(found['recall'])} و دقت {fa_percent(found['precision'])} است: **بازیابی** (recall) سهم نیم‌فاصله‌هایی "
         "است که بازمی‌گردند و **دقت** (precision) سهم درست‌ها در میان آن‌ها."
     )
@@ -242,8 +244,29 @@ def corpus_file(name: str, characters: int, half_spaces_in_text: int) -> Markdow
         return Markdown("این همان پرونده‌ای است که صورت مسئله نام می‌برد.")
     kept = "با نیم‌فاصله‌ها" if half_spaces_in_text else "بی نیم‌فاصله"
     own = "، با مرز مقاله‌ها و تقسیم سه‌گانهٔ خود" if name.endswith(".jsonl.gz") else ""
-    told = f"این پروندهٔ Kaggle نیست، که هنگام این اجرا در دست نبود؛ آن هم ویکی‌پدیای فارسی است، {kept}{own}"
-    return Markdown(f"{told}. همان دستورها روی پروندهٔ Kaggle نیز کار می‌کنند.")
+    told = f"پروندهٔ Kaggle هنگام این اجرا در دست نبود؛ این پرونده هم ویکی‌پدیای فارسی است، {kept}{own}"
+    return Markdown(f"{told}. همان دستورها روی پروندهٔ Kaggle هم کار می‌کنند.")
+
+
+def older_preparation(manifest: dict[str, Any]) -> Markdown:
+    """That the text was prepared by an earlier version than the code's, if it was."""
+    made = version_of(manifest)
+    if made == PREPARATION_VERSION:
+        return Markdown("")
+    return Markdown(
+        f" متن این اجرا را نسخهٔ {fa_int(made)} آماده‌سازی ساخته است و نمونه‌های جدول از همان است، با خطاهایش: برچسب نادرست "
+        f"HTML پاره‌ای از جمله را هم می‌برد. نسخهٔ {fa_int(PREPARATION_VERSION)}، که در کد است، این خطا را ندارد."
+    )
+
+
+def shared_text(manifest: dict[str, Any]) -> Markdown:
+    """That training and test texts share passages, where the preparation did not yet take them out of training."""
+    if version_of(manifest) >= WITHOUT_SHARED_TEXT:
+        return Markdown("")
+    return Markdown(
+        " چند سند آزمون با متن آموزش عنوان یا پاره‌های مشترک دارند؛ بی آن‌ها زیان هر سه مدل اندکی بیشتر و ترتیبشان همان "
+        "است. آماده‌سازی کنونی این پاره‌ها را از آموزش کنار می‌گذارد، ولی این مدل‌ها پیش از آن آموزش دیده‌اند."
+    )
 
 
 def read_text(own: bool) -> Markdown:

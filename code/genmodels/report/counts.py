@@ -1,4 +1,4 @@
-"""Section 2.2, counting: sparsity, perplexity against n, how far back known n-grams reach."""
+"""Section 2.2, counting: sparsity, how far back known n-grams reach."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from IPython.display import Markdown
 from matplotlib.figure import Figure
 
-from genmodels.report.canvas import GREY, LINES, SKY, new_figure, styles
+from genmodels.report.canvas import GREY, LINES, SKY, new_figure
 from genmodels.report.persian import fa, fa_percent, fa_sci, table, transposed
 from genmodels.report.plotting import persian_text, persian_ticks
 
@@ -63,42 +63,6 @@ def orders_table(orders: pd.DataFrame) -> Markdown:
         }
         for row in orders.itertuples()
     )
-
-
-def perplexity_by_order(orders: pd.DataFrame, networks: Mapping[str, float] | None = None) -> Figure:
-    """Test perplexity against n: add-one and modified Kneser-Ney on the same targets, the axis logarithmic.
-
-    ``orders``: columns order, test_perplexity, add_one_test_perplexity. ``networks``: levels to compare with, as lines.
-    """
-    figure, ax = new_figure(5.2, 2.2)
-    series = {"test_perplexity": "کنسر–نی اصلاح‌شده", "add_one_test_perplexity": "افزودن یک (لاپلاس)"}
-    for (column, label), (colour, style, marker) in zip(series.items(), styles(len(series)), strict=True):
-        look = {"color": colour, "linestyle": style, "marker": marker, "linewidth": 1.8}
-        ax.plot(orders.order, orders[column], label=persian_text(label), **look)
-        for place, value, other in zip(orders.order, orders[column], orders.test_perplexity):
-            if column != "test_perplexity" and value < 1.05 * other:
-                continue  # the curves begin together: one value is enough
-            ax.annotate(
-                fa(value, 0),
-                (place, value),
-                xytext=(0, 7),
-                textcoords="offset points",
-                ha="center",
-                fontsize=9,
-                color=colour,
-            )
-    levels = networks or {}
-    for (name, level), (colour, style, _) in zip(levels.items(), styles(len(levels), len(series)), strict=True):
-        ax.axhline(level, color=colour, linestyle=style, linewidth=1.4, label=persian_text(name))
-    ax.set_yscale("log")
-    low = min([orders.test_perplexity.min(), *levels.values()])
-    ax.set_ylim(low / 1.6, orders.add_one_test_perplexity.max() * 1.8)
-    ax.set_xticks(orders.order, [fa(int(n)) for n in orders.order])
-    ax.set_xlabel(persian_text("طول n-gram"))
-    ax.set_ylabel(persian_text("سرگشتگی آزمون"))
-    ax.legend(loc="upper left")
-    persian_ticks(ax)
-    return figure
 
 
 def known_lengths(matches: pd.DataFrame) -> Figure:

@@ -26,7 +26,7 @@ def grid(images: Any, side: float, columns: int = 10) -> Figure:
 
 def temperatures(warm: Any, cool: Any, temperature: float, columns: int = 10) -> Figure:
     """Two grids of the same random numbers: right the model's own distribution, left a lower temperature."""
-    figure, axes = new_figure(6.6, 3.45, 1, 2)
+    figure, axes = new_figure(6.6, 3.4, 1, 2, gridspec_kw={"wspace": 0.12})
     for ax, images, label in zip(
         axes, (cool, warm), (f"همان دانه با دمای {fa(temperature)}", f"دمای {fa(1)}: توزیع خود مدل")
     ):

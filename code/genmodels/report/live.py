@@ -8,7 +8,6 @@ before a reader touches the figure; other formats than HTML, and documents with 
 
 from __future__ import annotations
 
-import base64
 import json
 import zlib
 from collections.abc import Mapping
@@ -32,7 +31,7 @@ from genmodels.report.image_samples import completions
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int
 from genmodels.report.plotting import persian_text, persian_ticks
-from genmodels.report.widgets import block
+from genmodels.report.widgets import block, in_base64
 from genmodels.system.whole_weights import is_matrix, quantise, rounded, uniforms
 from genmodels.text.characters import ARABIC, ARABIC_LETTERS, LATIN, LOOK_ALIKES, VOWEL_MARKS
 from genmodels.text.tokenizer import Tokenizer
@@ -164,7 +163,7 @@ def painters(models: Mapping[str, PixelModel], levels: int, image: Tensor, rows:
     """The networks on images by stage; the first ``rows`` rows of ``image`` (28, 28) lie on the field at first."""
     given = image.clone()
     given[rows:] = 0
-    packed = base64.b64encode(pack_images(given[None]).tobytes()).decode("ascii")
+    packed = in_base64(pack_images(given[None]))
     content = {name: image_model(model, levels) for name, model in models.items()}
     return _live("painters", {"names": list(models), "image": packed, "rows": rows}, content)
 

@@ -60,10 +60,10 @@ def mask_rows(trials: Mapping[str, MaskTrial]) -> list[dict[str, str]]:
     return [
         {
             "ماسک سه لایهٔ نخست": STACK_NAMES[name],
-            "گرادیان نسبت به خود پیکسل": fa(trial.own_gradient, 3) if trial.own_gradient else fa_int(0),
-            "فاصلهٔ نزدیک‌ترین پیکسل دیده‌شدهٔ سطر": fa_int(trial.nearest_seen),
-            "پیکسل‌های پیشین دیده‌شده": fa_int(trial.pixels_seen),
-            "زیان پس از آموزش کوتاه (نات بر تصویر)": fa(trial.nll_nats, 1),
+            "گرادیان به خود پیکسل": fa(trial.own_gradient, 3) if trial.own_gradient else fa_int(0),
+            "نزدیک‌ترین دیده‌شدهٔ سطر": fa_int(trial.nearest_seen),
+            "دیده‌شده‌ها": fa_int(trial.pixels_seen),
+            "زیان (نات بر تصویر)": fa(trial.nll_nats, 1),
         }
         for name, trial in trials.items()
     ]
@@ -97,7 +97,7 @@ def field_map(field: Any, row: int | None = None, column: int | None = None) -> 
     order = np.arange(height * width).reshape(height, width)
     earlier, here = order < order[row, column], order == order[row, column]
     seen = field > 0
-    figure, ax = new_figure(4.4, 3.0)
+    figure, ax = new_figure(4.4, 2.7)
     ax.pcolormesh(np.where(earlier | here, np.nan, 1.0), cmap=ListedColormap([PAPER]))
     top = field.max()
     norm = LogNorm(max(field[seen].min(), top * 1e-6), top)

@@ -40,7 +40,7 @@ def cleaning(statistics: dict[str, Any]) -> Markdown:
         before, after = cells or (None, None)
         changed = row["removed"] + row["changed"]
         row_cells = {"قاعده": row["label"], "چرا": row["reason"], "پیش": before, "پس": after}
-        rows.append(row_cells | {"شمار بندها": row["paragraphs"], "شمار نویسه‌ها": changed})
+        rows.append(row_cells | {"بند": row["paragraphs"], "نویسه": changed})
     text = table(rows).data
     for name, example in examples.items():
         text = text.replace(f"| {name} |", f"| {example} |")

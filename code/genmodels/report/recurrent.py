@@ -1,7 +1,7 @@
-"""Section 2.2, the recurrent network: its windows, one step of the LSTM, one target against all, the size curve.
+"""Section 2.2, the recurrent network: its windows, one target against all, the size curve.
 
 The diagrams are made by code from the thing they explain where there is one, else from the equations beside them. Order
-runs from right to left, as the text does; formulas, and time in the LSTM, from left to right.
+runs from right to left, as the text does; formulas from left to right.
 """
 
 from __future__ import annotations
@@ -20,11 +20,7 @@ from genmodels.report.canvas import (
     ORANGE,
     PALE,
     WARM,
-    arrow,
-    blank,
-    box,
     cell,
-    joint,
     new_figure,
     styles,
 )
@@ -81,41 +77,6 @@ def target_rows(study: Any) -> list[dict[str, str]]:
             }
         )
     return rows
-
-
-def lstm_cell() -> Figure:
-    """One step of the LSTM: the cell's line above, four functions of input and state below, as in the equation."""
-    figure, ax = new_figure(4.6, 2.0)
-    blank(ax, 9.2, 4.0)
-    gates = {"f": (1.6, "σ"), "i": (3.1, "σ"), "g": (4.5, "tanh"), "o": (5.9, "σ")}
-    for name, (x, function) in gates.items():
-        box(ax, x, 1.35, function, 0.9, 0.5)
-        side = -0.14 if name == "i" else 0.14  # where no arrow leans over it
-        ax.text(x + side, 1.84, f"${name}_t$", ha="right" if name == "i" else "left", va="center", fontsize=8)
-        arrow(ax, (x, 0.6), (x, 1.1))
-    ax.plot([0.3, 5.9], [0.6, 0.6], color=BLACK, linewidth=0.9)
-    ax.text(0.2, 0.6, "$x_t,\\ h_{t-1}$", ha="right", va="center", fontsize=8.5)
-    joints = {"f": (1.6, 3.2, "×"), "sum": (3.8, 3.2, "+"), "in": (3.8, 2.3, "×"), "out": (7.1, 1.35, "×")}
-    for x, y, sign in joints.values():
-        joint(ax, x, y, sign)
-    ax.text(0.2, 3.2, "$c_{t-1}$", ha="right", va="center", fontsize=8.5)
-    arrow(ax, (0.3, 3.2), (1.32, 3.2), linewidth=1.8)
-    arrow(ax, (1.88, 3.2), (3.52, 3.2), linewidth=1.8)
-    arrow(ax, (4.08, 3.2), (8.5, 3.2), linewidth=1.8)
-    ax.text(8.6, 3.2, "$c_t$", ha="left", va="center", fontsize=8.5)
-    arrow(ax, (1.6, 1.6), (1.6, 2.92))
-    arrow(ax, (3.1, 1.6), (3.58, 2.12))
-    arrow(ax, (4.5, 1.6), (4.02, 2.12))
-    arrow(ax, (3.8, 2.58), (3.8, 2.92))
-    arrow(ax, (6.35, 1.35), (6.82, 1.35))
-    arrow(ax, (7.1, 3.2), (7.1, 2.6))
-    box(ax, 7.1, 2.35, "tanh", 0.9, 0.46, LIGHT)
-    arrow(ax, (7.1, 2.12), (7.1, 1.63))
-    arrow(ax, (7.38, 1.35), (8.5, 1.35))
-    ax.text(8.6, 1.35, "$h_t$", ha="left", va="center", fontsize=8.5)
-    for x, name in ((1.6, "فراموشی"), (3.1, "ورودی"), (4.5, "تازه"), (5.9, "خروجی")):
-        ax.text(x, 0.3, persian_text(name), ha="center", va="center", fontsize=8, color=GREY)
-    return figure
 
 
 def sizes(*studies: Any) -> pd.DataFrame:

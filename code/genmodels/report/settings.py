@@ -119,6 +119,7 @@ def source(*functions: Callable[..., Any], begin: str = "", end: str = "") -> Ma
 def _signature(line: str, tree: Any) -> str:
     """A long signature, or one with a decorator, in a line: the names of the arguments alone."""
     names = [arg.arg for arg in (*tree.args.args, *tree.args.kwonlyargs)]
+    names += [f"**{tree.args.kwarg.arg}"] if tree.args.kwarg else []
     return f"{line[: len(line) - len(line.lstrip())]}def {tree.name}({', '.join(names)}):"
 
 

@@ -36,7 +36,8 @@ def block(name: str, content: dict[str, Any]) -> Markdown:
     return Markdown(f'```{{=html}}\n<script type="application/json" id="data-{name}">{text}</script>\n```')
 
 
-def _base64(array: np.ndarray) -> str:
+def in_base64(array: np.ndarray) -> str:
+    """An array's bytes as text."""
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 
@@ -48,14 +49,14 @@ def field(model: PixelCNN, image: Tensor, row: int, column: int) -> Markdown:
         centre = layer.kernel // 2
         layers.append([[int(y) - centre, int(x) - centre] for y, x in layer.mask.nonzero()])
     height, width = model.image_size
-    packed = _base64(pack_images(image[None]))
+    packed = in_base64(pack_images(image[None]))
     return block("field", {"layers": layers, "height": height, "width": width, "image": packed, "row": row,
                            "column": column})  # fmt: skip
 
 
 def drawing(images: Tensor, columns: int = 10) -> Markdown:
     """Generated images (N, 1, 28, 28), a bit a pixel (98 bytes an image), to be drawn pixel by pixel."""
-    return block("growth", {"images": _base64(pack_images(images)), "count": len(images), "columns": columns,
+    return block("growth", {"images": in_base64(pack_images(images)), "count": len(images), "columns": columns,
                             "side": images.shape[-1]})  # fmt: skip
 
 
@@ -64,8 +65,8 @@ def merges(bpe: BPE, word: str = TRACED) -> Markdown:
     with (with the space before it). Raises ``UserError`` for a vocabulary that 16 bits cannot number."""
     if bpe.first_id + 256 + len(bpe.merges) > 1 << 16:
         raise UserError(f"{len(bpe.merges)} merges do not fit ids of 16 bits; give a smaller vocabulary")
-    pairs = _base64(np.array(bpe.merges, dtype="<u2"))
-    order = _base64(np.frombuffer(BYTE_ORDER, np.uint8))
+    pairs = in_base64(np.array(bpe.merges, dtype="<u2"))
+    order = in_base64(np.frombuffer(BYTE_ORDER, np.uint8))
     return block("merges", {"pairs": pairs, "bytes": order, "first": bpe.first_id, "pattern": PATTERN, "word": word})
 
 

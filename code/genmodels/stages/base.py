@@ -205,10 +205,11 @@ def verified(
 
     With ``whole`` also what takes the data, and ``LONGEST`` before all others: the likelihoods of whole test sets, for
     stages whose data are in ``folder`` (the data folder); else those are "not checked here". ``workers``: processes
-    (default: one a core); the findings do not depend on it.
+    (default: one a core with ``whole``; without, the starts of processes would cost more than they save, and this one
+    has imported all). The findings do not depend on it.
     """
     profile = profile or chosen_profile()
-    number = min(cores() if workers is None else workers, max(len(names), 1))
+    number = min((cores() if whole else 1) if workers is None else workers, max(len(names), 1))
     order = sorted(reversed(names), key=lambda name: not (whole and name in LONGEST))
     jobs: list[Job] = [(name, stages.profile_of(name, profile), folder, whole) for name in order]
     with Workers(number) as pool:

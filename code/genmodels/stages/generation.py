@@ -36,7 +36,7 @@ COPY = 8  # tokens of a copied n-gram
 REPEAT = 3
 AGAIN = "temperature-0.8"  # the setting that verify draws again
 ASKED = (
-    3  # one beginning in so many: 960 draws of each network, of which another network, seed or temperature turns many
+    4  # one beginning in so many: 640 draws of each network, of which another network, seed or temperature turns many
 )
 
 

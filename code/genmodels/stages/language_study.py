@@ -17,12 +17,12 @@ from torch.utils.data import Dataset
 
 from genmodels.config import MUON, LanguageModelConfig, RecurrentModelConfig, TransformerModelConfig
 from genmodels.errors import UserError
-from genmodels.language.base import LanguageModel, linear_cross_entropy
+from genmodels.language.base import LanguageModel, linear_cross_entropy, log_unigram
 from genmodels.language.perplexity import Perplexity, evaluate, summarize
 from genmodels.language.recurrent import RecurrentLM
 from genmodels.language.variants import Variant, VariantLM
 from genmodels.stages import payload
-from genmodels.stages.language import TOKENS, RecurrentStage, TransformerStage, first_documents, log_unigram
+from genmodels.stages.language import TOKENS, RecurrentStage, TransformerStage, first_documents
 from genmodels.stages.trials import Trial, TrialsResult, TrialsStage
 from genmodels.text.prepare import PreparedText, prepared
 from genmodels.text.windows import IGNORED, NgramDataset

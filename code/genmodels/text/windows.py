@@ -60,10 +60,10 @@ class NgramDataset(Dataset):
         inside = (places >= begin) & (places < end)
         context = np.where(inside, taken, PADDING)[:, :-1]  # (B, window)
         if self.targets == "last":
-            return torch.from_numpy(np.ascontiguousarray(context)), torch.from_numpy(taken[:, -1].copy())
+            return torch.from_numpy(context.copy()), torch.from_numpy(taken[:, -1].copy())
         target = np.where(inside, taken, IGNORED)[:, 1:]  # (B, window)
         context = np.where(inside[:, 1:], context, PADDING)  # a token without a target is no context either
-        return torch.from_numpy(context), torch.from_numpy(np.ascontiguousarray(target))
+        return torch.from_numpy(context), torch.from_numpy(target.copy())
 
     def __getitem__(self, index: int) -> tuple[torch.Tensor, torch.Tensor]:
         """One sample: context (window,), target (window,) or ()."""
@@ -106,7 +106,7 @@ def loader(dataset: NgramDataset, batch_size: int, seed: int, shuffle: bool = Tr
     """Batches of ``dataset``, shuffled by a generator of its own (``seed``); the last, smaller batch is kept."""
     generator = torch.Generator().manual_seed(seed)
     options = {"collate_fn": _as_they_are, "drop_last": False} | options
-    return DataLoader(dataset, batch_size=batch_size, shuffle=shuffle, generator=generator, **options)
+    return DataLoader(dataset, batch_size, shuffle, generator=generator, **options)
 
 
 def window_table(

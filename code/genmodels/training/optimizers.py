@@ -15,6 +15,7 @@ The training loop knows no more of an optimiser than torch's own interface.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +28,23 @@ from genmodels.errors import UserError
 from genmodels.system.precision import bf16_is_native
 
 
-def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW | MuonWithAdamW:
+class Uncompiled(torch.optim.Optimizer):
+    """PyTorch's optimiser without the wrappers that import its compiler (three processor seconds in every process that
+    trains) to tell it to leave these methods alone: no step is ever compiled here."""
+
+    add_param_group = inspect.unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = inspect.unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = inspect.unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = inspect.unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class AdamW(Uncompiled, torch.optim.AdamW):
+    """PyTorch's AdamW; see ``Uncompiled``."""
+
+    step = torch.no_grad()(inspect.unwrap(torch.optim.AdamW.step))
+
+
+def make_optimizer(model: nn.Module, config: TrainingConfig) -> AdamW | MuonWithAdamW:
     """What ``config`` asks for; weight decay on matrices only (biases and gains are left free)."""
     trainable = [p for p in model.parameters() if p.requires_grad]
     if config.momentum:
@@ -35,7 +52,7 @@ def make_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Adam
     return adamw(trainable, config)
 
 
-def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim.AdamW:
+def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> AdamW:
     """AdamW in groups of equal weight decay and equal pace; see ``rate_share``."""
     groups = [
         {
@@ -47,7 +64,7 @@ def adamw(parameters: list[nn.Parameter], config: TrainingConfig) -> torch.optim
         for share, first in dict.fromkeys([(1.0, 0), *map(_pace, parameters)])
         for matrices in (True, False)
     ]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
+    return AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2))
 
 
 def _pace(parameter: nn.Parameter) -> tuple[float, int]:
@@ -88,7 +105,7 @@ def half_orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     return (x.T if tall else x).to(matrix.dtype)
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Uncompiled):
     """Nesterov momentum, made half-orthogonal, on matrices and kernels; decoupled weight decay.
 
     An update's root mean square is 0.2 ``lr``, about that of AdamW's (arXiv 2502.16982, sec. 2.2).
