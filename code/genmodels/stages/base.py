@@ -93,7 +93,7 @@ class Stage(ABC):
             result = self.load(profile)
             detail = f"{len(result.manifest['payload'])} files match their sha256; settings are today's"
             checks = [Check("manifest", True, detail)]
-            if own := self._trained_since(result):
+            if own := self._trained_since(result, profile):
                 reason = f"made before the new training of {', '.join(own)}; train {self.name} again"
                 return [*checks, Check("weights", None, reason)]
             self.belongs(result)
@@ -126,10 +126,10 @@ class Stage(ABC):
         """Today's results of ``needs``, not read yet; ``None`` where one cannot be opened."""
         return {name: _stored(name, profile) for name in self.needs}
 
-    def _trained_since(self, result: ShippedResult) -> list[str]:
+    def _trained_since(self, result: ShippedResult, profile: str) -> list[str]:
         """Which of ``needs`` are a user's own, trained after this result was made: it is of others, and contradicts nothing.
         Among the shipped results none may be."""
-        today = self.sources(result.manifest["profile"])
+        today = self.sources(profile)
         there = {name: source for name, source in today.items() if source is not None}
         changed = self.changed_sources(result.manifest, there) if there else []
         return [name for name in changed if name in there and not store.is_shipped(there[name])]
