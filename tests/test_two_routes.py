@@ -281,7 +281,7 @@ def test_page_one_and_the_appendix_on_paper(page_one: tuple[Path, Path]) -> None
     assert len(pages) == 4
     (column,) = [word for word in pages[0] if word.text == "صفحه"]
     in_column = [word for word in pages[0] if word.top > column.top and word.left < column.right < word.right + 5]
-    assert [plain(word.text) for word in in_column] == ["2", "4"]  # where both sections stand
+    assert [plain(word.text) for word in in_column][:2] == ["2", "4"]  # where both sections stand
 
     def words(page: int, *texts: str) -> list[Word]:
         return [next(word for word in pages[page] if plain(word.text) == text) for text in texts]
@@ -294,7 +294,8 @@ def test_page_one_and_the_appendix_on_paper(page_one: tuple[Path, Path]) -> None
         next(w for w in pages[1] if w.text == "wide"),
         words(3, "درآمد.")[0],
     )
-    assert wide.left < short.left - 40 and appendix.right > body.right + 40 and appendix.size < body.size
+    assert wide.left == short.left  # all listings are of one width
+    assert appendix.right > body.right + 40 and appendix.size < body.size
 
 
 # --- where Quarto is ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 A paragraph's *shingles* are its runs of ``SHINGLE_WORDS`` words (Broder, 1997, "On the resemblance and containment of
 documents"). Of their 64-bit hashes one in four is kept, chosen by its value, so that the same shingle is kept everywhere.
 A paragraph is a near repetition if at least ``NEAR_DUPLICATE`` of its kept shingles were seen before; of training text also
-if it shares a single one with held-out text.
+if ``SHARED`` of them, a run of about twenty words, stand in held-out text (fewer is a turn of phrase).
 
 ``mark`` (the hashing, most of the work) can be done anywhere; ``Repetitions.seen`` (look-ups) goes through the paragraphs in
 order. Hashes are kept in tables of fixed size (``HashTable``, 48 MB in all): the oldest of a row is forgotten when the row is full.
@@ -18,7 +18,12 @@ import zlib
 
 import numpy as np
 
-SHINGLE_WORDS, SAMPLE, NEAR_DUPLICATE = 8, 4, 0.6  # words a shingle; one kept in 4; share of a duplicate
+SHINGLE_WORDS, SAMPLE, NEAR_DUPLICATE, SHARED = (
+    8,
+    4,
+    0.6,
+    3,
+)  # words a shingle; one kept in 4; share, number of a repetition
 ROWS, WAYS = 1 << 19, 8  # of the largest table: 34 MB; less text, smaller tables (held-out text, whole paragraphs)
 KEPT_CODES = 1 << 16  # word types whose crc32 is remembered
 
@@ -91,7 +96,7 @@ class Repetitions:
         known = np.zeros(len(shingles), bool)
         for of_held_out, (paragraphs, parts) in self._tables.items():
             found = parts.holds(shingles)
-            if paragraphs.holds(exact)[0] or of_held_out and not held_out and found.any():
+            if paragraphs.holds(exact)[0] or of_held_out and not held_out and found.sum() >= SHARED:
                 return True
             known |= found
         if len(shingles) and known.sum() >= NEAR_DUPLICATE * len(shingles):
