@@ -101,6 +101,7 @@ DETAILS = {  # what a check of ``verify`` says on the command line -> in the doc
     r"largest relative difference (\S+)": "بیشترین اختلاف نسبی {}",
     r"(\d+) of (\d+) draws come out otherwise.*": "{} از {} قرعه چیز دیگری داد",
     r"takes the data and minutes: make verify": "داده و چند دقیقه می‌خواهد: فرمان verify",
+    r"made by preparation version (\d+), today's is (\d+)": "از نسخهٔ {} آماده‌سازی است؛ نسخهٔ امروز {} است",
     r"no data: .*": "داده نیست",
     r"no bf16.*": "این پردازنده bf16 ندارد",
     r"made before the new training of .*": "پیش از آموزش تازهٔ شبکه‌هایش ساخته شده است",
