@@ -280,13 +280,14 @@ def test_page_one_and_the_appendix_on_paper(page_one: tuple[Path, Path]) -> None
     pages = printed(page_one[1])
     assert len(pages) == 4
     (column,) = [word for word in pages[0] if word.text == "صفحه"]
-    in_column = [word for word in pages[0] if word.top > column.top and word.left < column.right < word.right + 5]
-    assert [plain(word.text) for word in in_column][:2] == ["2", "4"]  # where both sections stand
 
     def words(page: int, *texts: str) -> list[Word]:
         return [next(word for word in pages[page] if plain(word.text) == text) for text in texts]
 
     beside, after = words(0, "کنار", "آن")
+    rows = [word for word in pages[0] if column.top < word.top < beside.top]  # the table ends where the picture begins
+    in_column = [word for word in rows if word.left < column.right < word.right + 5]
+    assert [plain(word.text) for word in in_column] == ["2", "4"]  # where both sections stand
     assert beside.right < 500 and after.top > beside.top  # left of the picture, the second paragraph below the first
     assert "فهرست" in [word.text for word in pages[1]] and "فهرست" not in [word.text for word in pages[0]]
     body, short, wide, appendix = (

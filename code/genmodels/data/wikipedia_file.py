@@ -164,7 +164,7 @@ def scanned(path: Path, name: str) -> tuple[str, int, str]:
             characters += int(np.count_nonzero((np.frombuffer(block, np.uint8) & 0xC0) != 0x80))  # first bytes
             last = block[-1:]
     doubts = ""
-    if name == KAGGLE_FILE and abs(characters / KAGGLE_CHARACTERS - 1) > 0.02:
+    if name == KAGGLE_FILE and not is_published_length(characters):
         than = "shorter" if characters < KAGGLE_CHARACTERS else "longer"
         doubts += (
             f"; {than} than the published file of {KAGGLE_CHARACTERS:,} characters: is it whole, and the one meant?"
@@ -172,6 +172,11 @@ def scanned(path: Path, name: str) -> tuple[str, int, str]:
     if last != b"\n" and not is_json(name):
         doubts += "; its last line does not end: was it cut short?"
     return found.hexdigest(), size, doubts
+
+
+def is_published_length(characters: int) -> bool:
+    """Whether a text is about as long as the file that Kaggle publishes."""
+    return abs(characters / KAGGLE_CHARACTERS - 1) <= 0.02
 
 
 def is_json(name: str) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from IPython.display import Markdown
 
 from genmodels.config import PROFILES
-from genmodels.data.wikipedia_file import KAGGLE_CHARACTERS, KAGGLE_FILE
+from genmodels.data.wikipedia_file import KAGGLE_CHARACTERS, KAGGLE_FILE, is_published_length
 from genmodels.report.names import STAGE_NAMES
 from genmodels.report.persian import fa, fa_int, fa_percent
 from genmodels.report.provenance import in_bf16, raw_texts
@@ -237,9 +237,8 @@ def unseen_orders(shares: Mapping[int, float]) -> Markdown:
 def corpus_file(name: str, characters: int, half_spaces_in_text: int) -> Markdown:
     """What the raw file is, beside the one that the assignment names."""
     if name == KAGGLE_FILE:
-        share = characters / KAGGLE_CHARACTERS
-        if abs(share - 1) > 0.02:
-            told = f"نویسه‌هایش {fa_percent(share)} پروندهٔ منتشرشده است"
+        if not is_published_length(characters):
+            told = f"نویسه‌هایش {fa_percent(characters / KAGGLE_CHARACTERS)} پروندهٔ منتشرشده است"
             return Markdown(f"نامش همان است که صورت مسئله می‌گوید، ولی {told}.")
         return Markdown("این همان پرونده‌ای است که صورت مسئله نام می‌برد.")
     kept = "با نیم‌فاصله‌ها" if half_spaces_in_text else "بی نیم‌فاصله"

@@ -130,9 +130,8 @@ class Stage(ABC):
         """Which of ``needs`` are a user's own, trained after this result was made: it is of others, and contradicts nothing.
         Among the shipped results none may be."""
         today = self.sources(profile)
-        there = {name: source for name, source in today.items() if source is not None}
-        changed = self.changed_sources(result.manifest, there) if there else []
-        return [name for name in changed if name in there and not store.is_shipped(there[name])]
+        changed = self.changed_sources(result.manifest, today) if today else []
+        return [name for name in changed if (source := today[name]) is not None and not store.is_shipped(source)]
 
     def same_sources(self, result: ShippedResult, sources: Mapping[str, Any], made: str = "made with") -> Check:
         """The check that a result was made from the networks that are shipped beside it."""

@@ -35,9 +35,8 @@ PADDING = -1
 COPY = 8  # tokens of a copied n-gram
 REPEAT = 3
 AGAIN = "temperature-0.8"  # the setting that verify draws again
-ASKED = (
-    4  # one beginning in so many: 640 draws of each network, of which another network, seed or temperature turns many
-)
+# One beginning in so many: 640 draws of each network, of which another network, seed or temperature turns many.
+ASKED = 4
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,8 @@ class Plan:
 
 def plan(names: Iterable[str], profile: str, folder: Path | None = None) -> Plan:
     """What a training of ``names`` brings with it: what they read and is not there, what was made from their earlier
-    results, what of the same data is stale, and what is of another text or test set than they will be, so that the document cannot compare them."""
+    results, what of the same data is stale, and what is of another text or test set than they will be, so that the document
+    cannot compare them."""
     asked, needed = tuple(names), dict[str, str]()
     table = {name: row(name, profile) for name in stages.STAGES if name not in stages.SPEEDS}
     kinds = {stages.get(name).reads for name in asked} - {""}

@@ -78,7 +78,9 @@ class TransferTexts:
     source: str  # of the pre-trained model
     folder: Path | None
     learnt: dict[tuple[str, int, int], Tokenizer] = field(default_factory=dict)  # by text, its size, vocabulary
-    counted: dict[tuple[str, int, str], np.ndarray] = field(default_factory=dict)  # by text, its size, start
+    tokenised: dict[tuple[str, int, int, bool], Documents] = field(
+        default_factory=dict
+    )  # training texts, also by whose tokens
 
     @classmethod
     def read(cls, arms: Iterable[TransferConfig], folder: Path | None) -> TransferTexts:
@@ -147,6 +149,13 @@ class TransferTexts:
             self.learnt[key] = Tokenizer.train(self.training_text(config), config.vocabulary)
         return self.learnt[key]
 
+    def training_documents(self, config: TransferConfig) -> Documents:
+        """An arm's training text in its own tokens."""
+        key = (config.target, config.kilobytes, config.vocabulary, config.start == "own")
+        if key not in self.tokenised:
+            self.tokenised[key] = encoded(self.tokenizer_of(config), self.training_text(config))
+        return self.tokenised[key]
+
     def test_documents(self, target: str) -> Documents:
         """The test documents of a target in the model's tokens."""
         return encoded(self.tokenizer, self.texts[target]["test"][: self.arms[0].evaluation_documents or None])
@@ -164,7 +173,7 @@ class TransferTexts:
 
     def dataset(self, config: TransferConfig) -> NgramDataset | Joined:
         """The windows of an arm; with ``replay`` so large a share of Wikipedia's among them, each of these once."""
-        ids, offsets, _ = encoded(self.tokenizer_of(config), self.training_text(config))
+        ids, offsets, _ = self.training_documents(config)
         target = NgramDataset(ids, offsets, config.window)
         if not config.replay:
             return target
@@ -177,8 +186,4 @@ class TransferTexts:
 
     def counts(self, config: TransferConfig) -> np.ndarray:
         """How often each token occurs in an arm's training text, (vocabulary,)."""
-        key = (config.target, config.kilobytes, config.start)
-        if key not in self.counted:
-            ids = encoded(self.tokenizer_of(config), self.training_text(config))[0]
-            self.counted[key] = np.bincount(ids, minlength=config.vocabulary)
-        return self.counted[key]
+        return np.bincount(self.training_documents(config)[0], minlength=config.vocabulary)

@@ -18,12 +18,11 @@ import zlib
 
 import numpy as np
 
-SHINGLE_WORDS, SAMPLE, NEAR_DUPLICATE, SHARED = (
-    8,
-    4,
+SHINGLE_WORDS, SAMPLE = 8, 4  # words a shingle; one kept in 4
+NEAR_DUPLICATE, SHARED = (
     0.6,
     3,
-)  # words a shingle; one kept in 4; share, number of a repetition
+)  # of the kept ones: the share of a repetition, the number that held-out text may not have
 ROWS, WAYS = 1 << 19, 8  # of the largest table: 34 MB; less text, smaller tables (held-out text, whole paragraphs)
 KEPT_CODES = 1 << 16  # word types whose crc32 is remembered
 

@@ -49,7 +49,6 @@ _CITATION = substitution(
     "[",
     re.I,
 )
-_ENDLESS = substitution(r"(?<!\S)\S{200,}+", "")
 _BRACKET = re.compile(r"[\[\]]|\w++")
 _END = r"[^\[\]()،,]{1,20}"
 _INTERVAL = re.compile(rf"\[{_END}[،,؛;]{_END}\)|\({_END}[،,؛;]{_END}\]")
@@ -152,6 +151,7 @@ _HALF_SPACES = then(
     substitution(rf"{ZWNJ}{{2,}}", ZWNJ, ZWNJ * 2),
     substitution(rf"{ZWNJ}(?:(?<![{ARABIC}{MARKS}].)|(?![{ARABIC}{LATIN}]))", "", ZWNJ),
 )
+_ENDLESS = substitution(r"(?<!\S)\S{200,}+", "")
 _SPACE_RUN = re.compile(r" {2,}")
 _APPARATUS = re.compile(
     r"(?:منابع(?: و مآخذ)?|پانویس(?:‌ها)?|پی‌نوشت(?:‌ها)?|جستارهای وابسته|پیوند به بیرون|همچنین ببینید|نگارخانه) ?[.:…]?"
