@@ -82,3 +82,14 @@ def test_table_holds_what_was_put_in_and_stays_as_large():
     for _ in range(50):
         table.add(rng.integers(1, 1 << 63, 2000, dtype=np.uint64))
     assert not table.holds(first).any() and table._table.nbytes == before
+
+
+def test_hashes_added_together_lie_where_one_by_one_they_would():
+    rng = np.random.default_rng(1)
+    together, alone = HashTable(16), HashTable(16)
+    for _ in range(300):  # often two fall into one row
+        hashes = rng.integers(1, 1 << 63, rng.integers(0, 7), dtype=np.uint64)
+        together.add(hashes)
+        for place in range(len(hashes)):
+            alone.add(hashes[place : place + 1])
+    assert (together._table == alone._table).all() and (together._filled == alone._filled).all()

@@ -23,7 +23,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from genmodels.text.rules import ZWNJ
@@ -100,20 +100,24 @@ def _guarded(patterns: Iterable[tuple[str, str]]) -> Step:
     return apply
 
 
+@lru_cache
+def hazm_object(kind: str) -> Any:
+    """The one object of hazm's class ``kind``, with hazm's defaults; importing hazm takes seconds, so it is done here."""
+    import hazm
+
+    return getattr(hazm, kind)()
+
+
 def fast_normalizer() -> Step:
     """``Normalizer().normalize`` (hazm's defaults): text in, the same text out as hazm's own, faster."""
-    from hazm import Normalizer
-
-    normalizer = Normalizer()
+    normalizer = hazm_object("Normalizer")
     examined = importlib.metadata.version("hazm") in EXAMINED
     return FastNormalizer(normalizer).normalize if examined else normalizer.normalize
 
 
 def fast_tokenizer() -> Callable[[str], list[str]]:
     """``WordTokenizer().tokenize`` (hazm's defaults), without a template filled for every mark."""
-    from hazm import WordTokenizer
-
-    tokenizer = WordTokenizer()
+    tokenizer = hazm_object("WordTokenizer")
     if importlib.metadata.version("hazm") not in EXAMINED:
         return tokenizer.tokenize
     parts, join_verbs = tokenizer.pattern.split, tokenizer.join_verb_parts

@@ -20,7 +20,6 @@ from collections import Counter
 from collections.abc import Callable
 from functools import lru_cache
 from itertools import chain
-from typing import Any
 
 from genmodels.text import fast_hazm
 from genmodels.text.characters import ARABIC, LATIN, LETTERS, LOOK_ALIKES, MARKS, ZWNJ
@@ -54,13 +53,6 @@ def _hazm_normalize() -> Callable[[str], str]:
 @lru_cache(maxsize=1)
 def _hazm_tokenize() -> Callable[[str], list[str]]:
     return fast_hazm.fast_tokenizer()
-
-
-@lru_cache(maxsize=1)
-def _lemmatizer() -> Any:
-    from hazm import Lemmatizer
-
-    return Lemmatizer()
 
 
 @lru_cache(maxsize=1)
@@ -150,7 +142,7 @@ def lemma(word: str) -> str:
     """
     if not word:
         return ""
-    found = _lemmatizer().lemmatize(word)
+    found = fast_hazm.hazm_object("Lemmatizer").lemmatize(word)
     past, _, present = found.partition("#")
     return readable(past or present or word)
 

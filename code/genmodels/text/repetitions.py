@@ -19,10 +19,8 @@ import zlib
 import numpy as np
 
 SHINGLE_WORDS, SAMPLE = 8, 4  # words a shingle; one kept in 4
-NEAR_DUPLICATE, SHARED = (
-    0.6,
-    3,
-)  # of the kept ones: the share of a repetition, the number that held-out text may not have
+NEAR_DUPLICATE = 0.6  # share of the kept ones that a repetition has in common with earlier text
+SHARED = 3  # number of the kept ones that training text may not have in common with held-out text
 ROWS, WAYS = 1 << 19, 8  # of the largest table: 34 MB; less text, smaller tables (held-out text, whole paragraphs)
 KEPT_CODES = 1 << 16  # word types whose crc32 is remembered
 
@@ -68,14 +66,17 @@ class HashTable:
         return (self._table[self._rows(hashes)] == hashes[:, None]).any(1)
 
     def add(self, hashes: np.ndarray) -> None:
-        for row, value in zip(self._rows(hashes).tolist(), hashes):
+        """(S,): all at once, or one after the other where two fall into one row."""
+        rows = self._rows(hashes)
+        size = len(rows) if len(set(rows.tolist())) == len(rows) else 1
+        for start in range(0, len(rows), max(size, 1)):
+            row, value = rows[start : start + size], hashes[start : start + size]
             self._table[row, self._filled[row] % WAYS] = value
             self._filled[row] += 1
 
     def _rows(self, hashes: np.ndarray) -> np.ndarray:
-        return ((hashes >> np.uint64(20)) % np.uint64(len(self._table))).astype(
-            np.int64
-        )  # the low bits chose the shingle
+        rows = (hashes >> np.uint64(20)) % np.uint64(len(self._table))  # the low bits chose the shingle
+        return rows.astype(np.int64)
 
 
 class Repetitions:

@@ -27,6 +27,7 @@ from genmodels.data import wikipedia
 from genmodels.stages.base import Check
 from genmodels.text import normalization
 from genmodels.text.cleaning import clean_paragraph
+from genmodels.text.fast_hazm import hazm_object
 
 SETTINGS: dict[str, dict[str, Any]] = {
     "full": {"paragraphs": 500, "repeats": 3, "whole_paragraphs": 800, "times": 4},
@@ -59,9 +60,8 @@ def plain_normalize(normalizer: Any) -> Callable[[str], str]:
 
 def plain_classic(normalizer: Any) -> Callable[[str], str]:
     """``normalization.classic`` with hazm's own ``normalize``, and every word looked at every time it occurs."""
-    from hazm import WordTokenizer
-
-    stops, normalize, tokenize = normalization.stop_words(), plain_normalize(normalizer), WordTokenizer().tokenize
+    stops, normalize = normalization.stop_words(), plain_normalize(normalizer)
+    tokenize = hazm_object("WordTokenizer").tokenize
     is_content, lemma = normalization.is_content.__wrapped__, normalization.lemma.__wrapped__
 
     def classic(text: str) -> str:
@@ -88,9 +88,7 @@ def _train(corpus: wikipedia.Corpus) -> Iterator[str]:
 
 
 def _steps(paragraphs: list[str], repeats: int) -> list[dict[str, Any]]:
-    from hazm import Normalizer
-
-    normalizer = Normalizer()
+    normalizer = hazm_object("Normalizer")
     size = sum(len(p.encode()) for p in paragraphs) / 1e6
     rows = []
     for name, plain, ours in (
@@ -168,11 +166,8 @@ def kaggle_seconds(rows: list[dict[str, Any]], workers: int, key: str = "seconds
 
 def agree(texts: list[str]) -> list[Check]:
     """On every fourth held-out text, with and without its half-spaces, both ways give the same text."""
-    from hazm import Normalizer
-
-    texts = texts[::4]
+    normalizer, texts = hazm_object("Normalizer"), texts[::4]
     texts = texts + [text.replace(normalization.ZWNJ, " ") for text in texts]
-    normalizer = Normalizer()
     checks = []
     for name, plain, ours in (
         ("normalize", plain_normalize(normalizer), normalization.normalize),
