@@ -78,9 +78,8 @@ class TransferTexts:
     source: str  # of the pre-trained model
     folder: Path | None
     learnt: dict[tuple[str, int, int], Tokenizer] = field(default_factory=dict)  # by text, its size, vocabulary
-    tokenised: dict[tuple[str, int, int, bool], Documents] = field(
-        default_factory=dict
-    )  # training texts, also by whose tokens
+    # Training texts, also by whose tokens.
+    tokenised: dict[tuple[str, int, int, bool], Documents] = field(default_factory=dict)
 
     @classmethod
     def read(cls, arms: Iterable[TransferConfig], folder: Path | None) -> TransferTexts:
